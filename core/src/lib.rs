@@ -1,0 +1,21 @@
+//! The rules that the policy and the sidecar must agree on: which namespaces and service accounts are selected, how a
+//! list of pull secrets stands towards ours, and which registry an image comes from.
+//!
+//! Pure: no IO, no clock, no Kubernetes types. Compiles to wasm.
+
+pub mod image;
+pub mod pattern;
+pub mod pull_secrets;
+pub mod selection;
+pub mod spelling;
+
+pub use image::registry_host;
+pub use pattern::{Pattern, PatternError, Vocabulary};
+pub use pull_secrets::Standing;
+pub use selection::Selection;
+
+/// Name of the pull secret unless the user chose another: the vendor's, so that manifests written for it go on working.
+pub const DEFAULT_PULL_SECRET: &str = "acr-credential-secret-aggregation";
+
+/// Namespaces that no glob selects unless the user says otherwise.
+pub const DEFAULT_EXCLUDED_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];

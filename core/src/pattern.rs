@@ -1,0 +1,238 @@
+//! Names and globs, as users write them in lists.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use wildmatch::WildMatch;
+
+/// One entry of a list: everything, one name, or a glob with `*` (any characters) and `?` (one character).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pattern<'a> {
+    /// `all` or `*`: matches every name.
+    All,
+    /// Exactly this name.
+    Name(Cow<'a, str>),
+    /// Every name that the glob matches.
+    Glob(Cow<'a, str>),
+}
+
+/// What the names are names of, which decides how they may look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vocabulary {
+    /// Namespaces: RFC 1123 labels, at most 63 characters.
+    Label,
+    /// Service accounts and Secrets: RFC 1123 subdomains, at most 253 characters.
+    Subdomain,
+    /// Registries: `host` or `host:port`, as an image reference begins.
+    Host,
+}
+
+/// Why a text is not a pattern. Each message says how to write it instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// Nothing is left after trimming.
+    #[error("is empty; write a name, or remove the entry")]
+    Empty,
+    /// More characters than a name of this kind can have.
+    #[error("has {length} characters, but {vocabulary} have at most {most}")]
+    TooLong {
+        /// Characters in the entry.
+        length: usize,
+        /// Characters allowed.
+        most: usize,
+        /// What the entry should name.
+        vocabulary: Vocabulary,
+    },
+    /// A comma inside one entry of a list.
+    #[error("holds a comma; write one list entry for each name")]
+    Comma,
+    /// An upper-case letter.
+    #[error("holds an upper-case letter; {0} are lower case")]
+    UpperCase(Vocabulary),
+    /// A URL instead of a host.
+    #[error("is a URL or a path; write the host alone, such as \"registry.example.com\"")]
+    NotAHost,
+    /// Glob syntax that is not supported.
+    #[error("holds {0:?}; the only wildcards are \"*\" (any characters) and \"?\" (one character)")]
+    Wildcard(char),
+    /// A character that no name of this kind has.
+    #[error("holds {character:?}, which {vocabulary} never contain")]
+    Character {
+        /// The first such character.
+        character: char,
+        /// What the entry should name.
+        vocabulary: Vocabulary,
+    },
+    /// A leading or trailing `-` or `.`.
+    #[error("must begin and end with a letter or a digit")]
+    Edge,
+}
+
+impl Vocabulary {
+    fn longest(self) -> usize {
+        match self {
+            Self::Label => 63,
+            // A host name has the same limit; the rest is for a port.
+            Self::Subdomain => 253,
+            Self::Host => 253 + ":65535".len(),
+        }
+    }
+
+    fn allows(self, character: char) -> bool {
+        match character {
+            'a'..='z' | '0'..='9' | '-' => true,
+            '.' => self != Self::Label,
+            ':' => self == Self::Host,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Vocabulary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Label => "namespace names",
+            Self::Subdomain => "names",
+            Self::Host => "registry hosts",
+        })
+    }
+}
+
+impl<'a> Pattern<'a> {
+    /// Reads one entry. The words `all` and `default` are recognised in any case, as the vendor's component does.
+    ///
+    /// # Errors
+    /// When no name of this kind could ever match the entry.
+    pub fn parse(text: impl Into<Cow<'a, str>>, vocabulary: Vocabulary) -> Result<Self, PatternError> {
+        let text = trimmed(text.into());
+        if text == "*" || text.eq_ignore_ascii_case("all") {
+            return Ok(Self::All);
+        }
+        if text.eq_ignore_ascii_case("default") {
+            return Ok(Self::Name(Cow::Borrowed("default")));
+        }
+        check(&text, vocabulary)?;
+        if text.contains(['*', '?']) { Ok(Self::Glob(text)) } else { Ok(Self::Name(text)) }
+    }
+
+    /// Whether the pattern matches this name.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Name(own) => own == name,
+            Self::Glob(glob) => WildMatch::new(glob).matches(name),
+        }
+    }
+
+    /// Whether this is exactly this name, not a glob that happens to match it.
+    #[must_use]
+    pub fn names(&self, name: &str) -> bool {
+        matches!(self, Self::Name(own) if own == name)
+    }
+}
+
+impl fmt::Display for Pattern<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("*"),
+            Self::Name(text) | Self::Glob(text) => f.write_str(text),
+        }
+    }
+}
+
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+fn check(text: &str, vocabulary: Vocabulary) -> Result<(), PatternError> {
+    let (Some(first), Some(last)) = (text.chars().next(), text.chars().next_back()) else {
+        return Err(PatternError::Empty);
+    };
+    let length = text.chars().count();
+    let most = vocabulary.longest();
+    if length > most {
+        return Err(PatternError::TooLong { length, most, vocabulary });
+    }
+    let wildcard = |c: char| c == '*' || c == '?';
+    if let Some(character) = text.chars().find(|&c| !vocabulary.allows(c) && !wildcard(c)) {
+        return Err(match character {
+            ',' => PatternError::Comma,
+            '/' if vocabulary == Vocabulary::Host => PatternError::NotAHost,
+            'A'..='Z' => PatternError::UpperCase(vocabulary),
+            '[' | ']' | '{' | '}' | '!' | '^' | '$' | '(' | ')' | '|' | '+' => {
+                PatternError::Wildcard(character)
+            }
+            _ => PatternError::Character { character, vocabulary },
+        });
+    }
+    let edge = |c: char| c.is_ascii_alphanumeric() || wildcard(c);
+    if !edge(first) || !edge(last) {
+        return Err(PatternError::Edge);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_label(text: &str, expected: Result<Pattern<'_>, &str>) {
+        let parsed = Pattern::parse(text, Vocabulary::Label).map_err(|error| error.to_string());
+        assert_eq!(parsed, expected.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn the_words_all_and_default_are_read_in_any_case() {
+        for text in ["*", "all", "ALL", " All "] {
+            check_label(text, Ok(Pattern::All));
+        }
+        check_label("Default", Ok(Pattern::Name("default".into())));
+    }
+
+    #[test]
+    fn names_and_globs_are_told_apart() {
+        check_label("team-a", Ok(Pattern::Name("team-a".into())));
+        check_label("team-*", Ok(Pattern::Glob("team-*".into())));
+        check_label("?-prod", Ok(Pattern::Glob("?-prod".into())));
+    }
+
+    #[test]
+    fn what_can_never_match_is_refused_with_a_way_out() {
+        check_label("", Err("is empty; write a name, or remove the entry"));
+        check_label("default, team-a", Err("holds a comma; write one list entry for each name"));
+        check_label("Team-a", Err("holds an upper-case letter; namespace names are lower case"));
+        check_label("team_a", Err("holds '_', which namespace names never contain"));
+        check_label("team.a", Err("holds '.', which namespace names never contain"));
+        check_label("-team", Err("must begin and end with a letter or a digit"));
+        check_label(
+            "team-[ab]",
+            Err("holds '['; the only wildcards are \"*\" (any characters) and \"?\" (one character)"),
+        );
+        let long = "a".repeat(64);
+        check_label(&long, Err("has 64 characters, but namespace names have at most 63"));
+    }
+
+    #[test]
+    fn hosts_may_have_a_port_but_no_path() {
+        let parse = |text| Pattern::parse(text, Vocabulary::Host);
+        assert_eq!(parse("registry.example.com:5000"), Ok(Pattern::Name("registry.example.com:5000".into())));
+        assert_eq!(parse("*.aliyuncs.com"), Ok(Pattern::Glob("*.aliyuncs.com".into())));
+        assert_eq!(parse("https://registry.example.com"), Err(PatternError::NotAHost));
+        assert_eq!(parse("registry.example.com/team"), Err(PatternError::NotAHost));
+    }
+
+    #[test]
+    fn globs_match_whole_names() {
+        let glob = Pattern::parse("team-*", Vocabulary::Label).unwrap();
+        assert!(glob.matches("team-a") && glob.matches("team-"));
+        assert!(!glob.matches("a-team-a"));
+        let one = Pattern::parse("team-?", Vocabulary::Label).unwrap();
+        assert!(one.matches("team-a"));
+        assert!(!one.matches("team-") && !one.matches("team-ab"));
+    }
+}

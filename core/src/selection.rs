@@ -1,0 +1,74 @@
+//! Which namespaces are managed and which service accounts are selected.
+
+use crate::pattern::Pattern;
+
+/// Two lists and one rule: an exact name beats an exclusion, an exclusion beats a glob.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selection<'a> {
+    /// What is selected.
+    pub include: Vec<Pattern<'a>>,
+    /// What no glob of `include` selects.
+    pub exclude: Vec<Pattern<'a>>,
+}
+
+impl Selection<'_> {
+    /// Whether the lists select this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        if self.include.iter().any(|pattern| pattern.names(name)) {
+            return true;
+        }
+        self.include.iter().any(|pattern| pattern.matches(name))
+            && !self.exclude.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// The first glob that can never select anything, with the exclusion that covers it: a contradiction in the lists.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<(usize, usize)> {
+        let covers = |exclusion: &Pattern<'_>, glob: &Pattern<'_>| match exclusion {
+            Pattern::All => true,
+            Pattern::Name(_) => false,
+            Pattern::Glob(_) => exclusion == glob,
+        };
+        let mut globs =
+            self.include.iter().enumerate().filter(|(_, pattern)| !matches!(pattern, Pattern::Name(_)));
+        globs.find_map(|(at, glob)| {
+            let by = self.exclude.iter().position(|exclusion| covers(exclusion, glob))?;
+            Some((at, by))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pattern::Vocabulary;
+
+    fn selection(include: &[&'static str], exclude: &[&'static str]) -> Selection<'static> {
+        let parse = |texts: &[&'static str]| {
+            texts.iter().map(|text| Pattern::parse(*text, Vocabulary::Label).unwrap()).collect()
+        };
+        Selection { include: parse(include), exclude: parse(exclude) }
+    }
+
+    #[test]
+    fn an_exact_name_beats_an_exclusion_and_an_exclusion_beats_a_glob() {
+        let lists = selection(&["*", "kube-system"], &["kube-*"]);
+        assert!(lists.contains("team-a"));
+        assert!(lists.contains("kube-system"));
+        assert!(!lists.contains("kube-public"));
+    }
+
+    #[test]
+    fn nothing_is_selected_by_default_lists_that_are_empty() {
+        assert!(!selection(&[], &[]).contains("default"));
+    }
+
+    #[test]
+    fn a_glob_that_an_exclusion_covers_is_a_contradiction() {
+        assert_eq!(selection(&["default", "team-*"], &["kube-*", "team-*"]).contradiction(), Some((1, 1)));
+        assert_eq!(selection(&["team-*"], &["all"]).contradiction(), Some((0, 0)));
+        assert_eq!(selection(&["team-a"], &["team-a"]).contradiction(), None);
+        assert_eq!(selection(&["*"], &["kube-*"]).contradiction(), None);
+    }
+}

@@ -1,0 +1,335 @@
+//! What the user can set. One reader serves both the validation of settings and every request, so that the two cannot
+//! disagree.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use acr_credential_core::{
+    DEFAULT_EXCLUDED_NAMESPACES, DEFAULT_PULL_SECRET, Pattern, Selection, Vocabulary, spelling,
+};
+
+use crate::json::{Malformed, Tree};
+
+/// The policy's settings, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings<'a> {
+    /// Namespaces whose Pods get the pull secret.
+    pub(crate) namespaces: Selection<'a>,
+    /// Service accounts whose Pods get it.
+    pub(crate) service_accounts: Selection<'a>,
+    /// Name of the pull secret.
+    pub(crate) pull_secret: Cow<'a, str>,
+    /// When not empty: only Pods with an image of one of these registries get it.
+    pub(crate) registries: Vec<Pattern<'a>>,
+    /// What a manual list that lacks the pull secret gets.
+    pub(crate) manual: ManualPullSecrets<'a>,
+    /// Whether to look a service account up before a Pod is refused.
+    pub(crate) read_service_accounts: bool,
+}
+
+/// What a manual list that lacks the pull secret gets, by where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ManualPullSecrets<'a> {
+    /// Pods that no controller owns.
+    pub(crate) pods: PodMode,
+    /// Pods that a controller owns.
+    pub(crate) owned_pods: PodMode,
+    /// Pod templates of workloads.
+    pub(crate) workloads: WorkloadMode,
+    /// Manual pull secrets that are fine.
+    pub(crate) allowed: Vec<Pattern<'a>>,
+}
+
+/// What happens to a Pod with a manual list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PodMode {
+    /// Refuse it.
+    Reject,
+    /// Append the pull secret.
+    Merge,
+    /// Append the pull secret, and warn.
+    Warn,
+    /// Leave it alone.
+    Ignore,
+}
+
+/// What happens to a workload whose template has a manual list. There is no `merge`: templates are never changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkloadMode {
+    /// Refuse it.
+    Reject,
+    /// Accept it, and warn.
+    Warn,
+    /// Leave it alone.
+    Ignore,
+}
+
+/// Everything that is wrong with a document of settings, each with its path and a way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mistakes(Vec<String>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+const KEYS: [&str; 7] = [
+    "namespaces",
+    "excludedNamespaces",
+    "serviceAccounts",
+    "pullSecret",
+    "registries",
+    "manualPullSecrets",
+    "readServiceAccounts",
+];
+
+const MANUAL_KEYS: [&str; 4] = ["pods", "ownedPods", "workloads", "allowed"];
+
+const POD_MODES: [(&str, PodMode); 4] = [
+    ("reject", PodMode::Reject),
+    ("merge", PodMode::Merge),
+    ("warn", PodMode::Warn),
+    ("ignore", PodMode::Ignore),
+];
+
+const WORKLOAD_MODES: [(&str, WorkloadMode); 3] =
+    [("reject", WorkloadMode::Reject), ("warn", WorkloadMode::Warn), ("ignore", WorkloadMode::Ignore)];
+
+impl Default for Settings<'_> {
+    fn default() -> Self {
+        Self {
+            namespaces: Selection {
+                include: vec![Pattern::Name("default".into())],
+                exclude: DEFAULT_EXCLUDED_NAMESPACES.iter().map(|&name| Pattern::Name(name.into())).collect(),
+            },
+            service_accounts: Selection {
+                include: vec![Pattern::Name("default".into())],
+                exclude: Vec::new(),
+            },
+            pull_secret: DEFAULT_PULL_SECRET.into(),
+            registries: Vec::new(),
+            manual: ManualPullSecrets {
+                pods: PodMode::Reject,
+                owned_pods: PodMode::Merge,
+                workloads: WorkloadMode::Reject,
+                allowed: Vec::new(),
+            },
+            read_service_accounts: false,
+        }
+    }
+}
+
+impl<'a> Settings<'a> {
+    /// Reads settings from JSON; what is absent or `null` takes its default.
+    ///
+    /// # Errors
+    /// Every mistake in the document, in the order of the document.
+    pub(crate) fn parse(json: &'a str) -> Result<Self, Mistakes> {
+        let tree = Tree::parse(json)
+            .map_err(|Malformed { complaint, .. }| Mistakes(vec![format!("settings: {complaint}")]))?;
+        let mut reader = Reader::default();
+        let mut settings = Self::default();
+        for (key, value) in reader.entries("", tree, &KEYS) {
+            match &*key {
+                "namespaces" => {
+                    reader.patterns(&key, value, Vocabulary::Label, &mut settings.namespaces.include);
+                    reader.must_select(&key, &settings.namespaces.include);
+                }
+                "excludedNamespaces" => {
+                    reader.patterns(&key, value, Vocabulary::Label, &mut settings.namespaces.exclude);
+                }
+                "serviceAccounts" => {
+                    reader.patterns(
+                        &key,
+                        value,
+                        Vocabulary::Subdomain,
+                        &mut settings.service_accounts.include,
+                    );
+                    reader.must_select(&key, &settings.service_accounts.include);
+                }
+                "pullSecret" => reader.name(&key, value, &mut settings.pull_secret),
+                "registries" => reader.patterns(&key, value, Vocabulary::Host, &mut settings.registries),
+                "manualPullSecrets" => reader.manual(value, &mut settings.manual),
+                _ => reader.boolean(&key, value, &mut settings.read_service_accounts),
+            }
+        }
+        reader.contradictions(&settings);
+        if reader.mistakes.is_empty() { Ok(settings) } else { Err(Mistakes(reader.mistakes)) }
+    }
+}
+
+/// Walks the document and collects mistakes; a value that is one leaves the default in place.
+#[derive(Default)]
+struct Reader {
+    mistakes: Vec<String>,
+}
+
+impl Reader {
+    fn mistake(&mut self, path: &str, what: impl fmt::Display) {
+        self.mistakes.push(format!("{path}: {what}"));
+    }
+
+    /// The known, non-null entries of a map.
+    fn entries<'a>(&mut self, path: &str, tree: Tree<'a>, known: &[&str]) -> Vec<(Cow<'a, str>, Tree<'a>)> {
+        let entries = match tree {
+            Tree::Null => return Vec::new(),
+            Tree::Map(entries) => entries,
+            other => {
+                let path = if path.is_empty() { "settings" } else { path };
+                self.mistake(path, format_args!("is {}, but must be a map", other.kind().name()));
+                return Vec::new();
+            }
+        };
+        let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
+        let mut kept: Vec<(Cow<'a, str>, Tree<'a>)> = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            if !known.contains(&&*key) {
+                let known_list = known.join(", ");
+                let way_out = match spelling::nearest(&key, known.iter().copied()) {
+                    Some(meant) => format!("did you mean \"{meant}\"?"),
+                    None => format!("known here: {known_list}"),
+                };
+                self.mistake(&format!("{prefix}{}", shown(&key)), format_args!("unknown setting; {way_out}"));
+            } else if kept.iter().any(|(seen, _)| *seen == key) {
+                self.mistake(&format!("{prefix}{}", &*key), "is set twice; remove one");
+            } else if value != Tree::Null {
+                kept.push((key, value));
+            }
+        }
+        kept
+    }
+
+    /// A list of names and globs, or the vendor's comma string.
+    fn patterns<'a>(&mut self, path: &str, value: Tree<'a>, names: Vocabulary, into: &mut Vec<Pattern<'a>>) {
+        let mut patterns = Vec::new();
+        match value {
+            Tree::List(entries) => {
+                for (at, entry) in entries.into_iter().enumerate() {
+                    let path = format_args!("{path}[{at}]");
+                    match entry {
+                        Tree::Text(text) => match Pattern::parse(text, names) {
+                            Ok(pattern) => patterns.push(pattern),
+                            Err(error) => self.mistake(&path.to_string(), error),
+                        },
+                        other => self.mistake(
+                            &path.to_string(),
+                            format_args!("is {}, but must be a string", other.kind().name()),
+                        ),
+                    }
+                }
+            }
+            Tree::Text(text) => {
+                for (at, part) in text.split(',').enumerate().filter(|(_, part)| !part.trim().is_empty()) {
+                    match Pattern::parse(part.to_owned(), names) {
+                        Ok(pattern) => patterns.push(pattern),
+                        Err(error) => self.mistake(path, format_args!("entry {} {error}", at + 1)),
+                    }
+                }
+            }
+            other => {
+                let complaint =
+                    format!("is {}, but must be a list such as [\"default\"]", other.kind().name());
+                self.mistake(path, complaint);
+                return;
+            }
+        }
+        *into = patterns;
+    }
+
+    /// An empty list would switch the policy off without a word.
+    fn must_select(&mut self, path: &str, patterns: &[Pattern<'_>]) {
+        let already_said = self.mistakes.iter().any(|mistake| mistake.starts_with(path));
+        if patterns.is_empty() && !already_said {
+            self.mistake(path, "selects nothing; name at least one, or remove the setting for the default");
+        }
+    }
+
+    fn name<'a>(&mut self, path: &str, value: Tree<'a>, into: &mut Cow<'a, str>) {
+        let Tree::Text(text) = value else {
+            self.mistake(path, format_args!("is {}, but must be the name of a Secret", value.kind().name()));
+            return;
+        };
+        match Pattern::parse(text, Vocabulary::Subdomain) {
+            Ok(Pattern::Name(name)) => *into = name,
+            Ok(_) => self.mistake(path, "must be the name of one Secret, without wildcards"),
+            Err(error) => self.mistake(path, error),
+        }
+    }
+
+    fn boolean(&mut self, path: &str, value: Tree<'_>, into: &mut bool) {
+        match value {
+            Tree::Bool(value) => *into = value,
+            other => {
+                self.mistake(path, format_args!("is {}, but must be true or false", other.kind().name()));
+            }
+        }
+    }
+
+    fn mode<T: Copy>(&mut self, path: &str, value: &Tree<'_>, modes: &[(&str, T)], into: &mut T) {
+        let word = match value {
+            Tree::Text(word) => &**word,
+            _ => "",
+        };
+        match modes.iter().find(|(name, _)| *name == word) {
+            Some((_, mode)) => *into = *mode,
+            None if word == "merge" => {
+                self.mistake(
+                    path,
+                    "cannot be \"merge\": pod templates are never changed; use reject, warn or ignore",
+                );
+            }
+            None => {
+                let known = modes.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+                self.mistake(path, format_args!("must be one of: {known}"));
+            }
+        }
+    }
+
+    fn manual<'a>(&mut self, value: Tree<'a>, manual: &mut ManualPullSecrets<'a>) {
+        for (key, value) in self.entries("manualPullSecrets", value, &MANUAL_KEYS) {
+            let path = format!("manualPullSecrets.{}", &*key);
+            match &*key {
+                "pods" => self.mode(&path, &value, &POD_MODES, &mut manual.pods),
+                "ownedPods" => self.mode(&path, &value, &POD_MODES, &mut manual.owned_pods),
+                "workloads" => self.mode(&path, &value, &WORKLOAD_MODES, &mut manual.workloads),
+                _ => self.patterns(&path, value, Vocabulary::Subdomain, &mut manual.allowed),
+            }
+        }
+    }
+
+    /// Settings that are each fine but cannot both be meant.
+    fn contradictions(&mut self, settings: &Settings<'_>) {
+        let namespaces = &settings.namespaces;
+        if let Some((glob, exclusion)) = namespaces.contradiction() {
+            self.mistake(
+                &format!("namespaces[{glob}]"),
+                format_args!("can never select anything: excludedNamespaces[{exclusion}] excludes all of it"),
+            );
+        }
+        let ManualPullSecrets { pods, owned_pods, workloads, allowed } = &settings.manual;
+        for (at, pattern) in allowed.iter().enumerate() {
+            let path = format!("manualPullSecrets.allowed[{at}]");
+            if pattern.names(&settings.pull_secret) {
+                self.mistake(
+                    &path,
+                    "is the pull secret itself, which is never a manual one; remove the entry",
+                );
+            }
+            let acts = [pods, owned_pods].iter().any(|mode| matches!(mode, PodMode::Reject | PodMode::Warn))
+                || matches!(workloads, WorkloadMode::Reject | WorkloadMode::Warn);
+            if *pattern == Pattern::All && acts {
+                self.mistake(
+                    &path,
+                    "allows every manual pull secret, so that \"reject\" and \"warn\" can never act; \
+                     name the Secrets, or set pods and ownedPods to merge and workloads to ignore",
+                );
+            }
+        }
+    }
+}
+
+/// A key of the user's, short and on one line.
+fn shown(key: &str) -> String {
+    crate::message::short(key, 40)
+}

@@ -1,0 +1,240 @@
+use acr_credential_helper_policy::LookupError;
+use serde_json::{Value, json};
+
+use crate::support::{Accounts, OURS, create, owned, pod, pod_with, refs, review, review_with};
+
+#[track_caller]
+fn appended(pod: &Value, settings: &Value, expected: &[&str], rule: &str) {
+    let answer = review(&create("", "Pod", pod), settings);
+    let mut wanted = pod.clone();
+    wanted["spec"]["imagePullSecrets"] = refs(expected);
+    assert_eq!(answer.mutated(), wanted);
+    assert_eq!(answer.audit_annotations.rule.as_deref(), Some(rule));
+}
+
+#[track_caller]
+fn untouched(pod: &Value, settings: &Value) {
+    review(&create("", "Pod", pod), settings).is_untouched();
+}
+
+fn modes(pods: &str, owned_pods: &str) -> Value {
+    json!({ "manualPullSecrets": { "pods": pods, "ownedPods": owned_pods } })
+}
+
+#[test]
+fn a_pod_without_a_list_gets_the_pull_secret() {
+    appended(&pod(), &json!({}), &[OURS], "pod-appended");
+    appended(&pod_with(&[]), &json!({}), &[OURS], "pod-appended");
+}
+
+#[test]
+fn an_explicit_null_is_replaced() {
+    let mut pod = pod();
+    pod["spec"]["imagePullSecrets"] = json!(null);
+    appended(&pod, &json!({}), &[OURS], "pod-appended");
+}
+
+#[test]
+fn a_pod_that_lists_the_pull_secret_is_untouched() {
+    untouched(&pod_with(&[OURS]), &json!({}));
+    untouched(&pod_with(&["mine", OURS]), &json!({}));
+    untouched(&pod_with(&[OURS, "mine"]), &modes("reject", "reject"));
+}
+
+#[test]
+fn the_name_of_the_pull_secret_can_be_set() {
+    appended(&pod(), &json!({ "pullSecret": "other" }), &["other"], "pod-appended");
+    untouched(&pod_with(&["other"]), &json!({ "pullSecret": "other" }));
+}
+
+#[test]
+fn a_manual_list_of_a_bare_pod_is_refused_and_the_message_names_the_entry() {
+    let answer = review(&create("", "Pod", &pod_with(&["my-registry"])), &json!({}));
+    assert_eq!(
+        answer.is_refused(403),
+        "Pod default/web: spec.imagePullSecrets lists \"my-registry\", which stops Kubernetes from adding \
+         \"acr-credential-secret-aggregation\"; remove the entry, add \"acr-credential-secret-aggregation\" beside it, \
+         or allow it in manualPullSecrets.allowed"
+    );
+    assert_eq!(answer.audit_annotations.rule.as_deref(), Some("pod-refused"));
+}
+
+#[test]
+fn a_manual_list_of_an_owned_pod_is_merged_and_keeps_its_order() {
+    let pod = owned(pod_with(&["b", "a", "b"]));
+    appended(&pod, &json!({}), &["b", "a", "b", OURS], "pod-merged");
+}
+
+#[test]
+fn an_owner_that_is_no_controller_does_not_own() {
+    let mut pod = owned(pod_with(&["mine"]));
+    pod["metadata"]["ownerReferences"][0]["controller"] = json!(false);
+    review(&create("", "Pod", &pod), &json!({})).is_refused(403);
+}
+
+#[test]
+fn every_mode_does_what_it_says_for_both_kinds_of_pods() {
+    let bare = pod_with(&["mine"]);
+    let owned = owned(pod_with(&["mine"]));
+    for (pod, mode) in [(&bare, "pods"), (&owned, "ownedPods")] {
+        let settings = |value: &str| json!({ "manualPullSecrets": { mode: value } });
+        appended(pod, &settings("merge"), &["mine", OURS], "pod-merged");
+
+        let ignored = review(&create("", "Pod", pod), &settings("ignore"));
+        ignored.is_untouched();
+        assert_eq!(ignored.audit_annotations.rule.as_deref(), Some("pod-ignored"));
+
+        let warned = review(&create("", "Pod", pod), &settings("warn"));
+        assert_eq!(warned.mutated()["spec"]["imagePullSecrets"], refs(&["mine", OURS]));
+        assert_eq!(
+            warned.warnings,
+            ["imagePullSecrets lists \"mine\" without \"acr-credential-secret-aggregation\""]
+        );
+
+        review(&create("", "Pod", pod), &settings("reject")).is_refused(403);
+    }
+}
+
+#[test]
+fn a_pod_without_a_name_is_told_by_its_prefix_and_owner() {
+    let mut pod = owned(pod_with(&["mine"]));
+    let metadata = pod["metadata"].as_object_mut().unwrap();
+    metadata.remove("name");
+    metadata.insert("generateName".to_owned(), json!("web-5d8f-"));
+    let answer = review(&create("", "Pod", &pod), &modes("reject", "reject"));
+    let message = answer.is_refused(403);
+    assert!(
+        message.starts_with("Pod default/web-5d8f- (generateName; of ReplicaSet web-5d8f): "),
+        "{message}"
+    );
+}
+
+#[test]
+fn allowed_and_nameless_entries_are_not_manual() {
+    let settings = json!({ "manualPullSecrets": { "allowed": ["corp-*", "exact"] } });
+    appended(&pod_with(&["corp-a", "exact"]), &settings, &["corp-a", "exact", OURS], "pod-appended");
+    review(&create("", "Pod", &pod_with(&["corp-a", "mine"])), &settings).is_refused(403);
+
+    let mut nameless = pod();
+    nameless["spec"]["imagePullSecrets"] = json!([{}, { "name": "" }, null]);
+    let answer = review(&create("", "Pod", &nameless), &json!({}));
+    assert_eq!(
+        answer.mutated()["spec"]["imagePullSecrets"],
+        json!([{}, { "name": "" }, null, { "name": OURS }])
+    );
+}
+
+#[test]
+fn the_service_account_is_read_before_a_refusal_and_only_then() {
+    let settings = json!({ "readServiceAccounts": true });
+    let copied = create("", "Pod", &pod_with(&["corp", "team"]));
+
+    let accounts = Accounts::listing(&["team", "corp", "more"]);
+    let answer = review_with(&copied, &settings, &accounts);
+    assert_eq!(answer.mutated()["spec"]["imagePullSecrets"], refs(&["corp", "team", OURS]));
+    assert_eq!(answer.audit_annotations.rule.as_deref(), Some("pod-appended"));
+    assert_eq!(accounts.lookups.get(), 1);
+
+    let accounts = Accounts::listing(&["corp"]);
+    let answer = review_with(&copied, &settings, &accounts);
+    assert!(answer.is_refused(403).contains("lists \"team\""));
+
+    for request in [
+        create("", "Pod", &pod()),
+        create("", "Pod", &pod_with(&[OURS])),
+        create("", "Pod", &owned(pod_with(&["a"]))),
+    ] {
+        review(&request, &settings);
+    }
+}
+
+#[test]
+fn a_look_up_that_fails_merges_and_names_what_is_missing() {
+    let settings = json!({ "readServiceAccounts": true });
+    let request = create("", "Pod", &pod_with(&["corp"]));
+    for (error, advice) in [
+        (LookupError::Forbidden, "policy-server lacks the right to get serviceaccounts"),
+        (LookupError::NotGranted, "contextAwareResources lacks v1 ServiceAccount"),
+        (LookupError::NotFound, "its ServiceAccount does not exist"),
+        (LookupError::Failed, "its ServiceAccount could not be read"),
+    ] {
+        let answer = review_with(&request, &settings, &Accounts::failing(error));
+        assert_eq!(answer.mutated()["spec"]["imagePullSecrets"], refs(&["corp", OURS]));
+        assert_eq!(answer.warnings, [format!("kept a list that may be manual: {advice} (\"default\")")]);
+        assert_eq!(answer.audit_annotations.rule.as_deref(), Some("pod-merged"));
+    }
+}
+
+#[test]
+fn what_is_not_selected_is_untouched() {
+    let manual = pod_with(&["mine"]);
+    untouched(&manual, &json!({ "namespaces": ["team-*"] }));
+    untouched(&manual, &json!({ "serviceAccounts": ["ci"] }));
+
+    let mut mirror = manual.clone();
+    mirror["metadata"]["annotations"] = json!({ "kubernetes.io/config.mirror": "0a1b" });
+    untouched(&mirror, &json!({}));
+
+    for (key, value) in
+        [("operation", "UPDATE"), ("operation", "DELETE"), ("subResource", "ephemeralcontainers")]
+    {
+        let mut request = create("", "Pod", &manual);
+        request[key] = json!(value);
+        review(&request, &json!({})).is_untouched();
+    }
+}
+
+#[test]
+fn the_namespace_of_the_request_decides_not_that_of_the_object() {
+    let mut pod = pod();
+    pod["metadata"]["namespace"] = json!("elsewhere");
+    appended(&pod, &json!({}), &[OURS], "pod-appended");
+
+    let mut request = create("", "Pod", &pod);
+    request["namespace"] = json!("elsewhere");
+    request["object"]["metadata"]["namespace"] = json!("default");
+    review(&request, &json!({})).is_untouched();
+}
+
+#[test]
+fn group_and_kind_decide_together() {
+    let request = create("example.com", "Pod", &pod_with(&["mine"]));
+    review(&request, &json!({})).is_untouched();
+}
+
+#[test]
+fn an_empty_service_account_is_the_default_one_and_the_alias_counts() {
+    let mut pod = pod();
+    pod["spec"]["serviceAccountName"] = json!("");
+    pod["spec"]["serviceAccount"] = json!("ci");
+    appended(&pod, &json!({ "serviceAccounts": ["ci"] }), &[OURS], "pod-appended");
+    untouched(&pod, &json!({}));
+
+    let spec = pod["spec"].as_object_mut().unwrap();
+    spec.remove("serviceAccountName");
+    spec.remove("serviceAccount");
+    appended(&pod, &json!({}), &[OURS], "pod-appended");
+}
+
+#[test]
+fn with_registries_set_only_pods_with_one_of_their_images_are_touched() {
+    let settings = json!({ "registries": ["*.cr.aliyuncs.com", "registry.example.org:5000"] });
+    untouched(&pod(), &settings);
+
+    let ours = "demo-registry.cn-hangzhou.cr.aliyuncs.com/team/app:1";
+    let glob = json!({ "registries": ["*.cn-hangzhou.cr.aliyuncs.com"] });
+    for (pointer, value) in [
+        ("initContainers", json!([{ "name": "init", "image": ours }])),
+        ("ephemeralContainers", json!([{ "name": "debug", "image": ours }])),
+        (
+            "volumes",
+            json!([{ "name": "empty", "emptyDir": {} }, { "name": "data", "image": { "reference": ours } }]),
+        ),
+        ("containers", json!([{ "name": "web" }, { "name": "other", "image": ours }])),
+    ] {
+        let mut pod = pod();
+        pod["spec"][pointer] = value;
+        appended(&pod, &glob, &[OURS], "pod-appended");
+        appended(&pod, &settings, &[OURS], "pod-appended");
+    }
+}
