@@ -1,0 +1,12 @@
+//! The system tests, in one binary: they share one control plane and one build.
+
+// A test binary exports nothing; `pub` is for its own modules. And a test may panic: that is how it fails.
+#![allow(unreachable_pub, clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod availability;
+mod host;
+mod pods;
+mod service_accounts;
+mod support;
+mod wasm;
+mod workloads;
