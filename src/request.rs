@@ -1,7 +1,7 @@
 //! The admission request, read by reference.
 //!
-//! The objects in it stay raw: most requests are decided without looking at them, and a mutated object is the
-//! request's own bytes.
+//! The objects in it are kept as they are written, since a mutated object is the request's own bytes. A Pod is read in
+//! the same pass; other objects only if the settings ask for a look at them.
 
 use std::borrow::Cow;
 

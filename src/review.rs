@@ -5,6 +5,7 @@ mod service_account;
 mod workload;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use acr_credential_core::{Standing, registry_host};
 
@@ -121,6 +122,15 @@ fn selects(settings: &Settings<'_>, spec: &PodSpec<'_>) -> Result<bool, Malforme
 fn standing<'n>(settings: &Settings<'_>, names: &'n [Cow<'_, str>]) -> Standing<'n> {
     let allowed = |name: &str| settings.manual.allowed.iter().any(|pattern| pattern.matches(name));
     Standing::of(names.iter().map(|name| &**name), &settings.pull_secret, allowed)
+}
+
+/// The first manual entry that is not among the known ones, of which there may be as many.
+fn first_unknown<'m>(manual: &[&'m str], known: &[&str]) -> Option<&'m str> {
+    // A tree, not a hash table: that one asks the host for random numbers. And entry by entry: `collect` would bring the
+    // standard library's sorting, 9 KB.
+    let mut tree: BTreeSet<&str> = BTreeSet::new();
+    tree.extend(known);
+    manual.iter().find(|entry| !tree.contains(*entry)).copied()
 }
 
 /// The one insertion: the pull secret behind what `imagePullSecrets` holds, or instead of its `null`.

@@ -9,6 +9,7 @@ use acr_credential_core::{
 };
 
 use crate::json::{Malformed, Tree};
+use crate::message::short;
 
 /// The policy's settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,12 +186,14 @@ impl Reader {
         let mut kept: Vec<(Cow<'a, str>, Tree<'a>)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             if !known.contains(&&*key) {
-                let known_list = known.join(", ");
                 let way_out = match spelling::nearest(&key, known.iter().copied()) {
                     Some(meant) => format!("did you mean \"{meant}\"?"),
-                    None => format!("known here: {known_list}"),
+                    None => format!("known here: {}", known.join(", ")),
                 };
-                self.mistake(&format!("{prefix}{}", shown(&key)), format_args!("unknown setting; {way_out}"));
+                self.mistake(
+                    &format!("{prefix}{}", short(&key, 40)),
+                    format_args!("unknown setting; {way_out}"),
+                );
             } else if kept.iter().any(|(seen, _)| *seen == key) {
                 self.mistake(&format!("{prefix}{}", &*key), "is set twice; remove one");
             } else if value != Tree::Null {
@@ -327,9 +330,4 @@ impl Reader {
             }
         }
     }
-}
-
-/// A key of the user's, short and on one line.
-fn shown(key: &str) -> String {
-    crate::message::short(key, 40)
 }

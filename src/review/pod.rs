@@ -2,7 +2,7 @@
 
 use acr_credential_core::Standing;
 
-use super::{append, insert_after, insert_first, object_of, selects, standing};
+use super::{append, first_unknown, insert_after, insert_first, object_of, selects, standing};
 use crate::accounts::ServiceAccounts;
 use crate::json::{Malformed, Reader};
 use crate::message::{manual_list_warning, refusal, short};
@@ -59,10 +59,13 @@ pub(super) fn review<'a>(
             }
             // The only lookup of the policy: Kubernetes may have copied these entries from the service account.
             match accounts.pull_secrets(&request.namespace, spec.service_account()) {
-                Ok(copied) => match manual.iter().find(|entry| !copied.iter().any(|name| name == *entry)) {
-                    Some(entry) => Ok(refuse(entry)),
-                    None => mutate(object, spec, settings, Rule::PodAppended, None),
-                },
+                Ok(copied) => {
+                    let copied: Vec<&str> = copied.iter().map(String::as_str).collect();
+                    match first_unknown(&manual, &copied) {
+                        Some(entry) => Ok(refuse(entry)),
+                        None => mutate(object, spec, settings, Rule::PodAppended, None),
+                    }
+                }
                 Err(error) => {
                     let warning = lookup_warning(spec.service_account(), error.advice());
                     mutate(object, spec, settings, Rule::PodMerged, Some(warning))

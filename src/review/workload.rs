@@ -1,10 +1,8 @@
 //! Workloads: judge the pod template, never change it.
 
-use std::collections::BTreeSet;
-
 use acr_credential_core::Standing;
 
-use super::{TemplateAt, object_of, selects, standing};
+use super::{TemplateAt, first_unknown, object_of, selects, standing};
 use crate::json::Malformed;
 use crate::message::{manual_list_warning, refusal};
 use crate::object::PodOrTemplate;
@@ -72,13 +70,7 @@ fn newly_offending(
     let names = old.pull_secret_names().map_err(old_path)?;
     Ok(match standing(settings, &names) {
         Standing::Listed | Standing::Free => first,
-        Standing::Manual(before) => {
-            // A tree, not a hash table: that one asks the host for random numbers. And entry by entry: `collect` would
-            // bring the standard library's sorting, 9 KB.
-            let mut known = BTreeSet::new();
-            known.extend(before);
-            manual.iter().find(|entry| !known.contains(*entry)).map(|entry| (*entry).to_owned())
-        }
+        Standing::Manual(before) => first_unknown(manual, &before).map(str::to_owned),
     })
 }
 
