@@ -130,14 +130,56 @@ impl<'a> Pattern<'a> {
     pub fn names(&self, name: &str) -> bool {
         matches!(self, Self::Name(own) if own == name)
     }
+
+    /// The pattern in its shortest spelling.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::All => "*",
+            Self::Name(text) | Self::Glob(text) => text,
+        }
+    }
+
+    /// Whether some name could match both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Pattern<'_>) -> bool {
+        match (self, other) {
+            (Self::All, _) | (_, Pattern::All) => true,
+            (Self::Name(name), other) => other.matches(name),
+            (glob, Pattern::Name(name)) => glob.matches(name),
+            (Self::Glob(one), Pattern::Glob(other)) => globs_overlap(one, other),
+        }
+    }
+}
+
+/// Whether some text matches both globs.
+fn globs_overlap(one: &str, other: &str) -> bool {
+    let other: Vec<char> = other.chars().collect();
+    // `row[n]`: whether what is left of `one` and the last `n` characters of `other` match a common text. It begins with
+    // nothing left of `one`, which only stars can match.
+    let stars = other.iter().rev().take_while(|c| **c == '*').count();
+    let mut row: Vec<bool> = (0..=other.len()).map(|left| left <= stars).collect();
+    for c in one.chars().rev() {
+        // Nothing left of `other`: only a star matches that.
+        let mut next = vec![c == '*' && row.first() == Some(&true)];
+        for (of_other, (without_both, without_c)) in
+            other.iter().rev().zip(row.iter().zip(row.iter().skip(1)))
+        {
+            let without_of_other = next.last() == Some(&true);
+            next.push(match (c, *of_other) {
+                // The star ends here, or takes what the other side has next.
+                ('*', _) | (_, '*') => *without_c || without_of_other,
+                (a, b) => (a == b || a == '?' || b == '?') && *without_both,
+            });
+        }
+        row = next;
+    }
+    row.last() == Some(&true)
 }
 
 impl fmt::Display for Pattern<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("*"),
-            Self::Name(text) | Self::Glob(text) => f.write_str(text),
-        }
+        f.write_str(self.as_str())
     }
 }
 
@@ -224,6 +266,32 @@ mod tests {
         assert_eq!(parse("*.aliyuncs.com"), Ok(Pattern::Glob("*.aliyuncs.com".into())));
         assert_eq!(parse("https://registry.example.com"), Err(PatternError::NotAHost));
         assert_eq!(parse("registry.example.com/team"), Err(PatternError::NotAHost));
+    }
+
+    #[test]
+    fn patterns_overlap_when_some_name_matches_both() {
+        let cases = [
+            ("*", "team-a", true),
+            ("team-a", "team-a", true),
+            ("team-a", "team-b", false),
+            ("team-a", "team-*", true),
+            ("team-a", "*-b", false),
+            ("team-*", "*-prod", true),
+            ("team-*", "prod-*", false),
+            ("a*", "*a", true),
+            ("a?", "?b", true),
+            ("a?", "a", false),
+            ("a?b", "a*c", false),
+            ("*a*b*", "b*a", true),
+            ("**", "?", true),
+            ("x*y", "xy", true),
+            ("a*b?c", "ab*d", false),
+        ];
+        for (one, other, expected) in cases {
+            let parse = |text| Pattern::parse(text, Vocabulary::Label).unwrap();
+            assert_eq!(parse(one).overlaps(&parse(other)), expected, "{one} {other}");
+            assert_eq!(parse(other).overlaps(&parse(one)), expected, "{other} {one}");
+        }
     }
 
     #[test]

@@ -4,9 +4,12 @@
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Beyond this distance a suggestion is a guess: a third of the word, at least two letters.
-    let limit = (word.chars().count() / 3).max(2);
+    let length = word.chars().count();
+    let limit = (length / 3).max(2);
     known
         .into_iter()
+        // Words of other lengths are no nearer than the lengths are, and measuring takes their product.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit)
         .map(|candidate| {
             (strsim::osa_distance(&word.to_ascii_lowercase(), &candidate.to_ascii_lowercase()), candidate)
         })
@@ -26,5 +29,6 @@ mod tests {
         assert_eq!(nearest("service_accounts", known), Some("serviceAccounts"));
         assert_eq!(nearest("regisrties", known), Some("registries"));
         assert_eq!(nearest("color", known), None);
+        assert_eq!(nearest(&"namespaces".repeat(100_000), known), None);
     }
 }

@@ -1,0 +1,308 @@
+//! What is known about one credential, and what to do next. Pure: `task` does it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+
+use super::schedule::{Jitter, LEAST_GAP, LONGEST_NAP, Term, retry_delay};
+use crate::clock::Moment;
+use crate::cloud::{CloudError, Reason};
+use crate::configuration::Host;
+use crate::credential::Credential;
+
+/// A credential in hand.
+#[derive(Debug)]
+pub struct Issued {
+    /// User and password; never empty.
+    pub credential: Credential,
+    /// When it arrived, on the wall clock.
+    pub issued_at: Timestamp,
+    /// Its life.
+    pub term: Term,
+}
+
+/// What an earlier process knew, so that a restart costs no call.
+#[derive(Debug)]
+pub struct Held {
+    /// The credential.
+    pub credential: Credential,
+    /// When it arrived, on the wall clock.
+    pub issued_at: Timestamp,
+    /// The discovered hosts; none where none were looked for.
+    pub hosts: Option<Arc<[Host]>>,
+}
+
+/// Why there is no new credential, or no host for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The cloud did not answer, or refused.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    /// The credential was of no use when it arrived.
+    #[error(
+        "the cloud handed out a credential that expired at {0}: compare this machine's clock with the true time"
+    )]
+    ExpiredOnArrival(Timestamp),
+    /// Half a credential. A colon cannot be part of a user name: it ends the name in a docker config.
+    #[error(
+        "the cloud handed out a credential without a usable user and password: ask again; if this stays, ask Alibaba Cloud"
+    )]
+    Partial,
+    /// The instance has no host to log in to.
+    #[error(
+        "the instance has no enabled domain: enable one of its endpoints, or list its hosts in \"domains\""
+    )]
+    NoHosts,
+}
+
+impl Failure {
+    /// A stable name, for metrics, Events and JSON: that of the cloud's reason, or of the variant.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Cloud(error) => error.reason.name(),
+            Self::ExpiredOnArrival(_) => "ExpiredOnArrival",
+            Self::Partial => "PartialCredential",
+            Self::NoHosts => "NoHosts",
+        }
+    }
+}
+
+/// A failure that lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The last failure.
+    pub failure: Failure,
+    /// When the first of them in a row was.
+    pub since: Timestamp,
+}
+
+/// What the configuration asks of one credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Demand {
+    /// Renewed once less than this is left.
+    pub(super) threshold: Duration,
+    /// Whether a registry needs hosts to be discovered.
+    pub(super) discover: bool,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Ask for a credential.
+    Mint,
+    /// Ask for the hosts.
+    Discover,
+    /// Nothing for so long; then look again.
+    Wait(Duration),
+}
+
+/// What is known about one credential.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    issued: Option<Arc<Issued>>,
+    /// Drawn with each credential, so that its due time stands still.
+    jitter: Jitter,
+    /// When the cloud last handed one out, good or not. On the monotonic clock alone: the wall clock may go round and
+    /// round without causing a mint.
+    minted: Option<Instant>,
+    minting: Option<Retry>,
+    expired_since: Option<Timestamp>,
+    hosts: Option<Arc<[Host]>>,
+    /// Whether the hosts were looked up since the last mint.
+    hosts_are_fresh: bool,
+    discovery: Option<Retry>,
+}
+
+/// What everybody else may know of a [`State`].
+#[derive(Debug, Clone, Default)]
+pub(super) struct Report {
+    pub(super) issued: Option<Arc<Issued>>,
+    pub(super) expired_since: Option<Timestamp>,
+    pub(super) minting: Option<Trouble>,
+    pub(super) hosts: Option<Arc<[Host]>>,
+    pub(super) discovery: Option<Trouble>,
+}
+
+/// A call that failed, and when to try again.
+#[derive(Debug)]
+struct Retry {
+    trouble: Trouble,
+    failures: u32,
+    at: Instant,
+}
+
+impl Issued {
+    /// Whether it has not expired by now.
+    #[must_use]
+    pub fn is_good(&self, now: Moment) -> bool {
+        !self.term.left(now).is_zero()
+    }
+}
+
+impl State {
+    /// Begins with what an earlier process knew, as far as that is still of use.
+    pub(super) fn resume(held: Held, now: Moment, jitter: Jitter) -> Self {
+        let Held { credential, issued_at, hosts } = held;
+        let hosts = hosts.filter(|hosts| !hosts.is_empty());
+        let term = Term::resumed(now, issued_at, credential.expires_at);
+        let issued =
+            term.filter(|_| is_whole(&credential)).map(|term| Issued { credential, issued_at, term });
+        Self {
+            hosts_are_fresh: issued.is_some() && hosts.is_some(),
+            issued: issued.map(Arc::new),
+            jitter,
+            hosts,
+            ..Self::default()
+        }
+    }
+
+    /// Decides what to do now.
+    pub(super) fn next(&self, now: Moment, demand: Demand) -> Step {
+        let until_mint = self.until_mint(now, demand.threshold);
+        if until_mint.is_zero() {
+            return Step::Mint;
+        }
+        let until_discovery = if demand.discover { self.until_discovery(now) } else { Duration::MAX };
+        if until_discovery.is_zero() {
+            return Step::Discover;
+        }
+        Step::Wait(self.nap(now).min(until_mint).min(until_discovery))
+    }
+
+    /// How long nothing can expire unnoticed.
+    pub(super) fn nap(&self, now: Moment) -> Duration {
+        self.issued.as_ref().map_or(LONGEST_NAP, |issued| issued.term.left(now).min(LONGEST_NAP))
+    }
+
+    /// Lets go of a credential whose time is up.
+    pub(super) fn drop_expired(&mut self, now: Moment) {
+        if self.issued.take_if(|issued| !issued.is_good(now)).is_some() {
+            self.expired_since = Some(now.wall);
+        }
+    }
+
+    /// Takes the answer to [`Step::Mint`]. A failure leaves the last good credential in place.
+    pub(super) fn minted(&mut self, answer: Result<Credential, CloudError>, now: Moment, jitter: Jitter) {
+        let is_of_no_use = |error: &CloudError| error.reason == Reason::MalformedAnswer;
+        if answer.as_ref().err().is_none_or(is_of_no_use) {
+            self.minted = Some(now.monotonic);
+        }
+        match answer.map_err(Failure::from).and_then(|credential| accept(credential, now)) {
+            Ok(issued) => {
+                self.issued = Some(Arc::new(issued));
+                self.jitter = jitter;
+                self.minting = None;
+                self.expired_since = None;
+                self.hosts_are_fresh = false;
+            }
+            Err(failure) => self.minting = Some(Retry::after(self.minting.take(), failure, now, jitter)),
+        }
+    }
+
+    /// Takes the answer to [`Step::Discover`]. A failure leaves the hosts known before in place.
+    pub(super) fn discovered(&mut self, answer: Result<Vec<Host>, CloudError>, now: Moment, jitter: Jitter) {
+        let answer = answer.map_err(Failure::from);
+        match answer.and_then(|hosts| if hosts.is_empty() { Err(Failure::NoHosts) } else { Ok(hosts) }) {
+            Ok(mut hosts) => {
+                hosts.sort_unstable();
+                hosts.dedup();
+                self.hosts = Some(hosts.into());
+                self.hosts_are_fresh = true;
+                self.discovery = None;
+            }
+            Err(failure) => self.discovery = Some(Retry::after(self.discovery.take(), failure, now, jitter)),
+        }
+    }
+
+    /// What everybody else may know.
+    pub(super) fn report(&self) -> Report {
+        let trouble = |retry: &Option<Retry>| retry.as_ref().map(|retry| retry.trouble.clone());
+        Report {
+            issued: self.issued.clone(),
+            expired_since: self.expired_since,
+            minting: trouble(&self.minting),
+            hosts: self.hosts.clone(),
+            discovery: trouble(&self.discovery),
+        }
+    }
+
+    fn until_mint(&self, now: Moment, threshold: Duration) -> Duration {
+        let wanted_in = match (&self.minting, &self.issued) {
+            (Some(retry), _) => retry.at.saturating_duration_since(now.monotonic),
+            (None, Some(issued)) => issued.term.until_due(now, threshold, self.jitter),
+            (None, None) => Duration::ZERO,
+        };
+        let gap = self
+            .minted
+            .map_or(Duration::ZERO, |minted| (minted + LEAST_GAP).saturating_duration_since(now.monotonic));
+        wanted_in.max(gap)
+    }
+
+    fn until_discovery(&self, now: Moment) -> Duration {
+        match &self.discovery {
+            Some(retry) => retry.at.saturating_duration_since(now.monotonic),
+            None if self.hosts_are_fresh => Duration::MAX,
+            None => Duration::ZERO,
+        }
+    }
+}
+
+impl Report {
+    /// Whether it says the same. Credentials are the same when they are one and the same object.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        let Self { issued, expired_since, minting, hosts, discovery } = self;
+        let same_credential = match (issued, &other.issued) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        same_credential
+            && *expired_since == other.expired_since
+            && *minting == other.minting
+            && *hosts == other.hosts
+            && *discovery == other.discovery
+    }
+}
+
+impl Retry {
+    fn after(earlier: Option<Self>, failure: Failure, now: Moment, jitter: Jitter) -> Self {
+        let (since, failures) = match earlier {
+            Some(earlier) => (earlier.trouble.since, earlier.failures.saturating_add(1)),
+            None => (now.wall, 1),
+        };
+        let at = now.monotonic + retry_delay(failures, failure.hint(), jitter);
+        Self { trouble: Trouble { failure, since }, failures, at }
+    }
+}
+
+impl Failure {
+    /// How long the cloud asks to wait.
+    fn hint(&self) -> Option<Duration> {
+        match self {
+            Self::Cloud(CloudError { reason: Reason::Throttled { retry_after }, .. }) => *retry_after,
+            Self::Cloud(_) | Self::ExpiredOnArrival(_) | Self::Partial | Self::NoHosts => None,
+        }
+    }
+}
+
+fn accept(credential: Credential, now: Moment) -> Result<Issued, Failure> {
+    if !is_whole(&credential) {
+        return Err(Failure::Partial);
+    }
+    match Term::starting(now, credential.expires_at) {
+        Some(term) => Ok(Issued { credential, issued_at: now.wall, term }),
+        None => Err(Failure::ExpiredOnArrival(credential.expires_at)),
+    }
+}
+
+fn is_whole(credential: &Credential) -> bool {
+    let Credential { user, password, expires_at: _ } = credential;
+    !user.is_empty() && !user.contains(':') && !password.expose_secret().is_empty()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! Alibaba Cloud. The only code that calls it.
+
+mod answer;
+mod api;
+pub mod challenge;
+pub mod endpoints;
+pub mod error;
+mod http;
+mod identity;
+pub mod keys;
+mod metadata;
+mod refusal;
+mod registry;
+mod retry;
+mod sessions;
+pub mod settings;
+pub mod signature;
+mod sts;
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+pub use self::challenge::Challenge;
+pub use self::endpoints::{EndpointError, Endpoints};
+pub use self::error::{CloudError, Reason};
+pub use self::http::ProxyError;
+pub use self::keys::{Keys, Origin, Session, Source};
+pub(crate) use self::registry::personal_hosts;
+pub use self::settings::{Environment, Limits, Settings};
+
+use self::api::Api;
+use self::endpoints::Base;
+use self::http::Http;
+use self::identity::FirstKeys;
+use self::metadata::Metadata;
+use self::sessions::{Hop, Sessions};
+use crate::broker::Minter;
+use crate::clock::Clock;
+use crate::configuration::{Host, Identity, IdentitySource, Instance, Region};
+use crate::credential::{Credential, CredentialKey};
+
+/// The client of Alibaba Cloud: mints credentials, with sessions that it keeps while they are fresh.
+///
+/// The process must have installed a provider for rustls (`main` installs ring): reqwest panics without one.
+#[derive(Debug)]
+pub struct Cloud {
+    settings: Settings,
+    api: Api,
+    sessions: Sessions,
+    /// The cluster's region, once ECS metadata has told it.
+    region: OnceCell<Region>,
+}
+
+impl Cloud {
+    /// A client. It calls nobody yet.
+    ///
+    /// # Errors
+    /// When the environment's proxy is none.
+    pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, ProxyError> {
+        let limits = settings.limits;
+        let http = Http::new(limits, &settings.environment)?;
+        let sessions = Sessions::new(Arc::clone(&clock));
+        Ok(Self { settings, api: Api { http, clock, limits }, sessions, region: OnceCell::new() })
+    }
+
+    /// The cluster's region: the flag's, else that of this machine by ECS metadata, which is asked once.
+    ///
+    /// # Errors
+    /// When neither is to be had.
+    pub async fn region(&self) -> Result<Region, CloudError> {
+        match &self.settings.region {
+            Some(region) => Ok(region.clone()),
+            None => self.region.get_or_try_init(|| self.region_of_machine()).await.cloned(),
+        }
+    }
+
+    /// The keys of an identity, which is to act on a registry of this region.
+    ///
+    /// # Errors
+    /// When a step on the way to the keys fails.
+    pub async fn session(&self, identity: &Identity, region: &Region) -> Result<Session, CloudError> {
+        let Some(role) = &identity.assume_role else {
+            return self.first_session(&identity.source, region, true).await;
+        };
+        let obtain = async {
+            let base = self.sts(region, false).await?;
+            let with = self.first_session(&identity.source, region, false).await?;
+            let result = sts::assume_role(&self.api, &base, role, &with).await;
+            if !self.dropped(&identity.source, false, &with, &result).await {
+                return result;
+            }
+            let with = self.first_session(&identity.source, region, false).await?;
+            sts::assume_role(&self.api, &base, role, &with).await
+        };
+        self.sessions.get(Hop::Role(identity.clone()), obtain).await
+    }
+
+    /// Mints a credential.
+    ///
+    /// # Errors
+    /// When the identity has no keys, or the registry hands no credential out that is worth to be used.
+    pub async fn credential(&self, key: &CredentialKey) -> Result<Credential, CloudError> {
+        let CredentialKey { identity, region, instance } = key;
+        let base = self.acr(region)?;
+        let session = self.session(identity, region).await?;
+        let result = registry::credential(&self.api, &base, instance, &session).await;
+        if !self.dropped_last(identity, &session, &result).await {
+            return result;
+        }
+        let session = self.session(identity, region).await?;
+        registry::credential(&self.api, &base, instance, &session).await
+    }
+
+    /// The hosts of an instance, sorted. Enterprise Edition: all enabled ones, public, VPC and custom; none where no
+    /// endpoint is enabled. Personal Edition: every form of the region, without a call.
+    ///
+    /// # Errors
+    /// When the identity has no keys, or may not list the hosts.
+    pub async fn hosts(&self, key: &CredentialKey) -> Result<Vec<Host>, CloudError> {
+        let CredentialKey { identity, region, instance } = key;
+        let Instance::Enterprise(id) = instance else {
+            return Ok(registry::personal_hosts(region));
+        };
+        let base = self.acr(region)?;
+        let session = self.session(identity, region).await?;
+        let result = registry::enterprise_hosts(&self.api, &base, id, &session).await;
+        if !self.dropped_last(identity, &session, &result).await {
+            return result;
+        }
+        let session = self.session(identity, region).await?;
+        registry::enterprise_hosts(&self.api, &base, id, &session).await
+    }
+
+    /// What a registry says about itself to somebody without a credential.
+    ///
+    /// # Errors
+    /// When it does not answer, or answers something else than a challenge.
+    pub async fn challenge(&self, host: &Host) -> Result<Challenge, CloudError> {
+        challenge::challenge(&self.api, host).await
+    }
+
+    async fn region_of_machine(&self) -> Result<Region, CloudError> {
+        const ACTION: &str = "finding the cluster's region";
+        if metadata::is_disabled(&self.settings.environment) {
+            return Err(CloudError::explained(
+                Reason::IdentityUnavailable,
+                ACTION,
+                "--region is not given, and ECS metadata is switched off",
+                "set --region, or regionId on the registry's entry",
+            ));
+        }
+        let text = self.metadata()?.region().await?;
+        Region::parse(&text).map_err(|error| {
+            let fix = "set --region";
+            CloudError::explained(Reason::MalformedAnswer, ACTION, format!("ECS metadata says: {error}"), fix)
+        })
+    }
+
+    /// The session of the first keys; `last` says that no other role is assumed with them.
+    async fn first_session(
+        &self,
+        source: &IdentitySource,
+        region: &Region,
+        last: bool,
+    ) -> Result<Session, CloudError> {
+        match identity::first_keys(source, &self.settings, last)? {
+            FirstKeys::Here(session) => Ok(session),
+            FirstKeys::Metadata => {
+                let metadata = self.metadata()?;
+                self.sessions.get(Hop::Metadata, metadata.session()).await
+            }
+            FirstKeys::Oidc(role, file) => {
+                let obtain = async {
+                    let token = identity::oidc_token(&file)?;
+                    let base = self.sts(region, true).await?;
+                    sts::assume_role_with_oidc(&self.api, &base, &role, &token).await
+                };
+                self.sessions.get(Hop::Oidc(role.clone()), obtain).await
+            }
+        }
+    }
+
+    /// Whether the session of an identity was refused as expired and has been dropped, so that a new one is worth a try.
+    async fn dropped_last<T>(
+        &self,
+        identity: &Identity,
+        used: &Session,
+        result: &Result<T, CloudError>,
+    ) -> bool {
+        match &identity.assume_role {
+            Some(_) => expired(result) && self.sessions.forget(&Hop::Role(identity.clone()), used).await,
+            None => self.dropped(&identity.source, true, used, result).await,
+        }
+    }
+
+    /// The same for the session of the first keys.
+    async fn dropped<T>(
+        &self,
+        source: &IdentitySource,
+        last: bool,
+        used: &Session,
+        result: &Result<T, CloudError>,
+    ) -> bool {
+        if !expired(result) {
+            return false;
+        }
+        match identity::first_keys(source, &self.settings, last) {
+            Ok(FirstKeys::Metadata) => self.sessions.forget(&Hop::Metadata, used).await,
+            Ok(FirstKeys::Oidc(role, _)) => self.sessions.forget(&Hop::Oidc(role), used).await,
+            Ok(FirstKeys::Here(_)) | Err(_) => false,
+        }
+    }
+
+    fn acr(&self, region: &Region) -> Result<Base, CloudError> {
+        self.settings.endpoints.acr(region).map_err(|error| no_endpoint("finding ACR", &error))
+    }
+
+    /// STS near the cluster, where it is known where that is: sessions are good in every region, and so one identity has
+    /// one session for all of its registries. VPC names are those of the cluster's own region; the environment's switch
+    /// for them comes from ACK's Pod identity webhook, and is for the OIDC token.
+    async fn sts(&self, registry: &Region, oidc: bool) -> Result<Base, CloudError> {
+        let Settings { endpoints, environment, region, .. } = &self.settings;
+        let of_environment =
+            || environment.get("ALIBABA_CLOUD_STS_REGION").and_then(|text| Region::parse(text).ok());
+        let vpc = endpoints.vpc() || (oidc && environment.is_true("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED"));
+        let region = match region.clone().or_else(of_environment) {
+            Some(region) => region,
+            None if vpc => self.region().await?,
+            None => registry.clone(),
+        };
+        endpoints.sts(&region, vpc).map_err(|error| no_endpoint("finding STS", &error))
+    }
+
+    fn metadata(&self) -> Result<Metadata<'_>, CloudError> {
+        let base = self.settings.endpoints.metadata();
+        let base = base.map_err(|error| no_endpoint("finding ECS metadata", &error))?;
+        Ok(Metadata { api: &self.api, base, environment: &self.settings.environment })
+    }
+}
+
+impl Minter for Cloud {
+    async fn credential(&self, key: &CredentialKey) -> Result<Credential, CloudError> {
+        Cloud::credential(self, key).await
+    }
+
+    async fn hosts(&self, key: &CredentialKey) -> Result<Vec<Host>, CloudError> {
+        Cloud::hosts(self, key).await
+    }
+}
+
+fn expired<T>(result: &Result<T, CloudError>) -> bool {
+    matches!(result, Err(error) if error.reason == Reason::SessionExpired)
+}
+
+fn no_endpoint(action: &'static str, error: &EndpointError) -> CloudError {
+    CloudError::explained(Reason::Unreachable, action, format!("no endpoint, {error}"), "correct the region")
+}
+
+#[cfg(test)]
+mod tests;

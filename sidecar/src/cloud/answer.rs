@@ -1,0 +1,177 @@
+//! Reads an answer: its fields, or why the API refused.
+//!
+//! Lenient where Alibaba's APIs differ among themselves: keys in any case (`TempUsername`, `tempUserName`), numbers as
+//! strings and the reverse, `Code` in any case, errors in JSON or XML, and failures that come with HTTP 200.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::error::{CloudError, Details, Reason, identifier};
+use super::http::Answer;
+use super::refusal::{Refusal, judge};
+
+/// Which call an answer belongs to.
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    /// The operation.
+    pub(super) action: &'static str,
+    /// The host that was asked.
+    pub(super) host: String,
+    /// Whether the call is one of Personal Edition, whose codes mean other things.
+    pub(super) personal: bool,
+}
+
+/// The fields of a JSON object. Has no `Debug`: some are secrets.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a>(&'a Map<String, Value>);
+
+/// The JSON object of an answer.
+pub(super) struct Body(Map<String, Value>);
+
+impl Context {
+    /// A failure of this call.
+    pub(super) fn error(&self, reason: Reason) -> CloudError {
+        CloudError::new(reason, self.action).at(&self.host)
+    }
+
+    /// An answer of which this is wrong.
+    pub(super) fn malformed(&self, problem: impl Into<String>) -> CloudError {
+        let mut error = self.error(Reason::MalformedAnswer);
+        error.details.problem = Some(problem.into());
+        error
+    }
+}
+
+impl Body {
+    pub(super) fn fields(&self) -> Fields<'_> {
+        Fields(&self.0)
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// A field by its name in any case; `null` counts as absent.
+    fn get(self, name: &str) -> Option<&'a Value> {
+        let found = self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value).filter(|value| !value.is_null())
+    }
+
+    /// A string, or a number as it is written; an empty one counts as absent.
+    pub(super) fn text(self, name: &str) -> Option<String> {
+        match self.get(name)? {
+            Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// A whole number, or a string that is one.
+    pub(super) fn integer(self, name: &str) -> Option<i64> {
+        match self.get(name)? {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// A truth value, or a string that is one.
+    pub(super) fn truth(self, name: &str) -> Option<bool> {
+        match self.get(name)? {
+            Value::Bool(truth) => Some(*truth),
+            Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+            Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        }
+    }
+
+    /// An object.
+    pub(super) fn object(self, name: &str) -> Option<Fields<'a>> {
+        self.get(name)?.as_object().map(Fields)
+    }
+
+    /// The objects of a list; what is no object is left out.
+    pub(super) fn objects(self, name: &str) -> impl Iterator<Item = Fields<'a>> {
+        let list = self.get(name).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_object).map(Fields)
+    }
+}
+
+/// Reads an answer of an API. `now` tells how far the clock is off when the API says that it is.
+pub(super) fn read(context: &Context, answer: &Answer, now: Timestamp) -> Result<Body, CloudError> {
+    let body = match serde_json::from_slice(&answer.body) {
+        Ok(Value::Object(fields)) => Some(Body(fields)),
+        _ => None,
+    };
+    let success = (200..300).contains(&answer.status);
+    let refusal = match &body {
+        Some(body) if success && succeeded(body.fields()) => None,
+        Some(body) => Some(in_json(body.fields())),
+        None => in_xml(&answer.body),
+    };
+    match (body, refusal) {
+        (Some(body), None) => {
+            let request_id = request_id(answer, body.fields().text("RequestId").as_deref());
+            tracing::debug!(context.action, context.host, answer.status, request_id, "answered");
+            Ok(body)
+        }
+        (_, refusal) => {
+            let error = explain(context, answer, &refusal.unwrap_or_default(), now);
+            let Details { host, status, code, request_id, .. } = &*error.details;
+            tracing::debug!(
+                error.action,
+                host,
+                status,
+                code,
+                request_id,
+                reason = error.reason.name(),
+                "refused"
+            );
+            Err(error)
+        }
+    }
+}
+
+/// Whether the body of an HTTP 200 means success. Failures with this status are documented for ACR.
+fn succeeded(fields: Fields<'_>) -> bool {
+    let code = fields.text("Code");
+    let good = |code: &str| ["success", "ok", "200"].iter().any(|good| code.eq_ignore_ascii_case(good));
+    fields.truth("IsSuccess") != Some(false) && code.is_none_or(|code| good(&code))
+}
+
+fn in_json(fields: Fields<'_>) -> Refusal {
+    Refusal {
+        code: fields.text("Code"),
+        request_id: fields.text("RequestId"),
+        right: fields.object("AccessDeniedDetail").and_then(|detail| detail.text("AuthAction")),
+    }
+}
+
+/// The gateway answers some failures in XML whatever was asked for: `<Error><Code>…</Code>…</Error>`.
+fn in_xml(body: &[u8]) -> Option<Refusal> {
+    let text = std::str::from_utf8(body).ok().filter(|text| text.contains("<Error>"))?;
+    let element = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        rest.split_once(&format!("</{name}>")).map(|(value, _)| value.trim().to_owned())
+    };
+    Some(Refusal { code: element("Code"), request_id: element("RequestId"), right: element("AuthAction") })
+}
+
+fn explain(context: &Context, answer: &Answer, refusal: &Refusal, now: Timestamp) -> CloudError {
+    let verdict = judge(context, answer, refusal, now);
+    let mut error = context.error(verdict.reason);
+    error.details.status = Some(answer.status);
+    error.details.request_id = request_id(answer, refusal.request_id.as_deref());
+    error.details.code = refusal.code.as_deref().and_then(identifier);
+    error.details.missing_right = verdict.missing_right;
+    error.details.problem = verdict.problem.map(str::to_owned);
+    error.details.fix = verdict.fix.map(str::to_owned);
+    error.details.clock_ahead = verdict.clock_ahead;
+    error
+}
+
+fn request_id(answer: &Answer, in_body: Option<&str>) -> Option<String> {
+    let in_header = answer.headers.get("x-acs-request-id").and_then(|value| value.to_str().ok());
+    in_body.and_then(identifier).or_else(|| in_header.and_then(identifier))
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,125 @@
+//! What a registry says about itself to somebody without a credential.
+
+use reqwest::Method;
+use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
+
+use super::answer::Context;
+use super::api::{Api, unanswered};
+use super::endpoints::Base;
+use super::error::{CloudError, Reason};
+use super::http::Request;
+use crate::configuration::{Host, Instance, InstanceId, Region};
+
+/// The answer of a registry to `GET /v2/` without a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    /// Where tokens are to be had.
+    pub realm: String,
+    /// For whom the tokens are.
+    pub service: String,
+    /// What the service says of an ACR instance; `None` for any other registry.
+    pub registry: Option<(Region, Instance)>,
+}
+
+/// Asks a registry.
+pub(super) async fn challenge(api: &Api, host: &Host) -> Result<Challenge, CloudError> {
+    let context = Context { action: ACTION, host: host.to_string(), personal: false };
+    let base = Base::of_registry(host.as_str()).map_err(|error| context.malformed(error.to_string()))?;
+    let request = Request { method: Method::GET, url: base.url("/v2/", ""), headers: Vec::new(), form: None };
+    let answer =
+        api.http.send(request, api.limits.total).await.map_err(|fault| unanswered(&context, fault))?;
+    match answer.status {
+        401 => read(&answer.headers).ok_or_else(|| context.malformed("the answer has no Bearer challenge")),
+        500.. => Err(context.error(Reason::ServiceUnavailable)),
+        status => Err(context.malformed(format!("the answer is HTTP {status}, not a challenge"))),
+    }
+}
+
+const ACTION: &str = "GET /v2/";
+
+/// A registry may write what it likes, and it ends up in a report.
+const LONGEST_PARAMETER: usize = 256;
+
+fn read(headers: &HeaderMap) -> Option<Challenge> {
+    let mut values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    let bearer = values.find_map(|value| {
+        let (scheme, parameters) = value.trim().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(parameters)
+    })?;
+    let mut quoted = false;
+    let pairs: Vec<_> = bearer
+        .split(|character| {
+            quoted ^= character == '"';
+            character == ',' && !quoted
+        })
+        .filter_map(|pair| pair.trim().split_once('='))
+        .collect();
+    let parameter = |name: &str| {
+        let (_, value) = pairs.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        Some(value.trim_matches('"').chars().take(LONGEST_PARAMETER).collect::<String>())
+    };
+    let service = parameter("service")?;
+    let registry = registry(&service);
+    Some(Challenge { realm: parameter("realm")?, service, registry })
+}
+
+/// ACR's own form of a service: `registry.aliyuncs.com:<region>:<zone>:cri-…` of an Enterprise Edition instance,
+/// `registry.aliyuncs.com:<region>:<number>` of Personal Edition. Found in Harbor's adapter; documented nowhere.
+fn registry(service: &str) -> Option<(Region, Instance)> {
+    let parts: Vec<_> = service.split(':').collect();
+    let (region, instance) = match parts.as_slice() {
+        ["registry.aliyuncs.com", region, _zone, id] => {
+            (region, Instance::Enterprise(InstanceId::parse(id).ok()?))
+        }
+        ["registry.aliyuncs.com", region, _number] => (region, Instance::Personal),
+        _ => return None,
+    };
+    Some((Region::parse(region).ok()?, instance))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    fn challenge(header: &'static str) -> Option<Challenge> {
+        read(&HeaderMap::from_iter([(WWW_AUTHENTICATE, HeaderValue::from_static(header))]))
+    }
+
+    #[track_caller]
+    fn check(header: &'static str, service: &str, region: &str, instance: Instance) {
+        let expected = Challenge {
+            realm: "https://auth.example/token".to_owned(),
+            service: service.to_owned(),
+            registry: Some((Region::parse(region).unwrap(), instance)),
+        };
+        assert_eq!(challenge(header), Some(expected));
+    }
+
+    #[test]
+    fn a_challenge_of_acr_says_region_and_instance() {
+        let id = InstanceId::parse("cri-kmsiwlxxdcvaduwb").unwrap();
+        check(
+            r#"Bearer realm="https://auth.example/token",service="registry.aliyuncs.com:cn-hangzhou:china:cri-kmsiwlxxdcvaduwb""#,
+            "registry.aliyuncs.com:cn-hangzhou:china:cri-kmsiwlxxdcvaduwb",
+            "cn-hangzhou",
+            Instance::Enterprise(id),
+        );
+        check(
+            r#"bearer scope="repository:a:pull,service=b", service="registry.aliyuncs.com:cn-beijing:26842", realm="https://auth.example/token""#,
+            "registry.aliyuncs.com:cn-beijing:26842",
+            "cn-beijing",
+            Instance::Personal,
+        );
+    }
+
+    #[test]
+    fn a_challenge_of_another_registry_says_only_realm_and_service() {
+        let other =
+            challenge(r#"Bearer realm="https://auth.example/token",service="registry.example""#).unwrap();
+        assert_eq!((other.service.as_str(), other.registry), ("registry.example", None));
+        assert_eq!(challenge(r#"Basic realm="registry""#), None);
+        assert_eq!(challenge("Bearer"), None);
+    }
+}

@@ -1,0 +1,334 @@
+//! Where the APIs are: the host rules of Alibaba Cloud, and what flags override.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use url::{Host, Url};
+
+use crate::configuration::Region;
+
+/// The root of an API or of ECS metadata: scheme, host and port. HTTPS except on loopback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base(Url);
+
+/// Where the APIs are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Endpoints {
+    acr: Overrides,
+    sts: Overrides,
+    metadata: Option<Base>,
+    vpc: bool,
+}
+
+/// The values of the flags, as the user wrote them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Flags<'a> {
+    /// `--acr-endpoint [REGION=]URL`, each.
+    pub acr: &'a [String],
+    /// `--sts-endpoint [REGION=]URL`, each.
+    pub sts: &'a [String],
+    /// `--metadata-endpoint URL`.
+    pub metadata: Option<&'a str>,
+    /// `--vpc-endpoints`.
+    pub vpc: bool,
+}
+
+/// Why a flag is no endpoint. The message names the flag and says how to write it; it does not quote the value, which may
+/// hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{flag}: {problem}: {fix}")]
+pub struct EndpointError {
+    flag: &'static str,
+    problem: &'static str,
+    fix: &'static str,
+}
+
+impl Endpoints {
+    /// Reads the flags.
+    ///
+    /// # Errors
+    /// At the first flag that is no endpoint.
+    pub fn parse(flags: Flags<'_>) -> Result<Self, EndpointError> {
+        Ok(Self {
+            acr: Overrides::parse("--acr-endpoint", flags.acr)?,
+            sts: Overrides::parse("--sts-endpoint", flags.sts)?,
+            metadata: flags.metadata.map(|text| Base::parse(METADATA_FLAG, text, METADATA)).transpose()?,
+            vpc: flags.vpc,
+        })
+    }
+
+    /// Whether the APIs are called by their VPC names.
+    #[must_use]
+    pub fn vpc(&self) -> bool {
+        self.vpc
+    }
+
+    /// ACR in a region, both editions.
+    ///
+    /// # Errors
+    /// When the region is no part of a host name.
+    pub fn acr(&self, region: &Region) -> Result<Base, EndpointError> {
+        self.acr.get(region).map_or_else(
+            || Base::of_host(&format!("cr{}.{region}.aliyuncs.com", if self.vpc { "-vpc" } else { "" })),
+            Ok,
+        )
+    }
+
+    /// STS in a region; `vpc` asks for the VPC name whatever the flag says.
+    ///
+    /// # Errors
+    /// When the region is no part of a host name.
+    pub fn sts(&self, region: &Region, vpc: bool) -> Result<Base, EndpointError> {
+        self.sts.get(region).map_or_else(|| Base::of_host(&sts_host(region.as_str(), self.vpc || vpc)), Ok)
+    }
+
+    /// ECS metadata.
+    ///
+    /// # Errors
+    /// Never in practice: the address is a constant.
+    pub fn metadata(&self) -> Result<Base, EndpointError> {
+        self.metadata
+            .clone()
+            .map_or_else(|| Base::parse(METADATA_FLAG, "http://100.100.100.200", METADATA), Ok)
+    }
+}
+
+impl Base {
+    /// Host and port as the Host header has them.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let host = self.0.host_str().unwrap_or_default();
+        // `port` is `None` for the scheme's own port, which the header leaves out as well.
+        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// The URL of a path and a query, both encoded already.
+    #[must_use]
+    pub fn url(&self, path: &str, query: &str) -> Url {
+        let mut url = self.0.clone();
+        url.set_path(path);
+        url.set_query(Some(query).filter(|query| !query.is_empty()));
+        url
+    }
+
+    /// The root of a registry: HTTPS, or HTTP where the host is this machine.
+    ///
+    /// # Errors
+    /// When the text is no host.
+    pub fn of_registry(host: &str) -> Result<Self, EndpointError> {
+        let secure = Self::of_host(host)?;
+        if is_loopback(&secure.0) {
+            Self::parse("host", &format!("http://{host}"), is_loopback)
+        } else {
+            Ok(secure)
+        }
+    }
+
+    fn of_host(host: &str) -> Result<Self, EndpointError> {
+        Self::parse("host", &format!("https://{host}"), is_loopback)
+    }
+
+    fn parse(flag: &'static str, text: &str, plain_is_fine: fn(&Url) -> bool) -> Result<Self, EndpointError> {
+        let error = |problem, fix| EndpointError { flag, problem, fix };
+        let url = Url::parse(text.trim())
+            .map_err(|_| error("is not a URL", "write https://HOST or https://HOST:PORT"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(error("holds a user or a password", "write https://HOST alone"));
+        }
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return Err(error("has a path, a query or a fragment", "write https://HOST alone"));
+        }
+        match url.scheme() {
+            // What is asked over TLS may go through a proxy.
+            "https" if flag == METADATA_FLAG => {
+                Err(error("is HTTPS", "write http://HOST: ECS metadata has no TLS"))
+            }
+            "https" => Ok(Self(url)),
+            "http" if plain_is_fine(&url) => Ok(Self(url)),
+            "http" => Err(error(
+                "is HTTP, which would show keys to the network",
+                "write https://; HTTP is for a host on this machine only, such as http://127.0.0.1:8080",
+            )),
+            _ => Err(error("is neither HTTPS nor HTTP", "write https://HOST")),
+        }
+    }
+}
+
+/// Overrides of one product: one for every region, and some for one region each.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Overrides {
+    everywhere: Option<Base>,
+    regions: Vec<(Region, Base)>,
+}
+
+impl Overrides {
+    fn parse(flag: &'static str, values: &[String]) -> Result<Self, EndpointError> {
+        let mut overrides = Self::default();
+        let twice = EndpointError { flag, problem: "is given twice for one region", fix: "keep one of them" };
+        for value in values {
+            // A URL may hold "=" only in parts that are refused anyway; a region never holds ":".
+            match value.split_once('=').filter(|(region, _)| !region.contains(':')) {
+                None if overrides.everywhere.is_some() => return Err(twice),
+                None => overrides.everywhere = Some(Base::parse(flag, value, is_loopback)?),
+                Some((region, url)) => {
+                    let region = Region::parse(region.trim()).map_err(|_| EndpointError {
+                        flag,
+                        problem: "has no region before the \"=\"",
+                        fix: "write REGION=URL with a region such as cn-hangzhou, or the URL alone",
+                    })?;
+                    if overrides.regions.iter().any(|(known, _)| *known == region) {
+                        return Err(twice);
+                    }
+                    overrides.regions.push((region, Base::parse(flag, url, is_loopback)?));
+                }
+            }
+        }
+        Ok(overrides)
+    }
+
+    fn get(&self, region: &Region) -> Option<Base> {
+        let own = self.regions.iter().find(|(known, _)| known == region).map(|(_, base)| base);
+        own.or(self.everywhere.as_ref()).cloned()
+    }
+}
+
+/// Source: the endpoint table of Alibaba's credentials SDK.
+fn sts_host(region: &str, vpc: bool) -> String {
+    match region {
+        "cn-hangzhou-finance" => sts_host("cn-hangzhou", vpc),
+        // These two have no other.
+        "cn-shenzhen-finance-1" | "cn-north-2-gov-1" => format!("sts-vpc.{region}.aliyuncs.com"),
+        _ if vpc => format!("sts-vpc.{region}.aliyuncs.com"),
+        _ => format!("sts.{region}.aliyuncs.com"),
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address == Ipv6Addr::LOCALHOST,
+        None => false,
+    }
+}
+
+const METADATA_FLAG: &str = "--metadata-endpoint";
+
+/// The metadata service speaks HTTP at a link-local address only; it never leaves the machine.
+const METADATA: fn(&Url) -> bool =
+    |url| is_loopback(url) || url.host() == Some(Host::Ipv4(Ipv4Addr::new(100, 100, 100, 200)));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn region(text: &str) -> Region {
+        Region::parse(text).unwrap()
+    }
+
+    #[track_caller]
+    fn check_hosts(name: &str, vpc: bool, acr: &str, sts: &str) {
+        let endpoints = Endpoints::parse(Flags { vpc, ..Flags::default() }).unwrap();
+        assert_eq!(endpoints.acr(&region(name)).unwrap().authority(), acr);
+        assert_eq!(endpoints.sts(&region(name), false).unwrap().authority(), sts);
+    }
+
+    #[test]
+    fn hosts_follow_the_rules_of_the_products() {
+        check_hosts("cn-hangzhou", false, "cr.cn-hangzhou.aliyuncs.com", "sts.cn-hangzhou.aliyuncs.com");
+        check_hosts("cn-beijing", true, "cr-vpc.cn-beijing.aliyuncs.com", "sts-vpc.cn-beijing.aliyuncs.com");
+        check_hosts(
+            "cn-hangzhou-finance",
+            false,
+            "cr.cn-hangzhou-finance.aliyuncs.com",
+            "sts.cn-hangzhou.aliyuncs.com",
+        );
+        check_hosts(
+            "cn-shenzhen-finance-1",
+            false,
+            "cr.cn-shenzhen-finance-1.aliyuncs.com",
+            "sts-vpc.cn-shenzhen-finance-1.aliyuncs.com",
+        );
+        check_hosts(
+            "cn-north-2-gov-1",
+            false,
+            "cr.cn-north-2-gov-1.aliyuncs.com",
+            "sts-vpc.cn-north-2-gov-1.aliyuncs.com",
+        );
+    }
+
+    #[test]
+    fn the_override_of_a_region_beats_the_one_for_all() {
+        let acr = ["https://cr.example.com".to_owned(), "cn-chengdu=https://cr.aliyuncs.com".to_owned()];
+        let endpoints = Endpoints::parse(Flags { acr: &acr, ..Flags::default() }).unwrap();
+        assert_eq!(endpoints.acr(&region("cn-chengdu")).unwrap().authority(), "cr.aliyuncs.com");
+        assert_eq!(endpoints.acr(&region("cn-beijing")).unwrap().authority(), "cr.example.com");
+        assert_eq!(
+            endpoints.sts(&region("cn-beijing"), true).unwrap().authority(),
+            "sts-vpc.cn-beijing.aliyuncs.com"
+        );
+    }
+
+    #[track_caller]
+    fn check_refusal(values: &[&str], expected: &str) {
+        let acr: Vec<_> = values.iter().map(|&value| value.to_owned()).collect();
+        let error = Endpoints::parse(Flags { acr: &acr, ..Flags::default() }).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn an_endpoint_that_is_not_safe_or_not_plain_is_refused() {
+        check_refusal(
+            &["http://cr.example.com"],
+            "--acr-endpoint: is HTTP, which would show keys to the network: write https://; HTTP is for a host on this \
+             machine only, such as http://127.0.0.1:8080",
+        );
+        check_refusal(
+            &["cr.example.com"],
+            "--acr-endpoint: is not a URL: write https://HOST or https://HOST:PORT",
+        );
+        check_refusal(
+            &["ftp://cr.example.com"],
+            "--acr-endpoint: is neither HTTPS nor HTTP: write https://HOST",
+        );
+        check_refusal(
+            &["https://user:MARKER@cr.example.com"],
+            "--acr-endpoint: holds a user or a password: write https://HOST alone",
+        );
+        check_refusal(
+            &["https://cr.example.com/v1?a=b"],
+            "--acr-endpoint: has a path, a query or a fragment: write https://HOST alone",
+        );
+        check_refusal(
+            &["https://a.example.com", "https://b.example.com"],
+            "--acr-endpoint: is given twice for one region: keep one of them",
+        );
+    }
+
+    #[test]
+    fn plain_http_is_fine_on_this_machine() {
+        for text in
+            ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "https://cr.example.com:8443/"]
+        {
+            let acr = [text.to_owned()];
+            assert!(Endpoints::parse(Flags { acr: &acr, ..Flags::default() }).is_ok(), "{text}");
+        }
+        for text in ["http://100.100.100.200", "http://127.0.0.1:1"] {
+            assert!(Endpoints::parse(Flags { metadata: Some(text), ..Flags::default() }).is_ok(), "{text}");
+        }
+        let other = Flags { metadata: Some("http://100.100.100.201"), ..Flags::default() };
+        assert!(Endpoints::parse(other).is_err());
+    }
+
+    #[test]
+    fn a_registry_on_this_machine_is_asked_over_http() {
+        assert_eq!(
+            Base::of_registry("localhost:5000").unwrap().url("/v2/", "").as_str(),
+            "http://localhost:5000/v2/"
+        );
+        assert_eq!(
+            Base::of_registry("r.example.com").unwrap().url("/v2/", "").as_str(),
+            "https://r.example.com/v2/"
+        );
+        assert!(Base::of_registry("r.example.com/path").is_err());
+    }
+}

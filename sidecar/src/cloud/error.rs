@@ -1,0 +1,340 @@
+//! What can go wrong in the cloud: a closed set, each with a reason and a way out.
+//!
+//! Nothing in here holds a key, a token, or a text that an API wrote, except for identifiers that went through
+//! [`identifier`]: APIs quote tokens and strings to sign in their messages.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// Why a call failed. The set is closed: metrics and Events use the variants' names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The identity lacks a RAM right.
+    NotAuthorized,
+    /// No such ACR instance in that region and account.
+    InstanceNotFound,
+    /// The account never opened Personal Edition in that region.
+    PersonalEditionNotOpened,
+    /// No keys are to be had: no environment, no token file, no metadata.
+    IdentityUnavailable,
+    /// STS does not take the OIDC token.
+    OidcTokenRejected,
+    /// The role does not exist.
+    RoleNotFound,
+    /// The access key does not exist, is disabled, or its secret does not match.
+    KeyRejected,
+    /// The session's token has expired or is not valid.
+    SessionExpired,
+    /// The API asks to wait.
+    Throttled {
+        /// For how long, where it says so.
+        retry_after: Option<Duration>,
+    },
+    /// The machine's clock is off by more than the API takes (15 minutes).
+    ClockSkew,
+    /// The API has a fault of its own (5xx), or saw a request twice (a proxy may repeat one).
+    ServiceUnavailable,
+    /// No answer: DNS, connection, TLS, time-out.
+    Unreachable,
+    /// An answer that makes no sense.
+    MalformedAnswer,
+    /// A refusal that is not known here; its code says more.
+    Refused,
+}
+
+/// A failed call. `Display` is one line: where, what, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudError {
+    /// Why.
+    pub reason: Reason,
+    /// What was tried, such as `GetAuthorizationToken`.
+    pub action: &'static str,
+    /// What else is known.
+    pub details: Box<Details>,
+}
+
+/// What else is known about a failed call.
+///
+/// An API that goes on failing in the same way gives equal details: its id of the request, and the seconds by which a
+/// clock is off, are not compared. Otherwise each attempt would be news.
+#[derive(Debug, Clone, Default)]
+pub struct Details {
+    /// The host that was asked.
+    pub host: Option<String>,
+    /// HTTP status of the answer.
+    pub status: Option<u16>,
+    /// The API's own code, such as `NoPermission`.
+    pub code: Option<String>,
+    /// The API's id of the request, which its support asks for.
+    pub request_id: Option<String>,
+    /// The RAM action that is missing, such as `cr:GetAuthorizationToken`.
+    pub missing_right: Option<String>,
+    /// Who acted.
+    pub principal: Option<String>,
+    /// What is wrong, where more is known than the reason.
+    pub problem: Option<String>,
+    /// What to do, where more is known than the reason.
+    pub fix: Option<String>,
+    /// How far this machine's clock is ahead of the API's, where the API refused its time and has a date in its answer;
+    /// negative where it is behind.
+    pub clock_ahead: Option<SignedDuration>,
+}
+
+impl PartialEq for Details {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            host,
+            status,
+            code,
+            request_id: _,
+            missing_right,
+            principal,
+            problem,
+            fix,
+            clock_ahead: _,
+        } = self;
+        (host, status, code) == (&other.host, &other.status, &other.code)
+            && (missing_right, principal) == (&other.missing_right, &other.principal)
+            && (problem, fix) == (&other.problem, &other.fix)
+    }
+}
+
+impl Eq for Details {}
+
+impl Reason {
+    /// The name of the reason, for metrics, Events and JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotAuthorized => "NotAuthorized",
+            Self::InstanceNotFound => "InstanceNotFound",
+            Self::PersonalEditionNotOpened => "PersonalEditionNotOpened",
+            Self::IdentityUnavailable => "IdentityUnavailable",
+            Self::OidcTokenRejected => "OidcTokenRejected",
+            Self::RoleNotFound => "RoleNotFound",
+            Self::KeyRejected => "KeyRejected",
+            Self::SessionExpired => "SessionExpired",
+            Self::Throttled { .. } => "Throttled",
+            Self::ClockSkew => "ClockSkew",
+            Self::ServiceUnavailable => "ServiceUnavailable",
+            Self::Unreachable => "Unreachable",
+            Self::MalformedAnswer => "MalformedAnswer",
+            Self::Refused => "Refused",
+        }
+    }
+
+    fn problem(&self) -> String {
+        match self {
+            Self::NotAuthorized => "not authorized".to_owned(),
+            Self::InstanceNotFound => "no such instance in this region and account".to_owned(),
+            Self::PersonalEditionNotOpened => {
+                "the account has not opened Personal Edition in this region".to_owned()
+            }
+            Self::IdentityUnavailable => "no keys to sign with".to_owned(),
+            Self::OidcTokenRejected => "the OIDC token is not accepted".to_owned(),
+            Self::RoleNotFound => "the role does not exist".to_owned(),
+            Self::KeyRejected => "the access key is not accepted".to_owned(),
+            Self::SessionExpired => "the session has expired or is not valid".to_owned(),
+            Self::Throttled { retry_after: None } => "too many calls".to_owned(),
+            Self::Throttled { retry_after: Some(wait) } => {
+                format!("too many calls, the API asks to wait {}", seconds(wait.as_millis()))
+            }
+            Self::ClockSkew => "this machine's clock is off by more than 15 minutes".to_owned(),
+            Self::ServiceUnavailable => "the API has a fault of its own".to_owned(),
+            Self::Unreachable => "no answer".to_owned(),
+            Self::MalformedAnswer => "the answer makes no sense".to_owned(),
+            Self::Refused => "refused".to_owned(),
+        }
+    }
+}
+
+impl CloudError {
+    /// A failure of which the reason is known, and so far nothing else.
+    #[must_use]
+    pub fn new(reason: Reason, action: &'static str) -> Self {
+        Self { reason, action, details: Box::default() }
+    }
+
+    /// A failure with what is wrong and what to do about it.
+    #[must_use]
+    pub fn explained(
+        reason: Reason,
+        action: &'static str,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        let details = Details { problem: Some(problem.into()), fix: Some(fix.into()), ..Details::default() };
+        Self { reason, action, details: Box::new(details) }
+    }
+
+    /// The same failure, of a call to this host.
+    #[must_use]
+    pub fn at(mut self, host: impl Into<String>) -> Self {
+        self.details.host = Some(host.into());
+        self
+    }
+
+    /// The same failure, of a call with the keys of somebody, such as [`Origin::principal`](super::Origin::principal).
+    #[must_use]
+    pub fn by(mut self, principal: impl Into<String>) -> Self {
+        self.details.principal = Some(principal.into());
+        self
+    }
+
+    /// Whether the same call may succeed in a moment, with nothing changed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self.reason, Reason::Throttled { .. } | Reason::ServiceUnavailable | Reason::Unreachable)
+    }
+
+    fn problem(&self) -> String {
+        match (&self.details.problem, self.details.clock_ahead) {
+            (Some(problem), _) => problem.clone(),
+            (None, Some(ahead)) => {
+                let way = if ahead.is_negative() { "behind" } else { "ahead of" };
+                format!(
+                    "this machine's clock is {} {way} the API's",
+                    seconds(ahead.unsigned_abs().as_millis())
+                )
+            }
+            (None, None) => self.reason.problem(),
+        }
+    }
+
+    fn fix(&self) -> String {
+        let principal = self.details.principal.as_deref().unwrap_or("the identity");
+        match &self.reason {
+            Reason::NotAuthorized => match &self.details.missing_right {
+                Some(right) if right == "sts:AssumeRole" => format!(
+                    "grant sts:AssumeRole (AliyunSTSAssumeRoleAccess) to {principal}, and let the role's trust policy \
+                     name it, with the entry's externalId if there is one; a root account can assume no role"
+                ),
+                Some(right) => format!("grant {right} to {principal}"),
+                None => format!("look up what {principal} may do in the RAM console"),
+            },
+            Reason::InstanceNotFound => format!(
+                "correct instanceId or regionId, or use an identity of the instance's account; this was {principal}"
+            ),
+            Reason::PersonalEditionNotOpened => format!(
+                "open Personal Edition in the console of this region and set a password there for {principal}, or name an \
+                 Enterprise Edition instance by instanceId"
+            ),
+            Reason::IdentityUnavailable => "see the documentation on identities".to_owned(),
+            Reason::OidcTokenRejected => {
+                "check the OIDC provider in the RAM console against the cluster's issuer".to_owned()
+            }
+            Reason::RoleNotFound => {
+                "correct the role's ARN, or create the role in the RAM console".to_owned()
+            }
+            Reason::KeyRejected => "correct or replace the access key".to_owned(),
+            Reason::SessionExpired => {
+                "set this machine's clock, and a new ALIBABA_CLOUD_SECURITY_TOKEN where the environment has one; other \
+                 sessions are renewed by themselves"
+                    .to_owned()
+            }
+            Reason::Throttled { .. } => {
+                "it mostly passes by itself; if it stays, look for other callers of the account".to_owned()
+            }
+            Reason::ClockSkew => "set the clock of this machine (NTP)".to_owned(),
+            Reason::ServiceUnavailable => {
+                "it mostly passes by itself; if it stays, ask Alibaba Cloud with the request's id"
+                    .to_owned()
+            }
+            Reason::Unreachable => {
+                "check DNS, firewall, HTTPS_PROXY and SSL_CERT_FILE, or use --vpc-endpoints inside of a VPC".to_owned()
+            }
+            Reason::MalformedAnswer => {
+                "check that the endpoint is Alibaba Cloud's and that no proxy answers in its place".to_owned()
+            }
+            Reason::Refused => "look the code up in the API's documentation".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for CloudError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Details {
+            host,
+            status,
+            code,
+            request_id,
+            missing_right: _,
+            principal: _,
+            problem: _,
+            fix,
+            clock_ahead: _,
+        } = &*self.details;
+        f.write_str(self.action)?;
+        if let Some(host) = host {
+            write!(f, " at {host}")?;
+        }
+        write!(f, ": {}", self.problem())?;
+        let facts: Vec<_> = [
+            status.map(|status| format!("HTTP {status}")),
+            code.clone(),
+            request_id.as_ref().map(|id| format!("request {id}")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if !facts.is_empty() {
+            write!(f, " ({})", facts.join(", "))?;
+        }
+        write!(f, ": {}", fix.clone().unwrap_or_else(|| self.fix()))
+    }
+}
+
+impl std::error::Error for CloudError {}
+
+/// What may be shown of an identifier that an API wrote: letters, digits and `._-`, at most 64 of them; nothing where
+/// there is anything else, since it is no identifier then.
+#[must_use]
+pub fn identifier(text: &str) -> Option<String> {
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    ((1..=64).contains(&text.len()) && text.bytes().all(harmless)).then(|| text.to_owned())
+}
+
+fn seconds(milliseconds: u128) -> String {
+    match milliseconds {
+        ..1_000 => format!("{milliseconds} ms"),
+        1_000..120_000 => format!("{} s", milliseconds / 1_000),
+        120_000..7_200_000 => format!("{} min", milliseconds / 60_000),
+        _ => format!("{} h", milliseconds / 3_600_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_is_shown_only_when_it_is_one() {
+        for text in
+            ["NoPermission", "AuthenticationFail.OIDCToken.Expired", "E069C2F0-0000", "USER_NOT_EXIST"]
+        {
+            assert_eq!(identifier(text).as_deref(), Some(text));
+        }
+        for text in ["", "two words", "<script>", "a\nb", "eyJh+/=", &"x".repeat(65)] {
+            assert_eq!(identifier(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_says_how_far_it_is_off() {
+        let error = |seconds| {
+            let mut error = CloudError::new(Reason::ClockSkew, "AssumeRole");
+            error.details.clock_ahead = Some(SignedDuration::from_secs(seconds));
+            error.to_string()
+        };
+        assert_eq!(
+            error(1_020),
+            "AssumeRole: this machine's clock is 17 min ahead of the API's: set the clock of this machine (NTP)"
+        );
+        assert_eq!(
+            error(-7_200),
+            "AssumeRole: this machine's clock is 2 h behind the API's: set the clock of this machine (NTP)"
+        );
+    }
+}

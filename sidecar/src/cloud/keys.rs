@@ -1,0 +1,193 @@
+//! Keys that calls are signed with, and the session they belong to.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use crate::configuration::RoleArn;
+
+/// An access key, with the token of its session where it has one. `Debug` shows none of it.
+#[derive(Clone)]
+pub struct Keys {
+    /// The id, `LTAI…` or, of a session, `STS.…`.
+    pub id: String,
+    /// The secret.
+    pub secret: SecretString,
+    /// The token of the session.
+    pub token: Option<SecretString>,
+}
+
+/// Keys, how long they last, and where they come from.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The keys.
+    pub keys: Keys,
+    /// When they expire; those of a RAM user do not.
+    pub expires_at: Option<Timestamp>,
+    /// Where they come from.
+    pub origin: Origin,
+}
+
+/// Where keys come from. `Display` is a phrase that fits after "with".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Where the first keys come from.
+    pub source: Source,
+    /// The roles assumed one after the other, the last one the one that acts.
+    pub roles: Vec<RoleArn>,
+    /// Whether a session policy narrows the last role to pulling.
+    pub narrowed: bool,
+}
+
+/// Where the first keys come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// `ALIBABA_CLOUD_ACCESS_KEY_ID` and `ALIBABA_CLOUD_ACCESS_KEY_SECRET`.
+    Environment,
+    /// The cluster's OIDC token (RRSA), which the first role is assumed with.
+    OidcToken,
+    /// A Secret in the sidecar's namespace: its name.
+    KeySecret(String),
+    /// `customAccessKey` of a registry.
+    Entry,
+    /// ECS metadata: the name of the node's RAM role.
+    Metadata(String),
+}
+
+impl Keys {
+    /// Keys as they came from outside; `None` where one of them could not be sent in a header: empty, or with blanks or
+    /// characters outside of ASCII.
+    #[must_use]
+    pub fn new(id: &str, secret: &str, token: Option<&str>) -> Option<Self> {
+        let sendable = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        (sendable(id) && sendable(secret) && token.is_none_or(sendable)).then(|| Self {
+            id: id.to_owned(),
+            secret: SecretString::from(secret),
+            token: token.map(SecretString::from),
+        })
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys([redacted])")
+    }
+}
+
+impl Origin {
+    /// The first keys alone, with no role assumed.
+    #[must_use]
+    pub fn of(source: Source) -> Self {
+        Self { source, roles: Vec::new(), narrowed: false }
+    }
+
+    /// The same keys after one more role.
+    #[must_use]
+    pub fn then(&self, role: RoleArn, narrowed: bool) -> Self {
+        let mut roles = self.roles.clone();
+        roles.push(role);
+        Self { source: self.source.clone(), roles, narrowed }
+    }
+
+    /// Who acts, as a phrase that fits after "to": whom rights are granted to.
+    #[must_use]
+    pub fn principal(&self) -> String {
+        match (&self.source, self.roles.last()) {
+            (_, Some(role)) => format!("the role {role}"),
+            (Source::Metadata(_) | Source::OidcToken, None) => self.source.to_string(),
+            (Source::Environment | Source::KeySecret(_) | Source::Entry, None) => {
+                format!("the RAM user of {}", self.source)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.roles.as_slice() {
+            [] => write!(f, "{}", self.source),
+            [roles @ .., last] => {
+                write!(f, "the role {last}, assumed with {}", self.source)?;
+                roles.iter().try_for_each(|role| write!(f, " by way of {role}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment => f.write_str("the access key in the environment"),
+            Self::OidcToken => f.write_str("the cluster's OIDC token"),
+            Self::KeySecret(name) => write!(f, "the access key in the Secret {name}"),
+            Self::Entry => f.write_str("the entry's access key"),
+            Self::Metadata(role) => write!(f, "the node's RAM role {role}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(source: Source, roles: &[&str], expected: &str) {
+        let origin = roles
+            .iter()
+            .fold(Origin::of(source), |origin, role| origin.then(RoleArn::parse(role).unwrap(), false));
+        assert_eq!(origin.to_string(), expected);
+    }
+
+    #[test]
+    fn rights_are_granted_to_users_and_roles_and_not_to_keys() {
+        let key = Origin::of(Source::KeySecret("acr-key".to_owned()));
+        assert_eq!(key.principal(), "the RAM user of the access key in the Secret acr-key");
+        let role = RoleArn::parse("acs:ram::1000000000000001:role/pull").unwrap();
+        assert_eq!(key.then(role, true).principal(), "the role acs:ram::1000000000000001:role/pull");
+        let node = Origin::of(Source::Metadata("KubernetesWorkerRole".to_owned()));
+        assert_eq!(node.principal(), "the node's RAM role KubernetesWorkerRole");
+    }
+
+    #[test]
+    fn an_origin_reads_as_a_phrase() {
+        let (a, b) = ("acs:ram::1000000000000001:role/pull", "acs:ram::1000000000000002:role/registry");
+        check(Source::Environment, &[], "the access key in the environment");
+        check(
+            Source::Metadata("KubernetesWorkerRole".to_owned()),
+            &[],
+            "the node's RAM role KubernetesWorkerRole",
+        );
+        check(
+            Source::KeySecret("acr-key".to_owned()),
+            &[a],
+            "the role acs:ram::1000000000000001:role/pull, assumed with the access key in the Secret acr-key",
+        );
+        check(
+            Source::OidcToken,
+            &[a, b],
+            "the role acs:ram::1000000000000002:role/registry, assumed with the cluster's OIDC token by way of \
+             acs:ram::1000000000000001:role/pull",
+        );
+    }
+
+    #[test]
+    fn keys_that_no_header_could_hold_are_none() {
+        assert!(Keys::new("LTAI5tEXAMPLE", "secret", Some("token")).is_some());
+        for (id, secret, token) in
+            [("", "s", None), ("i", "", None), ("i", "s", Some("")), ("i\n", "s", None), ("i", "é", None)]
+        {
+            assert!(Keys::new(id, secret, token).is_none(), "{id:?} {secret:?} {token:?}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let session = Session {
+            keys: Keys::new("MARKER-id", "MARKER-secret", Some("MARKER-token")).unwrap(),
+            expires_at: None,
+            origin: Origin::of(Source::Entry),
+        };
+        assert!(!format!("{session:?}").contains("MARKER"));
+    }
+}

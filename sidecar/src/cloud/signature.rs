@@ -1,0 +1,157 @@
+//! The signature `ACS3-HMAC-SHA256` of Alibaba Cloud's APIs, a pure function.
+//!
+//! Source: <https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature>.
+
+use std::fmt::{self, Write};
+
+use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use ring::{digest, hmac};
+use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
+
+use super::keys::Keys;
+
+/// What is signed, apart from the keys.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// HTTP method, upper case.
+    pub method: &'a str,
+    /// Host header, with the port where it is not the scheme's own.
+    pub host: &'a str,
+    /// Path: `/` for RPC-style products.
+    pub path: &'a str,
+    /// Query as [`canonical_query`] writes it. It must be sent exactly so.
+    pub query: &'a str,
+    /// Name of the operation.
+    pub action: &'a str,
+    /// Version of the API.
+    pub version: &'a str,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// What makes each attempt different. A new one is needed for every attempt: the API refuses a nonce it has seen, and a
+/// date that is 15 minutes off.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The time, to the second.
+    pub date: Timestamp,
+    /// Never used before.
+    pub nonce: String,
+}
+
+/// Headers to be sent, names in lower case; `host` is not among them, since the HTTP client writes it.
+///
+/// `Debug` shows the names only: the values hold the session's token.
+#[derive(Clone)]
+pub struct Signed {
+    /// The signed `x-acs-…` headers and `authorization`.
+    pub headers: Vec<(&'static str, Zeroizing<String>)>,
+}
+
+impl fmt::Debug for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.headers.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// Signs a request.
+#[must_use]
+pub fn sign(request: &Request<'_>, keys: &Keys, attempt: &Attempt) -> Signed {
+    let mut headers = headers(request, keys, attempt);
+    let names = signed_names(&headers);
+    let hash = hex(digest::digest(&digest::SHA256, canonical_request(request, &headers).as_bytes()).as_ref());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, keys.secret.expose_secret().as_bytes());
+    let signature = hex(hmac::sign(&key, format!("{ALGORITHM}\n{hash}").as_bytes()).as_ref());
+    let authorization =
+        format!("{ALGORITHM} Credential={},SignedHeaders={names},Signature={signature}", keys.id);
+    headers.retain(|(name, _)| *name != "host");
+    headers.push(("authorization", Zeroizing::new(authorization)));
+    Signed { headers }
+}
+
+/// A query string, sorted by name, encoded by RFC 3986: unreserved characters only, and `name=` where a value is empty.
+#[must_use]
+pub fn canonical_query(parameters: &[(&str, &str)]) -> String {
+    let mut sorted = parameters.to_vec();
+    sorted.sort_unstable();
+    let mut query = String::new();
+    for (name, value) in sorted {
+        if !query.is_empty() {
+            query.push('&');
+        }
+        query.extend(encode(name));
+        query.push('=');
+        query.extend(encode(value));
+    }
+    query
+}
+
+/// The date as the signature wants it: UTC, whole seconds.
+#[must_use]
+pub fn date(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+const ALGORITHM: &str = "ACS3-HMAC-SHA256";
+
+/// The unreserved characters of RFC 3986 stay as they are.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+type Headers = Vec<(&'static str, Zeroizing<String>)>;
+
+fn encode(text: &str) -> impl Iterator<Item = &str> {
+    utf8_percent_encode(text, RESERVED)
+}
+
+/// Everything that is signed, sorted by name.
+fn headers(request: &Request<'_>, keys: &Keys, attempt: &Attempt) -> Headers {
+    let body_hash = hex(digest::digest(&digest::SHA256, request.body).as_ref());
+    let mut headers = vec![
+        ("host", Zeroizing::new(request.host.to_owned())),
+        ("x-acs-action", Zeroizing::new(request.action.to_owned())),
+        ("x-acs-content-sha256", Zeroizing::new(body_hash)),
+        ("x-acs-date", Zeroizing::new(date(attempt.date))),
+    ];
+    // Between "date" and "signature-nonce" in the alphabet.
+    if let Some(token) = &keys.token {
+        headers.push(("x-acs-security-token", Zeroizing::new(token.expose_secret().to_owned())));
+    }
+    headers.push(("x-acs-signature-nonce", Zeroizing::new(attempt.nonce.clone())));
+    headers.push(("x-acs-version", Zeroizing::new(request.version.to_owned())));
+    headers
+}
+
+fn signed_names(headers: &Headers) -> String {
+    headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";")
+}
+
+fn canonical_request(request: &Request<'_>, headers: &Headers) -> Zeroizing<String> {
+    let Request { method, path, query, body, .. } = request;
+    let mut text = Zeroizing::new(format!("{method}\n{path}\n{query}\n"));
+    for (name, value) in headers {
+        text.push_str(name);
+        text.push(':');
+        text.push_str(value);
+        text.push('\n');
+    }
+    text.push('\n');
+    text.push_str(&signed_names(headers));
+    text.push('\n');
+    text.push_str(&hex(digest::digest(&digest::SHA256, body).as_ref()));
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! Does what a plan says: the only code that writes to a tenant's namespace.
+//!
+//! Written objects come back as metadata, so that no token ever returns from the API server.
+
+pub mod failure;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::PartialObjectMeta;
+use kube::{Client, Error};
+use serde::Serialize;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+pub use self::failure::Failure;
+use super::content::Content;
+use super::plan::{AccountAction, SecretAction, Version};
+use super::types::{
+    EXPIRES_AT, FIELD_MANAGER, HASH, INPUTS, MANAGED_BY, PullSecret, REGISTRIES, ServiceAccount,
+    WatchedServiceAccount,
+};
+
+/// kube's client retries what is throttled or unavailable without end, so each call has an end.
+const CALL: Duration = Duration::from_secs(10);
+
+/// No object ever has this version: the API server hands out higher ones. An apply with it creates what is absent, and is
+/// a conflict where something is there. Without it, an apply under our own name would overwrite what another replica of
+/// ours has just created.
+const NO_VERSION: &str = "1";
+
+/// Writes pull secrets and lists of them.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    pull_secret: Arc<str>,
+}
+
+/// What became of a plan. What the plan left alone is not in it.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// What became of the pull secret.
+    pub pull_secret: Option<Result<Written, Failure>>,
+    /// What became of each service account.
+    pub service_accounts: Vec<(AccountAction, Result<ServiceAccount, Failure>)>,
+}
+
+/// What a write made of the pull secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// It is there, and this is it.
+    There(PullSecret),
+    /// It is gone.
+    Deleted,
+}
+
+impl Writer {
+    /// A writer of pull secrets of this name.
+    #[must_use]
+    pub fn new(client: Client, pull_secret: Arc<str>) -> Self {
+        Self { client, pull_secret }
+    }
+
+    /// Writes what is to be written in one namespace: first the pull secret, then the references to it. New references
+    /// to a pull secret that could not be written are not made.
+    pub async fn apply(
+        &self,
+        namespace: &str,
+        pull_secret: &SecretAction,
+        service_accounts: Vec<AccountAction>,
+    ) -> Outcome {
+        let mut outcome =
+            Outcome { pull_secret: self.secret(namespace, pull_secret).await, ..Outcome::default() };
+        let failed = matches!(outcome.pull_secret, Some(Err(_)));
+        for action in service_accounts {
+            if !(failed && action.attach) {
+                let result = self.account(namespace, &action).await;
+                outcome.service_accounts.push((action, result));
+            }
+        }
+        outcome
+    }
+
+    async fn secret(&self, namespace: &str, action: &SecretAction) -> Option<Result<Written, Failure>> {
+        let result = match action {
+            SecretAction::Leave => return None,
+            SecretAction::Create(content) => self.create(namespace, content).await,
+            SecretAction::Update { content, version, cause: _ } => {
+                self.update(namespace, content, version).await
+            }
+            SecretAction::Delete(version) => return Some(self.delete(namespace, version).await),
+        };
+        Some(result.map(Written::There))
+    }
+
+    async fn create(&self, namespace: &str, content: &Content) -> Result<PullSecret, Failure> {
+        self.write(namespace, content, None, NO_VERSION, &PatchParams::apply(FIELD_MANAGER)).await
+    }
+
+    async fn update(
+        &self,
+        namespace: &str,
+        content: &Content,
+        version: &Version,
+    ) -> Result<PullSecret, Failure> {
+        let Version { uid, resource_version } = version;
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        self.write(namespace, content, Some(uid), resource_version, &params).await
+    }
+
+    async fn write(
+        &self,
+        namespace: &str,
+        content: &Content,
+        uid: Option<&str>,
+        resource_version: &str,
+        params: &PatchParams,
+    ) -> Result<PullSecret, Failure> {
+        let body = Body::new(&self.pull_secret, content, uid, resource_version);
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let written = within(secrets.patch_metadata(&self.pull_secret, params, &Patch::Apply(&body))).await?;
+        PullSecret::of(&written.metadata).ok_or_else(Failure::malformed)
+    }
+
+    async fn delete(&self, namespace: &str, version: &Version) -> Result<Written, Failure> {
+        let Version { uid, resource_version } = version;
+        let preconditions = Preconditions {
+            uid: Some(uid.to_string()),
+            resource_version: Some(resource_version.to_string()),
+        };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.client.clone(), namespace);
+        match within(secrets.delete(&self.pull_secret, &params)).await {
+            Ok(_) | Err(Failure::Gone) => Ok(Written::Deleted),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn account(&self, namespace: &str, action: &AccountAction) -> Result<ServiceAccount, Failure> {
+        let AccountAction { name, version: Version { uid, resource_version }, pull_secrets, attach: _ } =
+            action;
+        let entries = pull_secrets.iter().map(|name| match &**name {
+            "" => json!({}),
+            name => json!({ "name": name }),
+        });
+        // The list is atomic: without the version, two writers would lose each other's entries.
+        let patch = json!({
+            "metadata": { "uid": uid, "resourceVersion": resource_version },
+            "imagePullSecrets": entries.collect::<Vec<_>>(),
+        });
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let accounts: Api<WatchedServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        let written = within(accounts.patch_metadata(name, &params, &Patch::Merge(&patch))).await?;
+        let entries = pull_secrets
+            .iter()
+            .map(|name| k8s_openapi::api::core::v1::LocalObjectReference { name: name.to_string() });
+        let written =
+            WatchedServiceAccount { metadata: written.metadata, image_pull_secrets: Some(entries.collect()) };
+        ServiceAccount::of(&written).ok_or_else(Failure::malformed)
+    }
+}
+
+async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    match tokio::time::timeout(CALL, call).await {
+        Ok(result) => result.map_err(|error| Failure::of(&error)),
+        Err(_) => Err(Failure::too_slow(CALL)),
+    }
+}
+
+/// The pull secret as it is sent. `Debug` shows no data.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: serde_json::Value,
+    r#type: &'static str,
+    data: Data,
+}
+
+#[derive(Serialize)]
+struct Data {
+    #[serde(rename = ".dockerconfigjson", serialize_with = "as_text")]
+    docker_config: Zeroizing<String>,
+}
+
+impl Body {
+    fn new(name: &str, content: &Content, uid: Option<&str>, resource_version: &str) -> Self {
+        let Content { docker_config, inputs, registries, awaited: _, pending: _ } = content;
+        let mut annotations = json!({ HASH: docker_config.hash, INPUTS: inputs, REGISTRIES: registries });
+        if let (Some(expires_at), Some(annotations)) = (docker_config.expires_at, annotations.as_object_mut())
+        {
+            annotations.insert(EXPIRES_AT.to_owned(), expires_at.to_string().into());
+        }
+        let mut metadata = json!({
+            "name": name,
+            "resourceVersion": resource_version,
+            "labels": { MANAGED_BY: FIELD_MANAGER },
+            "annotations": annotations,
+        });
+        if let (Some(uid), Some(metadata)) = (uid, metadata.as_object_mut()) {
+            metadata.insert("uid".to_owned(), uid.into());
+        }
+        Self {
+            api_version: "v1",
+            kind: "Secret",
+            metadata,
+            r#type: "kubernetes.io/dockerconfigjson",
+            data: Data { docker_config: Zeroizing::new(STANDARD.encode(&*docker_config.bytes)) },
+        }
+    }
+}
+
+fn as_text<S: serde::Serializer>(text: &Zeroizing<String>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(text)
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("metadata", &self.metadata).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

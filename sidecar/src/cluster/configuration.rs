@@ -1,0 +1,232 @@
+//! The configuration of a running sidecar: follows its ConfigMap, and keeps the last one that makes sense.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+use tokio::sync::watch;
+
+use crate::broker::{ResolvedRegistry, Wanted};
+use crate::cloud::{Cloud, CloudError};
+use crate::configuration::{self, Configuration, Finding, Mistakes, Parsed, Region};
+
+/// A configuration in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Active {
+    /// What the user wrote.
+    pub configuration: Configuration,
+    /// Its registries, with their regions.
+    pub registries: Arc<[ResolvedRegistry]>,
+}
+
+/// How the ConfigMap stands. Whatever it says, the last configuration that made sense stays in use.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Standing {
+    /// It has not been read yet.
+    #[default]
+    Awaited,
+    /// It is in use.
+    Good {
+        /// What should be changed nevertheless.
+        warnings: Vec<Finding>,
+    },
+    /// There is no ConfigMap of this name.
+    Missing(Arc<str>),
+    /// It makes no sense.
+    Wrong(Mistakes),
+    /// It needs the region of the cluster, which could not be found out yet.
+    NoRegion(CloudError),
+}
+
+/// Who knows the region of the cluster.
+pub trait Regions: Send + Sync {
+    /// The region.
+    ///
+    /// # Errors
+    /// When it cannot be found out.
+    fn region(&self) -> impl Future<Output = Result<Region, CloudError>> + Send;
+}
+
+impl Regions for Cloud {
+    async fn region(&self) -> Result<Region, CloudError> {
+        self.region().await
+    }
+}
+
+impl Active {
+    /// What it asks of the broker.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            registries: Arc::clone(&self.registries),
+            expiring_threshold: self.configuration.expiring_threshold,
+        }
+    }
+}
+
+impl Standing {
+    /// Whether it is in use.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        matches!(self, Self::Good { .. })
+    }
+
+    /// What is wrong or unwise about it, a line each.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Awaited => Vec::new(),
+            Self::Good { warnings } => warnings.iter().map(ToString::to_string).collect(),
+            Self::Missing(name) => vec![format!(
+                "ConfigMap {name}: is missing: create it; {{}} as its data means Personal Edition of the cluster's region"
+            )],
+            Self::Wrong(Mistakes(mistakes)) => mistakes.iter().map(ToString::to_string).collect(),
+            Self::NoRegion(error) => vec![format!("region of the cluster: {error}")],
+        }
+    }
+
+    fn log(&self, has_last: bool) {
+        let kept = if has_last {
+            "the last good configuration stays in use"
+        } else {
+            "nothing is done before it is mended"
+        };
+        for line in self.lines() {
+            if self.is_good() {
+                tracing::warn!("{line}");
+            } else {
+                tracing::error!("{line}; {kept}");
+            }
+        }
+    }
+}
+
+/// Follows the ConfigMap, and finds out the cluster's region for registries that name none.
+#[derive(Debug)]
+pub struct Follower<R> {
+    name: Arc<str>,
+    regions: Arc<R>,
+    active: watch::Sender<Option<Arc<Active>>>,
+    standing: watch::Sender<Standing>,
+    /// Read, and without the region that it needs.
+    waiting: Option<Parsed>,
+}
+
+impl<R: Regions> Follower<R> {
+    /// A follower of the ConfigMap of this name.
+    #[must_use]
+    pub fn new(name: Arc<str>, regions: Arc<R>) -> Self {
+        Self {
+            name,
+            regions,
+            active: watch::Sender::default(),
+            standing: watch::Sender::default(),
+            waiting: None,
+        }
+    }
+
+    /// The configuration in use; none before the first that makes sense.
+    #[must_use]
+    pub fn active(&self) -> watch::Receiver<Option<Arc<Active>>> {
+        self.active.subscribe()
+    }
+
+    /// How the ConfigMap stands.
+    #[must_use]
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Follows the ConfigMap of this namespace, without end.
+    pub async fn run(mut self, client: Client, namespace: &str) {
+        let config_maps: Api<ConfigMap> = Api::namespaced(client, namespace);
+        let mut versions = pin!(watcher::watch_object(config_maps, &self.name).default_backoff());
+        let mut pauses = pauses();
+        loop {
+            if self.waiting.is_none() {
+                pauses = self::pauses();
+            }
+            let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+            tokio::select! {
+                version = versions.next() => match version {
+                    Some(Ok(config_map)) => {
+                        self.read(config_map.map(|config_map| config_map.data.unwrap_or_default()));
+                        self.resolve().await;
+                    }
+                    Some(Err(error)) => {
+                        tracing::warn!("ConfigMap {}: failed to watch it, trying again: {error}", self.name);
+                    }
+                    None => return,
+                },
+                () = tokio::time::sleep(pause), if self.waiting.is_some() => self.resolve().await,
+            }
+        }
+    }
+
+    /// Takes in one version of the ConfigMap's data; none is a missing ConfigMap.
+    fn read(&mut self, data: Option<BTreeMap<String, String>>) {
+        self.waiting = None;
+        match data.map(|data| configuration::from_data(&data)) {
+            None => self.say(Standing::Missing(Arc::clone(&self.name))),
+            Some(Err(mistakes)) => self.say(Standing::Wrong(mistakes)),
+            Some(Ok(parsed)) => self.waiting = Some(parsed),
+        }
+    }
+
+    /// Puts what was read into use, once all regions are known.
+    async fn resolve(&mut self) {
+        let Some(Parsed { configuration, warnings }) = self.waiting.take() else { return };
+        let needs_region = configuration.registries.iter().any(|registry| registry.region.is_none());
+        let own = match if needs_region { self.regions.region().await.map(Some) } else { Ok(None) } {
+            Ok(own) => own,
+            Err(error) => {
+                self.waiting = Some(Parsed { configuration, warnings });
+                self.say(Standing::NoRegion(error));
+                return;
+            }
+        };
+        let resolved = configuration.registries.iter().filter_map(|registry| {
+            let region = registry.region.clone().or_else(|| own.clone())?;
+            Some(ResolvedRegistry { region, registry: registry.clone() })
+        });
+        let registries = resolved.collect();
+        let active = Arc::new(Active { configuration, registries });
+        let is_new = self.active.borrow().as_ref() != Some(&active);
+        if is_new {
+            tracing::info!("configuration in use, {} registries", active.registries.len());
+            self.active.send_replace(Some(active));
+        }
+        self.say(Standing::Good { warnings });
+    }
+
+    fn say(&self, standing: Standing) {
+        let has_last = self.active.borrow().is_some();
+        self.standing.send_if_modified(|current| {
+            let is_news = *current != standing;
+            if is_news {
+                standing.log(has_last);
+                *current = standing;
+            }
+            is_news
+        });
+    }
+}
+
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+
+fn pauses() -> backon::ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_secs(5))
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .build()
+}
+
+#[cfg(test)]
+mod tests;

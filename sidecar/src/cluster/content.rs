@@ -1,0 +1,101 @@
+//! What a pull secret should hold.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::fingerprint::{Fingerprint, instance_name};
+use crate::broker::{Entry, Snapshot, Status};
+use crate::clock::Moment;
+use crate::docker_config::{DockerConfig, RegistrySet, Renderer};
+
+/// What the pull secrets of all namespaces with the same registries should hold.
+#[derive(Debug)]
+pub struct Content {
+    /// The docker config.
+    pub docker_config: Arc<DockerConfig>,
+    /// Fingerprint of what the configuration asks for: equal while only credentials change.
+    pub inputs: String,
+    /// The registries in it, as an annotation says it: `region/instance`, with commas between them.
+    pub registries: String,
+    /// Registries that should be in it and were never in this process's hands. A pull secret may still hold a good
+    /// credential of an earlier process.
+    pub awaited: Vec<String>,
+    /// Whether the first answer for one of them is still to come.
+    pub pending: bool,
+}
+
+/// Renders the content for each distinct set of registries once.
+#[derive(Debug, Default)]
+pub struct Contents {
+    renderer: Renderer,
+    version: u64,
+    known: HashMap<RegistrySet, Arc<Content>>,
+}
+
+impl Contents {
+    /// What the pull secret of a managed namespace should hold by now.
+    ///
+    /// # Errors
+    /// None is known: text always has a JSON form.
+    pub fn for_namespace(
+        &mut self,
+        snapshot: &Snapshot,
+        namespace: &str,
+        now: Moment,
+    ) -> Result<Arc<Content>, serde_json::Error> {
+        if self.version != snapshot.version {
+            self.version = snapshot.version;
+            self.known.clear();
+        }
+        let registries = snapshot.entries.iter().map(|entry| &*entry.registry);
+        let set = RegistrySet::for_namespace(registries, namespace);
+        let docker_config = self.renderer.render(snapshot, &set, now)?;
+        if let Some(known) = self.known.get(&set)
+            && Arc::ptr_eq(&known.docker_config, &docker_config)
+        {
+            return Ok(Arc::clone(known));
+        }
+        let content = Arc::new(Content::of(snapshot, &set, docker_config));
+        self.known.insert(set, Arc::clone(&content));
+        Ok(content)
+    }
+}
+
+impl Content {
+    fn of(snapshot: &Snapshot, set: &RegistrySet, docker_config: Arc<DockerConfig>) -> Self {
+        let mut inputs = Fingerprint::default();
+        let mut registries = String::new();
+        let mut awaited = Vec::new();
+        let mut pending = false;
+        for &position in set.positions() {
+            let Some(entry) = snapshot.entries.get(position) else { continue };
+            inputs.key(&entry.key);
+            inputs.hosts(&entry.registry.registry.domains);
+            if docker_config.registries.positions().contains(&position) {
+                let comma = if registries.is_empty() { "" } else { "," };
+                // Writing to a String cannot fail.
+                let _ = write!(registries, "{comma}{}", registry_name(entry));
+            } else if entry.hosts.is_empty() || entry.issued.is_none() {
+                pending |= entry.status == Status::Pending;
+                if !matches!(entry.status, Status::Expired { .. }) {
+                    awaited.push(registry_name(entry));
+                }
+            }
+        }
+        Self { docker_config, inputs: inputs.finish(), registries, awaited, pending }
+    }
+
+    /// Whether it would let nobody in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.docker_config.registries.positions().is_empty()
+    }
+}
+
+fn registry_name(entry: &Entry) -> String {
+    format!("{}/{}", entry.key.region, instance_name(&entry.key.instance))
+}
+
+#[cfg(test)]
+mod tests;

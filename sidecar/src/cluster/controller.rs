@@ -1,0 +1,253 @@
+//! Reacts to what happens: looks at the namespace in which it happened, and has the difference written.
+//!
+//! One task owns everything that is known, plans, and never waits for a write; writes run beside it. `events` says
+//! which namespaces an event concerns, `work` plans for one and takes in what became of the plan.
+
+mod events;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use self::work::Done;
+use super::apply::Writer;
+use super::configuration::Active;
+use super::content::Contents;
+use super::observer::Observer;
+use super::plan::Plan;
+use super::queue::Queue;
+use super::store::Store;
+use super::watches::{Seen, Watches};
+use crate::broker::Snapshot;
+use crate::clock::Clock;
+use crate::configuration::Attach;
+
+/// Events on their way from the watches; more than these make the watches wait.
+const EVENTS: usize = 512;
+
+/// Namespaces planned for, and events taken in, before anything else gets its turn.
+const BATCH: usize = 128;
+
+/// Several registries seldom get their first answers at the same moment, and one write is enough for all of them.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// Writes that have begun are waited for so long when the process is to end.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// Somebody may want to know whether this loop still goes round.
+const ROUND: Duration = Duration::from_secs(5);
+
+/// How the controller works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name of the pull secret.
+    pub pull_secret: Arc<str>,
+    /// Whether foreign Secrets of that name are taken over.
+    pub adopt: bool,
+    /// Renewed credentials reach the last namespace after so long.
+    pub spread: Duration,
+    /// Writes at a time.
+    pub concurrency: usize,
+}
+
+/// What the controller follows.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// The configuration in use.
+    pub active: watch::Receiver<Option<Arc<Active>>>,
+    /// The credentials.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// Whether this replica writes.
+    pub leading: watch::Receiver<bool>,
+    /// Whether the process is to end.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// What becomes of plans, and how long the controller goes on.
+pub enum Mode {
+    /// They are written, until the process is to end.
+    Forever,
+    /// They are written, until nothing is left to do.
+    Once,
+    /// They are shown, until each namespace was looked at. Nothing is written.
+    DryRun(Show),
+}
+
+/// Shows the plan for a namespace.
+pub type Show = Box<dyn FnMut(&str, &Plan) + Send>;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Writes that went well.
+    pub written: usize,
+    /// Writes that failed.
+    pub failed: usize,
+    /// Registries for which there was no credential in the end.
+    pub without_credential: usize,
+}
+
+/// A task that should never end has ended: the process cannot do its work any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} has ended, which it never should: this process ends")]
+pub struct Ended(pub &'static str);
+
+/// The controller.
+pub struct Controller {
+    settings: Settings,
+    inputs: Inputs,
+    mode: Mode,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    writer: Writer,
+    watches: Watches,
+    seen: mpsc::Receiver<Seen>,
+    store: Store,
+    queue: Queue,
+    contents: Contents,
+    running: JoinSet<Done>,
+    active: Option<Arc<Active>>,
+    snapshot: Arc<Snapshot>,
+    /// Whether the snapshot is that of the configuration in use.
+    fits: bool,
+    leads: bool,
+    synced: Synced,
+    /// Until when it pays to wait for the first answers.
+    settles_at: Option<Instant>,
+    summary: Summary,
+    /// Whether anything may have changed since what there is was last counted.
+    is_uncounted: bool,
+    /// When work began, and what had been done before.
+    busy_since: Option<(Instant, Summary)>,
+}
+
+#[derive(Debug, Default)]
+struct Synced {
+    namespaces: bool,
+    pull_secrets: bool,
+    service_accounts: bool,
+}
+
+impl Controller {
+    /// A controller. It begins to watch at once, so that a standby knows the cluster when it comes to lead.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        settings: Settings,
+        inputs: Inputs,
+        mode: Mode,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let (to, seen) = mpsc::channel(EVENTS);
+        Self {
+            watches: Watches::start(client.clone(), &settings.pull_secret, to),
+            writer: Writer::new(client, Arc::clone(&settings.pull_secret)),
+            queue: Queue::new(settings.concurrency),
+            settings,
+            inputs,
+            mode,
+            clock,
+            observer,
+            seen,
+            store: Store::default(),
+            contents: Contents::default(),
+            running: JoinSet::new(),
+            active: None,
+            snapshot: Arc::default(),
+            fits: false,
+            leads: false,
+            synced: Synced::default(),
+            settles_at: None,
+            summary: Summary::default(),
+            is_uncounted: false,
+            busy_since: None,
+        }
+    }
+
+    /// Works until the process is to end, or in the other modes, until there is nothing left to do.
+    ///
+    /// # Errors
+    /// When a task that it depends on has ended.
+    pub async fn run(mut self) -> Result<Summary, Ended> {
+        self.take_in_configuration();
+        self.take_in_snapshot();
+        self.leads = *self.inputs.leading.borrow_and_update();
+        let mut rounds = tokio::time::interval(ROUND);
+        loop {
+            let has_more = self.work();
+            if self.is_finished() {
+                break;
+            }
+            let alarm = self.queue.next_alarm();
+            tokio::select! {
+                () = told_to_stop(&mut self.inputs.stop) => break,
+                seen = self.seen.recv() => self.see_all(seen.ok_or(Ended("the watch of the cluster"))?),
+                Some(done) = self.running.join_next() => self.finish_all(done),
+                changed = self.inputs.active.changed() => {
+                    changed.map_err(|_| Ended("the watch of the configuration"))?;
+                    self.take_in_configuration();
+                }
+                changed = self.inputs.snapshots.changed() => {
+                    changed.map_err(|_| Ended("the renewal of credentials"))?;
+                    self.take_in_snapshot();
+                }
+                changed = self.inputs.leading.changed() => {
+                    changed.map_err(|_| Ended("the election of a leader"))?;
+                    self.take_in_leadership();
+                }
+                () = self.watches.ended() => return Err(Ended("a watch of the cluster")),
+                () = at(alarm) => self.ring(),
+                () = at(self.settles_at) => self.settle(),
+                _ = rounds.tick() => self.round(),
+                () = tokio::task::yield_now(), if has_more => {}
+            }
+        }
+        self.drain().await;
+        let lacks = self.snapshot.entries.iter().filter(|entry| entry.issued.is_none());
+        self.summary.without_credential = lacks.count();
+        Ok(self.summary)
+    }
+
+    /// Waits for writes that have begun.
+    async fn drain(&mut self) {
+        let until = Instant::now() + DRAIN;
+        while let Ok(Some(done)) =
+            timeout(until.saturating_duration_since(Instant::now()), self.running.join_next()).await
+        {
+            self.finish_all(done);
+        }
+    }
+
+    /// Whether all is done that was asked for.
+    fn is_finished(&self) -> bool {
+        let attaches = self.active.as_ref().is_some_and(|active| active.configuration.attach != Attach::Pod);
+        !matches!(self.mode, Mode::Forever)
+            && self.can_work()
+            && (self.synced.service_accounts || !attaches)
+            && self.fits
+            && !self.is_pending()
+            && self.queue.is_empty()
+    }
+}
+
+/// Waits until the process is to end; nobody being left to say so is the same.
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Waits until then; without end if there is no such time.
+async fn at(then: Option<Instant>) {
+    match then {
+        Some(then) => sleep_until(then).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

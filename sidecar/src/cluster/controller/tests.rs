@@ -1,0 +1,205 @@
+//! Events go in, plans come out. Nothing is written here, and nobody is asked: see `apply` for that.
+
+use std::sync::Mutex;
+
+use http::{Request, Response};
+use jiff::SignedDuration;
+use kube::client::Body;
+use tower_test::mock;
+
+use super::*;
+use crate::broker::testing::{FakeCloud, TestClock, epoch, registry};
+use crate::broker::{ResolvedRegistry, mint_once};
+use crate::cluster::observer::Nobody;
+use crate::cluster::plan::SecretAction;
+use crate::cluster::store::Kind;
+use crate::cluster::types::{Namespace, PullSecret};
+use crate::configuration;
+
+type ApiServer = mock::Handle<Request<Body>, Response<Body>>;
+
+struct World {
+    controller: Controller,
+    plans: Arc<Mutex<Vec<String>>>,
+    active: watch::Sender<Option<Arc<Active>>>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    leading: watch::Sender<bool>,
+    clock: Arc<TestClock>,
+    _stop: watch::Sender<bool>,
+    _server: ApiServer,
+}
+
+impl World {
+    /// Leads, and has read everything; there is no configuration yet.
+    fn new() -> Self {
+        let (service, server) = mock::pair();
+        let (active, snapshots) = (watch::Sender::default(), watch::Sender::default());
+        let (leading, stop) = (watch::Sender::new(true), watch::Sender::new(false));
+        let (plans, clock) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(TestClock::new()));
+        let inputs = Inputs {
+            active: active.subscribe(),
+            snapshots: snapshots.subscribe(),
+            leading: leading.subscribe(),
+            stop: stop.subscribe(),
+        };
+        let settings = Settings {
+            pull_secret: "acr-pull".into(),
+            adopt: false,
+            spread: Duration::ZERO,
+            concurrency: 16,
+        };
+        let shown = Arc::clone(&plans);
+        let mode = Mode::DryRun(Box::new(move |namespace, plan| {
+            let action = match plan.pull_secret {
+                SecretAction::Leave => "leave",
+                SecretAction::Create(_) => "create",
+                SecretAction::Update { .. } => "update",
+                SecretAction::Delete(_) => "delete",
+            };
+            shown.lock().unwrap().push(format!("{namespace}: {action}"));
+        }));
+        let client = Client::new(service, "default");
+        let mut controller = Controller::new(
+            client,
+            settings,
+            inputs,
+            mode,
+            Arc::<TestClock>::clone(&clock),
+            Arc::new(Nobody),
+        );
+        controller.take_in_leadership();
+        let mut world =
+            Self { controller, plans, active, snapshots, leading, clock, _stop: stop, _server: server };
+        world.sync();
+        world
+    }
+
+    fn sync(&mut self) {
+        for kind in [Kind::Namespace, Kind::PullSecret] {
+            self.controller.see_all(Seen::ListBegins(kind));
+            self.controller.see_all(Seen::ListEnds(kind));
+        }
+    }
+
+    fn configure(&mut self, text: &str, registries: &[ResolvedRegistry]) {
+        let configuration = configuration::parse(text.as_bytes()).unwrap().configuration;
+        self.active.send_replace(Some(Arc::new(Active { configuration, registries: registries.into() })));
+        self.controller.take_in_configuration();
+    }
+
+    async fn mint(&mut self, registries: &[ResolvedRegistry]) {
+        let clock = Arc::<TestClock>::clone(&self.clock);
+        let snapshot = mint_once(Arc::new(FakeCloud::new()), clock, registries.into()).await;
+        self.snapshots.send_replace(snapshot);
+        self.controller.take_in_snapshot();
+    }
+
+    fn namespace(&mut self, name: &str) {
+        self.controller.see_all(Seen::Namespace(name.into(), Namespace::default()));
+    }
+
+    /// What is planned by now.
+    #[track_caller]
+    fn check(&mut self, expected: &[&str]) {
+        while self.controller.work() {}
+        let mut plans = std::mem::take(&mut *self.plans.lock().unwrap());
+        plans.sort();
+        assert_eq!(plans, expected);
+    }
+}
+
+fn one() -> [ResolvedRegistry; 1] {
+    [registry("cri-one", &["one.example.com"])]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_namespace_is_looked_at_by_its_event() {
+    let mut world = World::new();
+    world.configure("watch-namespace: team-*", &one());
+    world.mint(&one()).await;
+    world.check(&[]);
+    world.namespace("team-a");
+    world.namespace("other");
+    world.check(&["team-a: create"]);
+    world.namespace("team-a");
+    world.check(&[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_planned_before_everything_is_known_and_this_replica_leads() {
+    let mut world = World::new();
+    world.namespace("team-a");
+    world.check(&[]);
+    world.leading.send_replace(false);
+    world.controller.take_in_leadership();
+    world.configure("watch-namespace: team-*", &one());
+    world.mint(&one()).await;
+    world.check(&[]);
+    world.leading.send_replace(true);
+    world.controller.take_in_leadership();
+    world.check(&["team-a: create"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_of_another_configuration_are_not_written() {
+    let mut world = World::new();
+    world.namespace("team-a");
+    world.configure("watch-namespace: team-*", &one());
+    world.mint(&[registry("cri-two", &["two.example.com"])]).await;
+    world.check(&[]);
+    world.mint(&one()).await;
+    world.check(&["team-a: create"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deselected_namespace_is_looked_at_when_its_credential_expires() {
+    let mut world = World::new();
+    world.configure("watch-namespace: other", &one());
+    world.mint(&one()).await;
+    world.namespace("team-a");
+    let secret = PullSecret {
+        uid: "u".into(),
+        resource_version: "7".into(),
+        ours: true,
+        intact: true,
+        other_manager: None,
+        terminating: false,
+        hash: "old".into(),
+        inputs: "".into(),
+        registries: "".into(),
+        expires_at: Some(epoch() + SignedDuration::from_mins(4)),
+    };
+    world.controller.see_all(Seen::PullSecret("team-a".into(), secret));
+    world.check(&[]);
+    tokio::time::advance(Duration::from_secs(239)).await;
+    world.controller.ring();
+    world.check(&[]);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    world.controller.ring();
+    world.check(&["team-a: delete"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_configuration_is_applied_everywhere() {
+    let mut world = World::new();
+    world.configure("watch-namespace: other", &one());
+    world.mint(&one()).await;
+    for name in ["team-a", "team-b", "default"] {
+        world.namespace(name);
+    }
+    world.check(&[]);
+    world.configure("watch-namespace: team-*", &one());
+    world.check(&["team-a: create", "team-b: create"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_ends_when_every_namespace_was_looked_at() {
+    let mut world = World::new();
+    world.namespace("team-a");
+    world.configure("watch-namespace: team-*", &one());
+    assert!(!world.controller.is_finished(), "the cloud has not answered yet");
+    world.mint(&one()).await;
+    assert!(!world.controller.is_finished(), "a namespace waits");
+    world.check(&["team-a: create"]);
+    assert!(world.controller.is_finished());
+}

@@ -1,0 +1,344 @@
+//! Plans for one namespace, and takes in what became of the plan.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinError;
+use tokio::time::Instant;
+
+use super::{BATCH, Controller, Mode};
+use crate::cluster::apply::{Failure, Outcome, Written};
+use crate::cluster::content::Content;
+use crate::cluster::notice::{About, Notice};
+use crate::cluster::observer::{Counts, Write};
+use crate::cluster::plan::{Account, AccountAction, Cause, Plan, Rules, SecretAction, Situation};
+use crate::cluster::queue::Urgency;
+use crate::cluster::store::{Found, Strikes};
+use crate::cluster::types::{Namespace, PullSecret, ServiceAccount};
+use crate::configuration::{Attach, Configuration};
+
+/// What is gone, or going, is looked at again after so long, should no event say so before.
+const AFTER_THE_END: Duration = Duration::from_secs(30);
+
+/// A plan that was carried out, or not.
+pub(super) struct Done {
+    namespace: Arc<str>,
+    urgency: Urgency,
+    pull_secret: SecretAction,
+    /// Whether somebody had deleted the pull secret.
+    was_lost: bool,
+    when_written: Option<Notice>,
+    outcome: Outcome,
+    took: Duration,
+}
+
+impl Controller {
+    /// Plans for namespaces in the queue, and begins to write. Returns whether it stopped before the end of the queue, so
+    /// that others get their turn.
+    pub(super) fn work(&mut self) -> bool {
+        if !self.can_work() {
+            return false;
+        }
+        for _ in 0..BATCH {
+            let Some((namespace, urgency)) = self.queue.pop() else {
+                self.report();
+                return false;
+            };
+            self.is_uncounted = true;
+            self.busy_since.get_or_insert_with(|| (Instant::now(), self.summary));
+            match self.plan(&namespace) {
+                Some(plan) if !plan.is_idle() => self.begin(namespace, urgency, plan),
+                Some(_) | None => self.queue.done(&namespace),
+            }
+        }
+        true
+    }
+
+    /// Plans for a namespace; nothing for one that is not there.
+    fn plan(&mut self, name: &Arc<str>) -> Option<Plan> {
+        let active = self.active.clone()?;
+        let content = self.content(name);
+        let now = self.clock.now();
+        let entry = self.store.get_mut(name)?;
+        let rules = Rules {
+            configuration: &active.configuration,
+            pull_secret: &self.settings.pull_secret,
+            adopt: self.settings.adopt,
+            spread: if matches!(self.mode, Mode::Forever) { self.settings.spread } else { Duration::ZERO },
+        };
+        let accounts = entry.accounts().iter().map(|account| Account {
+            facts: &account.facts,
+            taken_out: account.removals.count(),
+            hold: account.strikes.hold(now.monotonic),
+        });
+        let situation = Situation {
+            name,
+            namespace: entry.namespace.as_ref()?,
+            pull_secret: entry.pull_secret.as_ref().map(|found| &found.facts),
+            touched: entry.pull_secret.as_ref().is_some_and(Found::is_touched),
+            lost: entry.lost,
+            service_accounts: accounts.collect(),
+            hold: entry.strikes.hold(now.monotonic),
+            waited: entry.renewal_seen.map(|seen| now.monotonic - seen).unwrap_or_default(),
+            settling: self.settles_at.is_some(),
+            now: now.wall,
+        };
+        let plan = Plan::of(&situation, &rules, content.as_ref());
+        if plan.waits_for_turn {
+            entry.renewal_seen.get_or_insert(now.monotonic);
+        } else if !plan.pull_secret.is_a_write() && entry.strikes.hold(now.monotonic).is_zero() {
+            // Where a write fails, it has waited for its turn nevertheless.
+            entry.renewal_seen = None;
+        }
+        let news: Vec<_> =
+            plan.notices.iter().filter(|notice| !entry.said.contains(notice)).cloned().collect();
+        entry.said.clone_from(&plan.notices);
+        for notice in &news {
+            self.say(name, notice);
+        }
+        self.queue.set_alarm(name, plan.look_again.map(|delay| now.monotonic + delay));
+        Some(plan)
+    }
+
+    /// What the namespace's pull secret should hold; nothing where that is not known, or not asked for.
+    fn content(&mut self, name: &str) -> Option<Arc<Content>> {
+        let configuration = &self.active.as_ref()?.configuration;
+        let is_managed = self.store.get(name)?.namespace.as_ref()?.is_managed(name, configuration);
+        if !(self.fits && is_managed) {
+            return None;
+        }
+        self.contents
+            .for_namespace(&self.snapshot, name, self.clock.now())
+            .inspect_err(|error| tracing::error!("failed to write a docker config as JSON: {error}"))
+            .ok()
+    }
+
+    /// Begins to write what is planned, or shows it.
+    fn begin(&mut self, namespace: Arc<str>, urgency: Urgency, plan: Plan) {
+        if let Mode::DryRun(show) = &mut self.mode {
+            show(&namespace, &plan);
+            self.queue.done(&namespace);
+            return;
+        }
+        let Plan {
+            pull_secret,
+            service_accounts,
+            when_written,
+            notices: _,
+            waits_for_turn: _,
+            look_again: _,
+        } = plan;
+        let writer = self.writer.clone();
+        let was_lost = self.store.get(&namespace).is_some_and(|entry| entry.lost);
+        self.running.spawn(async move {
+            let began = Instant::now();
+            let outcome = writer.apply(&namespace, &pull_secret, service_accounts).await;
+            Done { namespace, urgency, pull_secret, was_lost, when_written, outcome, took: began.elapsed() }
+        });
+    }
+
+    /// Takes in what became of a plan, and of others that are done by now.
+    pub(super) fn finish_all(&mut self, first: Result<Done, JoinError>) {
+        self.finish(first);
+        while let Some(done) = self.running.try_join_next() {
+            self.finish(done);
+        }
+    }
+
+    fn finish(&mut self, done: Result<Done, JoinError>) {
+        let Done { namespace, urgency, pull_secret, was_lost, when_written, outcome, took } = match done {
+            Ok(done) => done,
+            // Nobody aborts these tasks, so this one has panicked, which is a bug.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        let Outcome { pull_secret: result, service_accounts } = outcome;
+        let mut is_over = false;
+        if let Some(result) = result {
+            let write = match &pull_secret {
+                SecretAction::Leave | SecretAction::Update { .. } => Write::Update,
+                SecretAction::Create(_) => Write::Create,
+                SecretAction::Delete(_) => Write::Delete,
+            };
+            self.count(write, &namespace, result.as_ref().err(), took);
+            match result {
+                Ok(Written::There(facts)) => {
+                    self.wrote(&namespace, &pull_secret, was_lost, facts);
+                    if let Some(notice) = when_written {
+                        self.say(&namespace, &notice);
+                    }
+                }
+                Ok(Written::Deleted) => self.store.deleted_secret(&namespace),
+                Err(failure) => is_over = self.failed(&namespace, &failure),
+            }
+        }
+        for (action, result) in service_accounts {
+            self.finish_account(&namespace, action, result, took);
+        }
+        self.queue.done(&namespace);
+        if is_over {
+            self.queue.set_alarm(&namespace, Some(Instant::now() + AFTER_THE_END));
+        } else {
+            self.queue.push(&namespace, urgency);
+        }
+    }
+
+    fn wrote(&mut self, namespace: &str, action: &SecretAction, was_lost: bool, facts: PullSecret) {
+        let now = Instant::now();
+        let (content, was_repair) = match action {
+            SecretAction::Create(content) => (content, was_lost),
+            SecretAction::Update { content, version, cause } => {
+                let is_another = version.resource_version != facts.resource_version;
+                (content, *cause == Cause::Repaired && is_another)
+            }
+            SecretAction::Leave | SecretAction::Delete(_) => return,
+        };
+        // Somebody who changes what we write, an admission webhook for example, must not make us write without end.
+        let is_as_written = facts.intact && *facts.hash == *content.docker_config.hash;
+        self.store.wrote_secret(namespace, facts);
+        let Some(entry) = self.store.get_mut(namespace) else { return };
+        entry.failure_said = None;
+        if was_repair || !is_as_written {
+            entry.strikes.strike(now);
+        }
+    }
+
+    /// Returns whether there is nothing more to do here.
+    fn failed(&mut self, namespace: &str, failure: &Failure) -> bool {
+        let Some(entry) = self.store.get_mut(namespace) else { return true };
+        punish(&mut entry.strikes, failure, Instant::now());
+        let notice = failure.notice(About::PullSecret);
+        let is_news = notice.is_some() && entry.failure_said != notice;
+        if is_news {
+            entry.failure_said.clone_from(&notice);
+        }
+        if let Some(notice) = notice.filter(|_| is_news) {
+            self.say(namespace, &notice);
+        }
+        matches!(failure, Failure::Terminating | Failure::Gone)
+    }
+
+    fn finish_account(
+        &mut self,
+        namespace: &str,
+        action: AccountAction,
+        result: Result<ServiceAccount, Failure>,
+        took: Duration,
+    ) {
+        let write = if action.attach { Write::Attach } else { Write::Detach };
+        self.count(write, namespace, result.as_ref().err(), took);
+        match result {
+            Ok(facts) => self.store.wrote_account(namespace, facts),
+            Err(failure) => {
+                let account = self.store.get_mut(namespace).and_then(|entry| entry.account_mut(&action.name));
+                let Some(account) = account else { return };
+                punish(&mut account.strikes, &failure, Instant::now());
+                if let Some(notice) = failure.notice(About::ServiceAccount(action.name)) {
+                    self.say(namespace, &notice);
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, write: Write, namespace: &str, failure: Option<&Failure>, took: Duration) {
+        self.observer.wrote(write, failure.map_or(Ok(()), |failure| Err(failure.name())), took);
+        match failure {
+            None => {
+                self.summary.written += 1;
+                tracing::debug!("{namespace}: {} in {} ms", write.name(), took.as_millis());
+            }
+            Some(failure) => {
+                self.summary.failed += usize::from(!failure.is_a_race());
+                tracing::debug!("{namespace}: failed to {}: {failure}", write.name());
+            }
+        }
+    }
+
+    fn say(&self, namespace: &str, notice: &Notice) {
+        let Notice { about, reason, message } = notice;
+        let object = match about {
+            About::PullSecret => format!("Secret {namespace}/{}", self.settings.pull_secret),
+            About::ServiceAccount(name) => format!("ServiceAccount {namespace}/{name}"),
+        };
+        if reason.is_warning() {
+            tracing::warn!(reason = reason.name(), "{object}: {message}");
+        } else {
+            tracing::info!(reason = reason.name(), "{object}: {message}");
+        }
+        self.observer.notice(namespace, notice, self.uid(namespace, about));
+    }
+
+    fn uid(&self, namespace: &str, about: &About) -> Option<&str> {
+        let entry = self.store.get(namespace)?;
+        match about {
+            About::PullSecret => entry.pull_secret.as_ref().map(|found| &*found.facts.uid),
+            About::ServiceAccount(name) => entry.account(name).map(|account| &*account.facts.uid),
+        }
+    }
+
+    /// Tells others that this loop goes round, and what there is.
+    pub(super) fn round(&mut self) {
+        self.observer.round(self.queue.len());
+        if std::mem::take(&mut self.is_uncounted) {
+            self.observer.counted(self.count_all());
+        }
+    }
+
+    fn count_all(&self) -> Counts {
+        let mut counts = Counts::default();
+        let Some(active) = &self.active else { return counts };
+        let Configuration { attach, service_accounts, .. } = &active.configuration;
+        let now = Instant::now();
+        for (name, entry) in self.store.names() {
+            let is_managed = |namespace: &Namespace| namespace.is_managed(name, &active.configuration);
+            counts.on_hold += usize::from(!entry.strikes.hold(now).is_zero());
+            counts.on_hold += entry.accounts().iter().filter(|one| !one.strikes.hold(now).is_zero()).count();
+            if !entry.namespace.as_ref().is_some_and(is_managed) {
+                continue;
+            }
+            counts.managed += 1;
+            counts.foreign += usize::from(entry.pull_secret.as_ref().is_some_and(|found| !found.facts.ours));
+            if *attach != Attach::Pod {
+                let lacks = |account: &&crate::cluster::store::Account| {
+                    !account.facts.lists(&self.settings.pull_secret)
+                        && service_accounts.contains(&account.facts.name)
+                };
+                counts.pending_accounts += entry.accounts().iter().filter(lacks).count();
+            }
+        }
+        counts
+    }
+
+    /// Says what was done once the queue has run empty.
+    fn report(&mut self) {
+        if !self.queue.is_empty() {
+            return;
+        }
+        let Some((since, before)) = self.busy_since.take() else { return };
+        if before.failed == self.summary.failed {
+            self.observer.settled();
+        }
+        if before != self.summary {
+            let written = self.summary.written - before.written;
+            let failed = self.summary.failed - before.failed;
+            let took = since.elapsed().as_millis();
+            // Single ones are the daily business of a cluster.
+            if written + failed > 1 {
+                tracing::info!("{written} writes and {failed} failures in {took} ms");
+            } else {
+                tracing::debug!("{written} writes and {failed} failures in {took} ms");
+            }
+        }
+    }
+}
+
+fn punish(strikes: &mut Strikes, failure: &Failure, now: Instant) {
+    match failure {
+        Failure::Conflict => strikes.race(now),
+        Failure::Terminating | Failure::Gone => {}
+        Failure::WrongType | Failure::Immutable | Failure::Forbidden(_) | Failure::Refused(_) => {
+            strikes.block(now);
+        }
+        Failure::Busy { retry_after, .. } => strikes.strike_for(now, retry_after.unwrap_or_default()),
+        Failure::Unreachable(_) => strikes.strike(now),
+    }
+}

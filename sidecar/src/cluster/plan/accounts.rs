@@ -1,0 +1,82 @@
+//! The service accounts of one namespace.
+
+use super::{Account, AccountAction, Plan, Rules, SecretAction, Situation, Version};
+use crate::cluster::notice::{About, Notice, Reason};
+use crate::cluster::types::ENFORCE_MOUNTABLE;
+use crate::configuration::Attach;
+
+pub(super) fn decide(situation: &Situation<'_>, rules: &Rules<'_>, is_managed: bool, plan: &mut Plan) {
+    let attaches = rules.configuration.attach != Attach::Pod;
+    let is_ours = situation.pull_secret.is_some_and(|found| found.ours && !found.terminating);
+    let will_be_there = match plan.pull_secret {
+        SecretAction::Leave => is_ours,
+        SecretAction::Create(_) | SecretAction::Update { .. } => true,
+        SecretAction::Delete(_) => false,
+    };
+    for account in &situation.service_accounts {
+        let facts = account.facts;
+        let is_selected = is_managed && rules.configuration.service_accounts.contains(&facts.name);
+        let lists = facts.lists(rules.pull_secret);
+        match (is_selected && attaches, lists) {
+            // A reference to a Secret that does not come would only make noise.
+            (true, false) if will_be_there => attach(account, rules, plan),
+            (false, true) if facts.ours_last || !is_managed && is_ours => detach(account, rules, plan),
+            _ => {}
+        }
+        if is_selected && !attaches && !lists && facts.enforces_mountable {
+            plan.notices.push(mountable_secrets(account, rules));
+        }
+    }
+}
+
+fn attach(account: &Account<'_>, rules: &Rules<'_>, plan: &mut Plan) {
+    if account.taken_out > 1 {
+        plan.notices.push(contested(account, rules));
+    }
+    let entries = account.facts.pull_secrets.iter().cloned();
+    let list = entries.chain([rules.pull_secret.into()]).collect();
+    write(account, list, true, plan);
+}
+
+fn detach(account: &Account<'_>, rules: &Rules<'_>, plan: &mut Plan) {
+    let entries = account.facts.pull_secrets.iter().filter(|name| ***name != *rules.pull_secret).cloned();
+    write(account, entries.collect(), false, plan);
+}
+
+fn write(account: &Account<'_>, pull_secrets: Box<[Box<str>]>, attach: bool, plan: &mut Plan) {
+    if !account.hold.is_zero() {
+        plan.again_in(account.hold);
+        return;
+    }
+    let facts = account.facts;
+    plan.service_accounts.push(AccountAction {
+        name: facts.name.clone(),
+        version: Version { uid: facts.uid.clone(), resource_version: facts.resource_version.clone() },
+        pull_secrets,
+        attach,
+    });
+}
+
+fn contested(account: &Account<'_>, rules: &Rules<'_>) -> Notice {
+    let by = account.facts.other_manager.as_deref().unwrap_or("somebody");
+    Notice {
+        about: About::ServiceAccount(account.facts.name.clone()),
+        reason: Reason::Contested,
+        message: format!(
+            "{by} keeps taking {} out of imagePullSecrets: make it leave that list alone, or set attach to pod",
+            rules.pull_secret
+        ),
+    }
+}
+
+fn mountable_secrets(account: &Account<'_>, rules: &Rules<'_>) -> Notice {
+    Notice {
+        about: About::ServiceAccount(account.facts.name.clone()),
+        reason: Reason::MountableSecretsEnforced,
+        message: format!(
+            "{ENFORCE_MOUNTABLE} is set and imagePullSecrets lacks {}, so Pods of this account are refused: set attach \
+             to both, or add it to the list",
+            rules.pull_secret
+        ),
+    }
+}

@@ -1,0 +1,148 @@
+//! The pull secret of one namespace.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Cause, Plan, Rules, SecretAction, Situation, slot};
+use crate::cluster::content::Content;
+use crate::cluster::notice::{About, Notice, Reason};
+use crate::cluster::types::{FIELD_MANAGER, PullSecret};
+
+/// So long before the end of what a pull secret holds, something worse than that is better than nothing.
+const LAST_MOMENT: Duration = Duration::from_mins(2);
+
+/// A wall clock that is stepped wakes nobody, so expiries are looked at this often.
+const LONGEST_NAP: Duration = Duration::from_mins(5);
+
+/// No credential lives longer: 12 hours are the longest session of a role. An expiry beyond is somebody's invention.
+const LONGEST_LIFE: Duration = Duration::from_hours(24);
+
+pub(super) fn when_managed(
+    situation: &Situation<'_>,
+    rules: &Rules<'_>,
+    content: Option<&Arc<Content>>,
+    plan: &mut Plan,
+) -> SecretAction {
+    let Some(content) = content else { return SecretAction::Leave };
+    if content.pending && situation.settling {
+        // The next snapshot brings us back, or else the end of the time for which it pays to wait.
+        return SecretAction::Leave;
+    }
+    match situation.pull_secret {
+        None if content.is_empty() => SecretAction::Leave,
+        None => {
+            if situation.lost {
+                plan.when_written = Some(repaired("somebody deleted"));
+            }
+            SecretAction::Create(Arc::clone(content))
+        }
+        // Nothing can be written to it, and its end will be an event.
+        Some(found) if found.terminating => SecretAction::Leave,
+        Some(found) if found.ours => ours(situation, rules, content, found, plan),
+        Some(found) => foreign(rules, content, found, plan),
+    }
+}
+
+pub(super) fn when_deselected(situation: &Situation<'_>, plan: &mut Plan) -> SecretAction {
+    let Some(found) = situation.pull_secret.filter(|found| found.ours && !found.terminating) else {
+        return SecretAction::Leave;
+    };
+    let left = left(found, situation.now);
+    if left.is_zero() {
+        return SecretAction::Delete(found.version());
+    }
+    plan.again_in(left.min(LONGEST_NAP));
+    SecretAction::Leave
+}
+
+fn ours(
+    situation: &Situation<'_>,
+    rules: &Rules<'_>,
+    content: &Arc<Content>,
+    found: &PullSecret,
+    plan: &mut Plan,
+) -> SecretAction {
+    let update =
+        |cause| SecretAction::Update { content: Arc::clone(content), version: found.version(), cause };
+    if !found.intact {
+        // Whatever it holds now, there is nothing better to put there.
+        if content.is_empty() && !content.awaited.is_empty() {
+            return SecretAction::Leave;
+        }
+        let by = found.other_manager.as_deref().unwrap_or("somebody");
+        plan.when_written = Some(repaired(&format!("{by} changed")));
+        return update(Cause::Repaired);
+    }
+    if *found.hash == *content.docker_config.hash {
+        // The metadata looks right, but only the API server can tell whether the data is: a write of equal data is none.
+        return if situation.touched { update(Cause::Repaired) } else { SecretAction::Leave };
+    }
+    let left = left(found, situation.now);
+    let before_the_end = left.saturating_sub(LAST_MOMENT);
+    if !before_the_end.is_zero() && is_better(found, content) {
+        plan.again_in(before_the_end.min(LONGEST_NAP));
+        return SecretAction::Leave;
+    }
+    if *found.inputs != *content.inputs || *found.registries != *content.registries {
+        return update(Cause::Changed);
+    }
+    let slot = slot(situation.name, rules.spread).min(left / 2);
+    let wait = slot.saturating_sub(situation.waited);
+    if wait.is_zero() {
+        return update(Cause::Renewed);
+    }
+    plan.waits_for_turn = true;
+    plan.again_in(wait);
+    SecretAction::Leave
+}
+
+fn repaired(what_happened: &str) -> Notice {
+    Notice {
+        about: About::PullSecret,
+        reason: Reason::Repaired,
+        message: format!(
+            "{what_happened} this Secret, and it was written again: it belongs to {FIELD_MANAGER}; use a Secret of \
+             another name"
+        ),
+    }
+}
+
+/// Whether what is there is better than what would be written: it holds a registry that is not in hand yet, or, for the
+/// same inputs, it lasts longer, because a replica with newer credentials wrote it.
+fn is_better(found: &PullSecret, content: &Content) -> bool {
+    content.awaited.iter().any(|registry| found.holds(registry))
+        || *found.inputs == *content.inputs && found.expires_at > content.docker_config.expires_at
+}
+
+fn foreign(rules: &Rules<'_>, content: &Arc<Content>, found: &PullSecret, plan: &mut Plan) -> SecretAction {
+    let by = found.other_manager.as_deref().unwrap_or("somebody");
+    if !rules.adopt {
+        plan.notices.push(Notice {
+            about: About::PullSecret,
+            reason: Reason::ForeignPullSecret,
+            message: format!(
+                "{by} made this Secret, so it stays as it is and this namespace gets no credentials: delete it, or run \
+                 with --adopt to take over every Secret of this name"
+            ),
+        });
+        return SecretAction::Leave;
+    }
+    if content.is_empty() {
+        return SecretAction::Leave;
+    }
+    plan.when_written = Some(Notice {
+        about: About::PullSecret,
+        reason: Reason::Adopted,
+        message: format!("{by} made this Secret, and it was taken over as --adopt asks"),
+    });
+    SecretAction::Update { content: Arc::clone(content), version: found.version(), cause: Cause::Adopted }
+}
+
+/// What is left of the first credential that a pull secret of ours holds; zero where that cannot be believed.
+fn left(found: &PullSecret, now: Timestamp) -> Duration {
+    let left = found.expires_at.filter(|_| found.intact).map(|expires_at| expires_at.duration_since(now));
+    let left = left.and_then(|left| Duration::try_from(left).ok()).unwrap_or_default();
+    if left > LONGEST_LIFE { Duration::ZERO } else { left }
+}

@@ -1,0 +1,200 @@
+//! The state Secret: credentials in hand, kept in the sidecar's own namespace so that a restart costs no call to the cloud
+//! and no write to the cluster. Never in a tenant's namespace: tenants can write there.
+
+mod document;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, Resource as _};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use zeroize::Zeroizing;
+
+pub use self::document::{Document, Unusable};
+use super::apply::Failure;
+use super::types::{FIELD_MANAGER, MANAGED_BY};
+use crate::broker::{Held, ResolvedRegistry, Snapshot};
+use crate::clock::Clock;
+use crate::credential::CredentialKey;
+
+/// Name of the state Secret.
+pub const STATE_SECRET: &str = "acr-credential-sidecar-state";
+
+const KEY: &str = "state.json";
+
+/// No object ever has this version; see [`super::apply`].
+const NO_VERSION: &str = "1";
+
+/// Each call to the API server ends after so long.
+const CALL: Duration = Duration::from_secs(10);
+
+/// A write that failed is tried again after so long: nothing waits for it.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// The state Secret, and what is in it.
+pub struct Keeper {
+    client: Client,
+    namespace: Arc<str>,
+    clock: Arc<dyn Clock>,
+    version: String,
+    document: Document,
+}
+
+/// The state Secret as it is read. `Debug` shows no data.
+#[derive(Clone, Deserialize, kube::Resource)]
+#[resource(inherit = Secret)]
+struct StateSecret {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    data: BTreeMap<String, ByteString>,
+}
+
+impl fmt::Debug for StateSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateSecret").field("metadata", &self.metadata).finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    /// Reads the state Secret. Whatever is wrong with it is said in the log, and costs no more than a few mints.
+    ///
+    /// # Errors
+    /// When the API server does not say what is there.
+    pub async fn load(client: Client, namespace: Arc<str>, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+        let secrets: Api<StateSecret> = Api::namespaced(client.clone(), &namespace);
+        let found = within(secrets.get_opt(STATE_SECRET)).await?;
+        let mut keeper = Self::empty(client, namespace, clock);
+        let Some(StateSecret { metadata, mut data }) = found else {
+            tracing::info!("there is no state of an earlier process: credentials are minted anew");
+            return Ok(keeper);
+        };
+        keeper.version = metadata.resource_version.unwrap_or(keeper.version);
+        let bytes = Zeroizing::new(data.remove(KEY).map(|bytes| bytes.0).unwrap_or_default());
+        match Document::parse(&bytes) {
+            Ok(document) => keeper.document = document,
+            Err(problem) => {
+                tracing::warn!("Secret {STATE_SECRET}: {problem}: credentials are minted anew");
+            }
+        }
+        Ok(keeper)
+    }
+
+    /// One that knows nothing.
+    #[must_use]
+    pub fn empty(client: Client, namespace: Arc<str>, clock: Arc<dyn Clock>) -> Self {
+        Self { client, namespace, clock, version: NO_VERSION.to_owned(), document: Document::default() }
+    }
+
+    /// What of it is of use for these registries.
+    #[must_use]
+    pub fn restore(&self, registries: &[ResolvedRegistry]) -> HashMap<CredentialKey, Held> {
+        let now = self.clock.wall();
+        let restored = self.document.restore(registries, now);
+        let (kept, known) = (restored.len(), self.document.len());
+        if kept > 0 {
+            tracing::info!("{kept} credentials of an earlier process are still good");
+        }
+        if kept < known {
+            tracing::info!(
+                "{} credentials of an earlier process have expired or are not asked for any more",
+                known - kept
+            );
+        }
+        restored
+    }
+
+    /// Writes down every change of the credentials, until nobody changes them any more.
+    pub async fn follow(mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+        // The one that is there before the broker begins holds nothing, and would take everything out of the state.
+        if snapshots.wait_for(|snapshot| snapshot.version > 0).await.is_err() {
+            return;
+        }
+        loop {
+            let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            let document = self.document.updated(&snapshot, self.clock.wall());
+            if document != self.document {
+                match self.write(&document).await {
+                    Ok(version) => {
+                        self.document = document;
+                        self.version = version;
+                    }
+                    Err(failure) => {
+                        tracing::warn!(
+                            "Secret {STATE_SECRET}: failed to write it, so that a restart now would mint anew: {failure}"
+                        );
+                        if failure == Failure::Conflict {
+                            self.refresh_version().await;
+                        }
+                        sleep(RETRY).await;
+                        continue;
+                    }
+                }
+            }
+            if snapshots.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Writes exactly over the version that was read or written last: a replica that has been replaced without knowing
+    /// it gets a conflict.
+    async fn write(&self, document: &Document) -> Result<String, Failure> {
+        let bytes = document.to_bytes().map_err(|error| Failure::Refused(error.to_string()))?;
+        let text = Zeroizing::new(STANDARD.encode(&*bytes));
+        let body = Redacted(json!({
+            "apiVersion": Secret::api_version(&()),
+            "kind": Secret::kind(&()),
+            "metadata": {
+                "name": STATE_SECRET,
+                "resourceVersion": self.version,
+                "labels": { MANAGED_BY: FIELD_MANAGER },
+            },
+            "type": "Opaque",
+            "data": { KEY: *text },
+        }));
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let written = within(secrets.patch_metadata(STATE_SECRET, &params, &Patch::Apply(&body))).await?;
+        written.metadata.resource_version.ok_or_else(Failure::malformed)
+    }
+
+    async fn refresh_version(&mut self) {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        match within(secrets.get_metadata_opt(STATE_SECRET)).await {
+            Ok(found) => {
+                let version = found.and_then(|found| found.metadata.resource_version);
+                self.version = version.unwrap_or_else(|| NO_VERSION.to_owned());
+            }
+            Err(failure) => tracing::warn!("Secret {STATE_SECRET}: failed to look at it: {failure}"),
+        }
+    }
+}
+
+/// A body that holds secrets, and does not show them.
+#[derive(serde::Serialize)]
+#[serde(transparent)]
+struct Redacted(serde_json::Value);
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
+    match tokio::time::timeout(CALL, call).await {
+        Ok(result) => result.map_err(|error| Failure::of(&error)),
+        Err(_) => Err(Failure::too_slow(CALL)),
+    }
+}

@@ -1,0 +1,354 @@
+//! What is known about the cluster: small facts by namespace, kept current by watches and by the answers to our writes.
+//! Every event costs the same, however many namespaces there are; only the end of a new list looks at all of them.
+
+mod strikes;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+pub use self::strikes::Strikes;
+use super::notice::Notice;
+use super::types::{Namespace, PullSecret, ServiceAccount, is_older};
+
+/// Everything that is known.
+#[derive(Debug, Default)]
+pub struct Store {
+    entries: HashMap<Arc<str>, Entry>,
+    rounds: [Round; 3],
+}
+
+/// What is known about one namespace.
+#[derive(Debug, Default)]
+pub struct Entry {
+    /// The namespace itself; none while only something in it has been seen.
+    pub namespace: Option<Namespace>,
+    namespace_round: Round,
+    /// The Secret with the name of the pull secret.
+    pub pull_secret: Option<Found>,
+    /// Whether our pull secret was deleted by somebody else.
+    pub lost: bool,
+    accounts: Vec<Account>,
+    /// What stands in the way of writing the pull secret.
+    pub strikes: Strikes,
+    /// When it was first seen that newer credentials wait for their turn.
+    pub renewal_seen: Option<Instant>,
+    /// What the last plan said.
+    pub said: Vec<Notice>,
+    /// What was said when the last write failed.
+    pub failure_said: Option<Notice>,
+}
+
+/// A Secret with the name of the pull secret.
+#[derive(Debug)]
+pub struct Found {
+    /// What it is.
+    pub facts: PullSecret,
+    /// The version of it that we wrote; none where this process wrote none.
+    written: Option<Box<str>>,
+    round: Round,
+}
+
+/// A service account.
+#[derive(Debug)]
+pub struct Account {
+    /// What it is.
+    pub facts: ServiceAccount,
+    /// What went wrong with writes to it.
+    pub strikes: Strikes,
+    /// How often our entry was taken out of it: lost races are nobody's fault.
+    pub removals: Strikes,
+    round: Round,
+}
+
+/// What is listed and watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Namespaces.
+    Namespace,
+    /// Secrets with the name of the pull secret.
+    PullSecret,
+    /// Service accounts.
+    ServiceAccount,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Kind {
+    /// What messages and metrics call them.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Namespace => "namespaces",
+            Self::PullSecret => "pull secrets",
+            Self::ServiceAccount => "service accounts",
+        }
+    }
+}
+
+/// Objects that a list does not show any more carry an older number.
+type Round = u32;
+
+impl Store {
+    /// All namespaces.
+    pub fn names(&self) -> impl Iterator<Item = (&Arc<str>, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// What is known about a namespace.
+    #[must_use]
+    pub fn get(&self, namespace: &str) -> Option<&Entry> {
+        self.entries.get(namespace)
+    }
+
+    /// What is known about a namespace.
+    pub fn get_mut(&mut self, namespace: &str) -> Option<&mut Entry> {
+        self.entries.get_mut(namespace)
+    }
+
+    /// A list begins: what it does not show is gone in the end.
+    pub fn list_begins(&mut self, kind: Kind) {
+        let [namespaces, secrets, accounts] = &mut self.rounds;
+        *match kind {
+            Kind::Namespace => namespaces,
+            Kind::PullSecret => secrets,
+            Kind::ServiceAccount => accounts,
+        } += 1;
+    }
+
+    /// A list has ended. Returns the namespaces in which something turned out to be gone.
+    pub fn list_ends(&mut self, kind: Kind) -> Vec<Arc<str>> {
+        let [namespaces, secrets, accounts] = self.rounds;
+        let mut changed = Vec::new();
+        for (name, entry) in &mut self.entries {
+            let has_lost = match kind {
+                Kind::Namespace if entry.namespace.is_some() && entry.namespace_round != namespaces => {
+                    entry.forget_namespace();
+                    true
+                }
+                Kind::PullSecret => {
+                    let is_gone = entry.pull_secret.as_ref().is_some_and(|found| found.round != secrets);
+                    is_gone && entry.lose_secret()
+                }
+                Kind::ServiceAccount => {
+                    entry.accounts.retain(|account| account.round == accounts);
+                    entry.accounts.shrink_to_fit();
+                    false
+                }
+                Kind::Namespace => false,
+            };
+            if has_lost {
+                changed.push(Arc::clone(name));
+            }
+        }
+        self.entries.retain(|_, entry| !entry.is_empty());
+        changed
+    }
+
+    /// A namespace was seen. Returns its name if that is news.
+    pub fn see_namespace(&mut self, name: &str, facts: Namespace) -> Option<Arc<str>> {
+        let [round, ..] = self.rounds;
+        let (name, entry) = self.entry(name);
+        entry.namespace_round = round;
+        if entry.namespace.as_ref() == Some(&facts) {
+            return None;
+        }
+        entry.namespace = Some(facts);
+        Some(name)
+    }
+
+    /// A namespace was deleted.
+    pub fn lose_namespace(&mut self, name: &str) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.forget_namespace();
+            self.drop_if_empty(name);
+        }
+    }
+
+    /// A Secret was seen. Returns the namespace if that is news.
+    pub fn see_secret(&mut self, namespace: &str, facts: PullSecret) -> Option<Arc<str>> {
+        let [_, round, _] = self.rounds;
+        let (name, entry) = self.entry(namespace);
+        if let Some(found) = &mut entry.pull_secret
+            && found.facts.uid == facts.uid
+        {
+            found.round = round;
+            let known = &found.facts.resource_version;
+            if facts.resource_version == *known || is_older(&facts.resource_version, known) {
+                return None;
+            }
+            found.facts = facts;
+        } else {
+            entry.pull_secret = Some(Found { facts, written: None, round });
+        }
+        entry.lost = false;
+        entry.strikes.lift_block();
+        Some(name)
+    }
+
+    /// A Secret was deleted. Returns the namespace if that is news.
+    pub fn lose_secret(&mut self, namespace: &str, uid: &str) -> Option<Arc<str>> {
+        let (name, entry) = self.entry(namespace);
+        let is_news =
+            entry.pull_secret.as_ref().is_some_and(|found| *found.facts.uid == *uid) && entry.lose_secret();
+        self.drop_if_empty(namespace);
+        is_news.then_some(name)
+    }
+
+    /// A service account was seen. Returns the namespace if that is news.
+    pub fn see_account(
+        &mut self,
+        namespace: &str,
+        facts: ServiceAccount,
+        pull_secret: &str,
+        now: Instant,
+    ) -> Option<Arc<str>> {
+        let [.., round] = self.rounds;
+        let (name, entry) = self.entry(namespace);
+        match entry.accounts.binary_search_by(|known| known.facts.name.cmp(&facts.name)) {
+            Err(at) => {
+                // Most namespaces have one service account, and doubling would waste the rest.
+                entry.accounts.reserve_exact(1);
+                entry.accounts.insert(
+                    at,
+                    Account { facts, strikes: Strikes::default(), removals: Strikes::default(), round },
+                );
+            }
+            Ok(at) => {
+                let known = entry.accounts.get_mut(at)?;
+                known.round = round;
+                let version = &known.facts.resource_version;
+                let is_same = known.facts.uid == facts.uid;
+                if is_same
+                    && (facts.resource_version == *version || is_older(&facts.resource_version, version))
+                {
+                    return None;
+                }
+                let was_taken_out = is_same
+                    && known.facts.ours_last
+                    && known.facts.lists(pull_secret)
+                    && !facts.lists(pull_secret);
+                if was_taken_out {
+                    known.strikes.strike(now);
+                    known.removals.strike(now);
+                }
+                known.facts = facts;
+            }
+        }
+        Some(name)
+    }
+
+    /// A service account was deleted.
+    pub fn lose_account(&mut self, namespace: &str, name: &str) {
+        if let Some(entry) = self.entries.get_mut(namespace) {
+            entry.accounts.retain(|account| *account.facts.name != *name);
+            self.drop_if_empty(namespace);
+        }
+    }
+
+    /// We wrote a pull secret, and this came of it.
+    pub fn wrote_secret(&mut self, namespace: &str, facts: PullSecret) {
+        let [_, round, _] = self.rounds;
+        let (_, entry) = self.entry(namespace);
+        let is_newer = |found: &Found| {
+            found.facts.uid == facts.uid && is_older(&facts.resource_version, &found.facts.resource_version)
+        };
+        let written = Some(facts.resource_version.clone());
+        match &mut entry.pull_secret {
+            // Somebody wrote to it since, and the watch was faster than the answer.
+            Some(found) if is_newer(found) => found.written = written,
+            _ => entry.pull_secret = Some(Found { facts, written, round }),
+        }
+        entry.lost = false;
+        entry.renewal_seen = None;
+    }
+
+    /// We deleted a pull secret.
+    pub fn deleted_secret(&mut self, namespace: &str) {
+        if let Some(entry) = self.entries.get_mut(namespace) {
+            entry.pull_secret = None;
+            entry.lost = false;
+        }
+    }
+
+    /// We wrote a service account's list, and this came of it.
+    pub fn wrote_account(&mut self, namespace: &str, facts: ServiceAccount) {
+        let Some(entry) = self.entries.get_mut(namespace) else { return };
+        let Some(known) = entry.accounts.iter_mut().find(|known| known.facts.name == facts.name) else {
+            return;
+        };
+        if !is_older(&facts.resource_version, &known.facts.resource_version) {
+            known.facts = facts;
+        }
+    }
+
+    fn entry(&mut self, name: &str) -> (Arc<str>, &mut Entry) {
+        let key = match self.entries.get_key_value(name) {
+            Some((key, _)) => Arc::clone(key),
+            None => name.into(),
+        };
+        (Arc::clone(&key), self.entries.entry(key).or_default())
+    }
+
+    fn drop_if_empty(&mut self, name: &str) {
+        if self.entries.get(name).is_some_and(Entry::is_empty) {
+            self.entries.remove(name);
+        }
+    }
+}
+
+impl Entry {
+    /// Its service accounts, in the order of their names.
+    #[must_use]
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// A service account.
+    #[must_use]
+    pub fn account(&self, name: &str) -> Option<&Account> {
+        self.accounts.iter().find(|account| *account.facts.name == *name)
+    }
+
+    /// A service account.
+    pub fn account_mut(&mut self, name: &str) -> Option<&mut Account> {
+        self.accounts.iter_mut().find(|account| *account.facts.name == *name)
+    }
+
+    fn forget_namespace(&mut self) {
+        self.namespace = None;
+        self.strikes = Strikes::default();
+        self.said = Vec::new();
+        self.failure_said = None;
+        self.lost = false;
+    }
+
+    /// The Secret is gone. Returns whether it should perhaps be written again.
+    fn lose_secret(&mut self) -> bool {
+        let lost = self.pull_secret.take();
+        let is_terminating = self.namespace.as_ref().is_none_or(|namespace| namespace.terminating);
+        self.lost = lost.is_some_and(|found| found.facts.ours) && !is_terminating;
+        self.strikes.lift_block();
+        true
+    }
+
+    fn is_empty(&self) -> bool {
+        self.namespace.is_none() && self.pull_secret.is_none() && self.accounts.is_empty()
+    }
+}
+
+impl Found {
+    /// Whether somebody has written to it since we did.
+    #[must_use]
+    pub fn is_touched(&self) -> bool {
+        self.written.as_ref().is_some_and(|written| *written != self.facts.resource_version)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! `check`: what is right and wrong about a configuration, and with `--online`, about all that it needs.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use super::Exit;
+use super::report::{self, Line, Mark, counted};
+use super::setup::{self, CommandError, Resolved};
+use crate::args::{CheckArgs, CheckOutput, CloudArgs};
+use crate::broker::ResolvedRegistry;
+use crate::clock::{Clock as _, SystemClock};
+use crate::cloud::{Challenge, Cloud, CloudError, Reason};
+use crate::configuration::{self, Configuration, Host, IdentitySource, Instance, Registry};
+use crate::credential::CredentialKey;
+
+pub(super) fn run(args: CheckArgs) -> Result<Exit, CommandError> {
+    let CheckArgs { config, online, output, cloud } = args;
+    let examined = configuration::examine(&setup::read_configuration(&config)?);
+    let mut journal = Journal { output, lines: Vec::new() };
+    if let Err(mistakes) = &examined.outcome {
+        for mistake in &mistakes.0 {
+            journal.write(Line::finding(Mark::Error, mistake))?;
+        }
+    }
+    for warning in &examined.warnings {
+        journal.write(Line::finding(Mark::Warning, warning))?;
+    }
+    if let Ok(configuration) = examined.outcome {
+        for line in describe(&configuration) {
+            journal.write(line)?;
+        }
+        if online {
+            walk_all(configuration.registries, cloud, &mut journal)?;
+        }
+    }
+    journal.finish()
+}
+
+/// What was found so far: shown at once to people, and at the end to scripts.
+struct Journal {
+    output: CheckOutput,
+    lines: Vec<Line>,
+}
+
+impl Journal {
+    fn write(&mut self, line: Line) -> Result<(), CommandError> {
+        if self.output == CheckOutput::Text {
+            report::to_stdout(&line)?;
+        }
+        self.lines.push(line);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Exit, CommandError> {
+        #[derive(Serialize)]
+        struct Document {
+            ok: bool,
+            findings: Vec<Line>,
+        }
+        let count = |mark| self.lines.iter().filter(|line| line.mark == mark).count();
+        let (errors, warnings) = (count(Mark::Error), count(Mark::Warning));
+        match self.output {
+            CheckOutput::Text => {
+                report::to_stdout(format_args!(
+                    "\n{}, {}",
+                    counted(errors, "error"),
+                    counted(warnings, "warning")
+                ))?;
+            }
+            CheckOutput::Json => {
+                let document = Document { ok: errors == 0, findings: self.lines };
+                report::to_stdout(serde_json::to_string_pretty(&document)?)?;
+            }
+        }
+        Ok(if errors == 0 { Exit::Success } else { Exit::Findings })
+    }
+}
+
+/// What a configuration that can be used says.
+fn describe(configuration: &Configuration) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for registry in &configuration.registries {
+        lines.push(Line::new(Mark::Ok, &registry.place, summary(registry)));
+        if let Some(advice) = advice_on_identity(registry) {
+            lines.push(Line::new(Mark::Warning, &registry.place, advice));
+        }
+    }
+    lines
+}
+
+fn summary(registry: &Registry) -> String {
+    let instance = match &registry.instance {
+        Instance::Personal => "Personal Edition".to_owned(),
+        Instance::Enterprise(id) => id.to_string(),
+    };
+    let region = registry.region.as_ref().map_or("the cluster's region", |region| region.as_str());
+    let hosts = match registry.domains.len() {
+        0 => "all of its hosts".to_owned(),
+        count => counted(count, "host"),
+    };
+    format!("{instance} in {region}, {hosts}")
+}
+
+/// A credential has all rights of the identity that asked for it, unless a session policy narrows them; only sessions of
+/// ours have one.
+fn advice_on_identity(registry: &Registry) -> Option<String> {
+    if registry.identity.assume_role.is_some() {
+        return None;
+    }
+    let fix = "set assumeRoleARN to a role that may only pull";
+    match &registry.identity.source {
+        IdentitySource::Rrsa { .. } => None,
+        IdentitySource::KeyPair(_) | IdentitySource::KeySecret(_) => {
+            Some(format!("no role narrows this access key, so the credential has all of its rights: {fix}"))
+        }
+        IdentitySource::DefaultChain => Some(format!(
+            "no role narrows the default identity, so the credential has all of its rights (unless it is RRSA): {fix}"
+        )),
+    }
+}
+
+/// Walks all registries at the same time, and reports them in their order.
+fn walk_all(registries: Vec<Registry>, cloud: CloudArgs, journal: &mut Journal) -> Result<(), CommandError> {
+    let cloud = setup::cloud(cloud)?;
+    setup::runtime()?.block_on(async {
+        let mut walks: Vec<JoinSet<Vec<Line>>> = Vec::with_capacity(registries.len());
+        for resolved in setup::resolve(&cloud, registries).await {
+            let cloud = Arc::clone(&cloud);
+            let mut walk = JoinSet::new();
+            walk.spawn(async move {
+                let place = match &resolved {
+                    Ok(resolved) => resolved.registry.place.clone(),
+                    Err((registry, _)) => registry.place.clone(),
+                };
+                Walk::new(&cloud, &place).take(resolved).await
+            });
+            walks.push(walk);
+        }
+        for walk in walks {
+            for line in walk.join_all().await.into_iter().flatten() {
+                journal.write(line)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The way of one registry: region, identity, hosts, token, and what each host answers.
+struct Walk<'a> {
+    cloud: &'a Cloud,
+    place: &'a str,
+    lines: Vec<Line>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(cloud: &'a Cloud, place: &'a str) -> Self {
+        Self { cloud, place, lines: Vec::new() }
+    }
+
+    fn say(&mut self, mark: Mark, message: impl std::fmt::Display) {
+        self.lines.push(Line::new(mark, self.place, message));
+    }
+
+    fn failed(&mut self, error: &CloudError, not_tried: &str) {
+        self.say(Mark::Error, error);
+        if !not_tried.is_empty() {
+            self.say(Mark::Skipped, format_args!("not tried: {not_tried}"));
+        }
+    }
+
+    async fn take(mut self, resolved: Resolved) -> Vec<Line> {
+        let resolved = match resolved {
+            Ok(resolved) => resolved,
+            Err((_, error)) => {
+                self.failed(&error, "identity, hosts, token");
+                return self.lines;
+            }
+        };
+        let key = resolved.key();
+        match self.cloud.session(&key.identity, &key.region).await {
+            Ok(session) => {
+                let narrowed = if session.origin.narrowed { ", narrowed to pulling" } else { "" };
+                self.say(Mark::Ok, format_args!("identity: {}{narrowed}", session.origin));
+            }
+            Err(error) => {
+                self.failed(&error, "hosts, token");
+                return self.lines;
+            }
+        }
+        let hosts = self.hosts(&resolved, &key).await;
+        self.token(&key).await;
+        self.challenges(&hosts, &key).await;
+        self.lines
+    }
+
+    async fn hosts(&mut self, resolved: &ResolvedRegistry, key: &CredentialKey) -> Vec<Host> {
+        let domains = &resolved.registry.domains;
+        if !domains.is_empty() {
+            return domains.clone();
+        }
+        match self.cloud.hosts(key).await {
+            Ok(hosts) if hosts.is_empty() => {
+                self.say(
+                    Mark::Error,
+                    "hosts: the instance has no enabled domain: enable one, or list \"domains\"",
+                );
+                hosts
+            }
+            Ok(hosts) => {
+                let names: Vec<_> = hosts.iter().map(Host::as_str).collect();
+                self.say(Mark::Ok, format_args!("hosts: {}", names.join(", ")));
+                hosts
+            }
+            Err(error) => {
+                self.failed(&error, "what the hosts answer");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn token(&mut self, key: &CredentialKey) {
+        match self.cloud.credential(key).await {
+            Ok(credential) if credential.expires_at <= SystemClock.wall() => {
+                let when = credential.expires_at;
+                self.say(
+                    Mark::Error,
+                    format_args!("token: expired at {when}: compare this machine's clock with the true time"),
+                );
+            }
+            Ok(credential) => {
+                let left = report::time_left(SystemClock.wall(), credential.expires_at);
+                self.say(Mark::Ok, format_args!("token: valid for {left}"));
+            }
+            Err(error) => self.failed(&error, ""),
+        }
+    }
+
+    /// One host that answers is enough: VPC hosts do not answer outside of their VPC.
+    async fn challenges(&mut self, hosts: &[Host], key: &CredentialKey) {
+        let mut silent = Vec::new();
+        for host in hosts {
+            match self.cloud.challenge(host).await {
+                Ok(challenge) => self.judge(host, &challenge, key),
+                Err(error) if error.reason == Reason::Unreachable => silent.push((host, error)),
+                Err(error) => self.say(Mark::Error, error),
+            }
+        }
+        let Some((_, first)) = silent.first() else { return };
+        let names: Vec<_> = silent.iter().map(|(host, _)| host.as_str()).collect();
+        let names = names.join(", ");
+        if silent.len() == hosts.len() {
+            self.say(Mark::Error, format_args!("no host answers ({names}): {first}"));
+        } else {
+            self.say(
+                Mark::Warning,
+                format_args!(
+                    "no answer here from {names}: that is fine for hosts of a network this machine is not in"
+                ),
+            );
+        }
+    }
+
+    fn judge(&mut self, host: &Host, challenge: &Challenge, key: &CredentialKey) {
+        match &challenge.registry {
+            Some((region, instance)) if (region, instance) == (&key.region, &key.instance) => {
+                self.say(Mark::Ok, format_args!("host {host}: answers for this instance"));
+            }
+            Some((region, instance)) => {
+                let instance = match instance {
+                    Instance::Personal => "Personal Edition".to_owned(),
+                    Instance::Enterprise(id) => id.to_string(),
+                };
+                self.say(
+                    Mark::Error,
+                    format_args!(
+                        "host {host}: belongs to {instance} in {region}: correct instanceId, regionId or domains"
+                    ),
+                );
+            }
+            None => self.say(
+                Mark::Warning,
+                format_args!(
+                    "host {host}: does not say that it is ACR: check that it belongs in \"domains\""
+                ),
+            ),
+        }
+    }
+}

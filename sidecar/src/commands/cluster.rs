@@ -1,0 +1,188 @@
+//! What the commands ask of a cluster: a client, and what is there, by metadata alone.
+
+use std::fmt::Debug;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::api::{ListParams, ObjectMeta};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::PartialObjectMeta;
+use kube::{Api, Client, Config};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::setup::CommandError;
+use crate::args::ClusterArgs;
+use crate::cluster::types::{EXPIRES_AT, FIELD_MANAGER, MANAGED_BY, REGISTRIES};
+use crate::configuration::{self, Configuration, Mistakes};
+use crate::operations::api_error::describe;
+
+/// A call that takes longer is given up; kube itself would wait for ever.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// Objects read with one call.
+const PAGE: u32 = 500;
+
+/// A Secret with the name of the pull secret, or with our state, by its metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PullSecret {
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) uid: Option<String>,
+    pub(super) resource_version: Option<String>,
+    /// Whether it has our label.
+    pub(super) ours: bool,
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) registries: Vec<String>,
+}
+
+/// Who leads, and since when it has not renewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Leader {
+    pub(super) name: String,
+    pub(super) renewed: Option<Timestamp>,
+    /// Whether it has renewed lately enough to be alive.
+    pub(super) is_alive: bool,
+}
+
+impl PullSecret {
+    pub(super) fn of(metadata: ObjectMeta) -> Self {
+        let ObjectMeta { name, namespace, uid, resource_version, labels, annotations, .. } = metadata;
+        let annotation = |name| annotations.as_ref().and_then(|all| all.get(name)).map(String::as_str);
+        let registries = annotation(REGISTRIES).unwrap_or_default().split(',');
+        Self {
+            ours: labels.and_then(|mut all| all.remove(MANAGED_BY)).is_some_and(|by| by == FIELD_MANAGER),
+            expires_at: annotation(EXPIRES_AT).and_then(|text| text.parse().ok()),
+            registries: registries.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            name: name.unwrap_or_default(),
+            namespace: namespace.unwrap_or_default(),
+            uid,
+            resource_version,
+        }
+    }
+}
+
+pub(super) async fn connect(args: &ClusterArgs) -> Result<Client, CommandError> {
+    client(config(args).await?)
+}
+
+/// A client that tries each call once: the controller knows better what to do after a failure.
+pub(super) async fn connect_without_retries(args: &ClusterArgs) -> Result<Client, CommandError> {
+    let mut config = config(args).await?;
+    config.default_retry = false;
+    client(config)
+}
+
+fn client(config: Config) -> Result<Client, CommandError> {
+    Client::try_from(config).map_err(|error| not_found(describe(&error)))
+}
+
+fn not_found(problem: String) -> CommandError {
+    CommandError::Cluster { action: "find the cluster".to_owned(), problem }
+}
+
+async fn config(args: &ClusterArgs) -> Result<Config, CommandError> {
+    let failed = not_found;
+    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
+    Ok(match (&args.kubeconfig, &args.context) {
+        (Some(path), _) => {
+            let kubeconfig = read_kubeconfig(path).map_err(failed)?;
+            Config::from_custom_kubeconfig(kubeconfig, &options)
+                .await
+                .map_err(|error| failed(chain(&error)))?
+        }
+        (None, Some(_)) => Config::from_kubeconfig(&options).await.map_err(|error| failed(chain(&error)))?,
+        (None, None) => Config::infer().await.map_err(|_| {
+            failed(
+                "there is no kubeconfig, and this is no Pod: give --kubeconfig or set KUBECONFIG".to_owned(),
+            )
+        })?,
+    })
+}
+
+fn read_kubeconfig(path: &Path) -> Result<Kubeconfig, String> {
+    Kubeconfig::read_from(path).map_err(|error| format!("{}: {}", path.display(), chain(&error)))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Waits for an answer of the API server, within limits.
+pub(super) async fn call<T>(
+    action: impl Into<String>,
+    answer: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, CommandError> {
+    let problem = match timeout(CALL_LIMIT, answer).await {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(error)) => describe(&error),
+        Err(_) => format!("the API server did not answer within {} s", CALL_LIMIT.as_secs()),
+    };
+    Err(CommandError::Cluster { action: action.into(), problem })
+}
+
+/// The metadata of all such objects, page by page.
+pub(super) async fn list_metadata<K>(
+    api: &Api<K>,
+    action: &str,
+    mut parameters: ListParams,
+) -> Result<Vec<ObjectMeta>, CommandError>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    parameters.limit = Some(PAGE);
+    let mut all = Vec::new();
+    loop {
+        let page = call(action, api.list_metadata(&parameters)).await?;
+        all.extend(page.items.into_iter().map(|object: PartialObjectMeta<K>| object.metadata));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => parameters.continue_token = Some(token),
+            None => return Ok(all),
+        }
+    }
+}
+
+/// All Secrets of the pull secret's name. The field selector is what makes a right to this name alone enough.
+pub(super) async fn pull_secrets(client: &Client, name: &str) -> Result<Vec<PullSecret>, CommandError> {
+    let api: Api<Secret> = Api::all(client.clone());
+    let by_name = ListParams::default().fields(&format!("metadata.name={name}"));
+    let secrets = list_metadata(&api, &format!("list the Secrets {name}"), by_name).await?;
+    Ok(secrets.into_iter().map(PullSecret::of).collect())
+}
+
+/// The configuration in the cluster; none where there is no ConfigMap.
+pub(super) async fn configuration(
+    client: &Client,
+    args: &ClusterArgs,
+) -> Result<Option<Result<Configuration, Mistakes>>, CommandError> {
+    let ClusterArgs { sidecar_namespace, config_map, .. } = args;
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), sidecar_namespace);
+    let action = format!("read the ConfigMap {config_map} in {sidecar_namespace}");
+    let found = call(action, api.get_opt(config_map)).await?;
+    Ok(found.map(|found| {
+        let parsed = configuration::from_data(&found.data.unwrap_or_default());
+        parsed.map(|parsed| parsed.configuration)
+    }))
+}
+
+/// The replica that writes; none where the Lease is nobody's.
+pub(super) async fn leader(
+    client: &Client,
+    args: &ClusterArgs,
+    now: Timestamp,
+) -> Result<Option<Leader>, CommandError> {
+    let api: Api<Lease> = Api::namespaced(client.clone(), &args.sidecar_namespace);
+    let action = format!("read the Lease {FIELD_MANAGER} in {}", args.sidecar_namespace);
+    let lease = call(action, api.get_opt(FIELD_MANAGER)).await?;
+    Ok(lease.and_then(|lease| lease.spec).and_then(|spec| {
+        let name = spec.holder_identity.filter(|holder| !holder.is_empty())?;
+        let renewed = spec.renew_time.map(|time| time.0);
+        let duration = i64::from(spec.lease_duration_seconds.unwrap_or_default());
+        let is_alive = renewed.is_some_and(|renewed| now.duration_since(renewed).as_secs() <= duration);
+        Some(Leader { name, renewed, is_alive })
+    }))
+}

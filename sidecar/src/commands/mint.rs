@@ -1,0 +1,244 @@
+//! `mint`: credentials, once.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use comfy_table::{Table, presets};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Exit;
+use super::report::{self, Line, Mark};
+use super::setup::{self, CommandError};
+use crate::args::{MintArgs, MintOutput};
+use crate::broker::{self, Entry, Snapshot, Status};
+use crate::clock::{Clock, SystemClock};
+use crate::cloud::CloudError;
+use crate::configuration::{self, Host, Instance, Registry};
+use crate::docker_config::{DockerConfig, RegistrySet};
+
+pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
+    let MintArgs { config, registry, output, to, cloud } = args;
+    let examined = configuration::examine(&setup::read_configuration(&config)?);
+    for warning in &examined.warnings {
+        report::to_stderr(Line::finding(Mark::Warning, warning));
+    }
+    let configuration = match examined.outcome {
+        Ok(configuration) => configuration,
+        Err(mistakes) => {
+            mistakes.0.iter().for_each(|mistake| report::to_stderr(Line::finding(Mark::Error, mistake)));
+            return Ok(Exit::Findings);
+        }
+    };
+    let registries = chosen(configuration.registries, registry)?;
+    let output = output.unwrap_or_else(|| default_output(to.as_deref()));
+    let cloud = setup::cloud(cloud)?;
+
+    let (snapshot, unresolved) = setup::runtime()?.block_on(async {
+        let (mut resolved, mut unresolved) = (Vec::new(), Vec::new());
+        for outcome in setup::resolve(&cloud, registries).await {
+            match outcome {
+                Ok(registry) => resolved.push(registry),
+                Err(failure) => unresolved.push(failure),
+            }
+        }
+        (broker::mint_once(cloud, Arc::new(SystemClock), resolved.into()).await, unresolved)
+    });
+
+    for dispute in &snapshot.disputes {
+        report::to_stderr(Line::finding(Mark::Warning, &dispute.finding));
+    }
+    let unresolved = unresolved.iter().map(|(registry, error)| Minted::unresolved(registry, error));
+    let minted: Vec<Minted<'_>> = snapshot.entries.iter().map(Minted::of).chain(unresolved).collect();
+    if output == MintOutput::DockerConfig {
+        hidden(&snapshot).into_iter().for_each(report::to_stderr);
+    }
+    for failure in &minted {
+        if let Some(Refusal { message, .. }) = &failure.error {
+            report::to_stderr(Line::new(Mark::Error, failure.place, message));
+        }
+    }
+    let exit =
+        if minted.iter().all(|minted| minted.error.is_none()) { Exit::Success } else { Exit::Findings };
+    let text = match output {
+        // Half a docker config would take the place of a whole one.
+        MintOutput::DockerConfig if exit != Exit::Success => return Ok(exit),
+        MintOutput::DockerConfig => docker_config(&snapshot)?.bytes,
+        MintOutput::Table => table(&minted, SystemClock.wall()).into_bytes().into(),
+        MintOutput::Json => json(&minted)?.into(),
+    };
+    match to {
+        Some(path) => {
+            write_file(&path, &text)
+                .map_err(|source| CommandError::WriteFile { path: path.clone(), source })?;
+            report::to_stderr(format_args!("wrote {}", path.display()));
+        }
+        None => write_stdout(&text)?,
+    }
+    Ok(exit)
+}
+
+fn chosen(mut registries: Vec<Registry>, only: Option<usize>) -> Result<Vec<Registry>, CommandError> {
+    match only {
+        None => Ok(registries),
+        Some(wanted) if wanted < registries.len() => Ok(vec![registries.swap_remove(wanted)]),
+        Some(wanted) => Err(CommandError::NoSuchRegistry { wanted, there: registries.len() }),
+    }
+}
+
+/// Passwords are not for a screen that others may see.
+fn default_output(to: Option<&Path>) -> MintOutput {
+    use std::io::IsTerminal as _;
+    match to {
+        None if std::io::stdout().is_terminal() => MintOutput::Table,
+        _ => MintOutput::DockerConfig,
+    }
+}
+
+/// What was minted for one registry. Holds no secret.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Minted<'a> {
+    place: &'a str,
+    edition: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<&'a str>,
+    hosts: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Refusal>,
+}
+
+#[derive(Serialize)]
+struct Refusal {
+    reason: &'static str,
+    message: String,
+}
+
+impl<'a> Minted<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        let (edition, instance_id) = named(&entry.key.instance);
+        let error = match &entry.status {
+            Status::Valid => None,
+            Status::Failing(trouble) | Status::Expired { trouble: Some(trouble), .. } => {
+                Some(Refusal { reason: trouble.failure.reason(), message: trouble.failure.to_string() })
+            }
+            Status::Pending | Status::Expired { trouble: None, .. } => Some(Refusal {
+                reason: "ExpiredOnArrival",
+                message: "the credential expired at once: compare this machine's clock with the true time"
+                    .to_owned(),
+            }),
+        };
+        Self {
+            place: &entry.registry.registry.place,
+            edition,
+            instance_id,
+            region: Some(entry.key.region.as_str()),
+            hosts: entry.hosts.iter().map(Host::as_str).collect(),
+            expires_at: entry.issued.as_ref().map(|issued| issued.credential.expires_at),
+            error,
+        }
+    }
+}
+
+impl<'a> Minted<'a> {
+    /// Of a registry whose region is not known.
+    fn unresolved(registry: &'a Registry, error: &CloudError) -> Self {
+        let (edition, instance_id) = named(&registry.instance);
+        let error = Refusal { reason: error.reason.name(), message: error.to_string() };
+        let place = &registry.place;
+        Self {
+            place,
+            edition,
+            instance_id,
+            region: None,
+            hosts: Vec::new(),
+            expires_at: None,
+            error: Some(error),
+        }
+    }
+}
+
+fn named(instance: &Instance) -> (&'static str, Option<&str>) {
+    match instance {
+        Instance::Enterprise(id) => ("Enterprise", Some(id.as_str())),
+        Instance::Personal => ("Personal", None),
+    }
+}
+
+/// Registries for different namespaces may have one host; a docker config has one credential for it.
+fn hidden(snapshot: &Snapshot) -> Vec<Line> {
+    let mut owners: BTreeMap<&Host, &Entry> = BTreeMap::new();
+    let mut lines = Vec::new();
+    for entry in &snapshot.entries {
+        for host in &*entry.hosts {
+            let owner = *owners.entry(host).or_insert(entry);
+            if owner.key != entry.key {
+                let of_owner = &owner.registry.registry.place;
+                let message = format!(
+                    "{host} has the credential of {of_owner} in this docker config: mint this entry alone, with --registry"
+                );
+                lines.push(Line::new(Mark::Warning, &entry.registry.registry.place, message));
+            }
+        }
+    }
+    lines
+}
+
+fn docker_config(snapshot: &Snapshot) -> Result<DockerConfig, CommandError> {
+    let all = RegistrySet::of(0..snapshot.entries.len());
+    Ok(DockerConfig::render(snapshot, &all, SystemClock.now())?)
+}
+
+fn table(minted: &[Minted<'_>], now: Timestamp) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["REGISTRY", "REGION", "HOSTS", "VALID FOR"]);
+    for Minted { place: _, edition, instance_id, region, hosts, expires_at, error } in minted {
+        let valid_for = match (error, expires_at) {
+            (Some(Refusal { reason, .. }), _) => (*reason).to_owned(),
+            (None, Some(expires_at)) => report::time_left(now, *expires_at),
+            (None, None) => String::new(),
+        };
+        let name = instance_id.map_or_else(|| format!("{edition} Edition"), str::to_owned);
+        table.add_row([name, region.unwrap_or_default().to_owned(), hosts.join("\n"), valid_for]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt() + "\n"
+}
+
+fn json(minted: &[Minted<'_>]) -> Result<Vec<u8>, CommandError> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        registries: &'a [Minted<'a>],
+    }
+    let mut text = serde_json::to_vec_pretty(&Document { registries: minted })?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Puts the file there as a whole, readable by its owner alone.
+fn write_file(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    // Temporary files have the mode 0600 from the start.
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(text)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn write_stdout(text: &[u8]) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text)?;
+    stdout.flush()
+}

@@ -1,0 +1,272 @@
+//! `run`: the controller, and everything around it.
+
+mod observation;
+mod renewal;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use self::observation::Observation;
+use self::renewal::Renewal;
+use super::setup::{self, CommandError};
+use super::{Exit, cluster, report};
+use crate::args::{ClusterArgs, RunArgs};
+use crate::broker::Snapshot;
+use crate::clock::SystemClock;
+use crate::cloud::Cloud;
+use crate::cluster::configuration::{Follower, Standing};
+use crate::cluster::controller::{Controller, Ended, Inputs, Mode, Settings, Summary};
+use crate::cluster::observer::Nobody;
+use crate::cluster::plan::{Plan, SecretAction};
+use crate::operations::FIELD_MANAGER;
+use crate::operations::health::Health;
+use crate::operations::http::{self, Pages};
+use crate::operations::lease::Election;
+use crate::operations::metrics::{Counted, Metrics};
+
+/// The Lease is released, and answers that have begun are finished, within so long.
+const FAREWELL: Duration = Duration::from_secs(4);
+
+pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
+    let RunArgs { once, dry_run, adopt, concurrency, spread, listen, replica, cluster, cloud } = args;
+    let settings = Settings {
+        pull_secret: cluster.pull_secret.as_str().into(),
+        adopt,
+        spread: Duration::from_secs(spread.into()),
+        concurrency: concurrency.into(),
+    };
+    let cloud = setup::cloud(cloud)?;
+    let replica = replica.unwrap_or_else(|| format!("{FIELD_MANAGER}-{:08x}", fastrand::u32(..)));
+    runtime()?.block_on(async {
+        let client = cluster::connect_without_retries(&cluster).await?;
+        let parts = Parts::new(client, cloud, &cluster)?;
+        match (dry_run, once) {
+            (true, _) => parts.finish(settings, Mode::DryRun(Box::new(show))).await,
+            (false, true) => parts.finish(settings, Mode::Once).await,
+            (false, false) => parts.serve(settings, listen, replica).await,
+        }
+    })
+}
+
+/// Two threads: one plans while the other reads and writes. More would cost memory, and the API server is slower.
+fn runtime() -> Result<Runtime, CommandError> {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(CommandError::StartRuntime)
+}
+
+/// What every way to run needs.
+struct Parts {
+    client: Client,
+    cloud: Arc<Cloud>,
+    namespace: Arc<str>,
+    config_map: Arc<str>,
+    follower: Follower<Cloud>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Parts {
+    fn new(client: Client, cloud: Arc<Cloud>, args: &ClusterArgs) -> Result<Self, CommandError> {
+        let config_map: Arc<str> = args.config_map.as_str().into();
+        Ok(Self {
+            client,
+            namespace: args.sidecar_namespace.as_str().into(),
+            follower: Follower::new(Arc::clone(&config_map), Arc::clone(&cloud)),
+            config_map,
+            cloud,
+            snapshots: watch::Sender::default(),
+            stop: stop()?,
+        })
+    }
+
+    fn inputs(&self, leading: &watch::Receiver<bool>) -> Inputs {
+        Inputs {
+            active: self.follower.active(),
+            snapshots: self.snapshots.subscribe(),
+            leading: leading.clone(),
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// Starts what feeds the controller. None of it ends before the process does.
+    fn start(
+        self,
+        minter: Arc<Counted<Arc<Cloud>>>,
+        leading: watch::Receiver<bool>,
+        writes_state: bool,
+    ) -> JoinSet<Ended> {
+        let Self { client, cloud: _, namespace, config_map: _, follower, snapshots, stop: _ } = self;
+        let renewal = Renewal {
+            minter,
+            clock: Arc::new(SystemClock),
+            client: client.clone(),
+            namespace: Arc::clone(&namespace),
+            writes_state,
+        };
+        let active = follower.active();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            follower.run(client, &namespace).await;
+            Ended("the watch of the configuration")
+        });
+        tasks.spawn(async move {
+            renewal.run(leading, active, snapshots).await;
+            Ended("the renewal of credentials")
+        });
+        tasks
+    }
+
+    /// Works until nothing is left to do. Needs no Lease: a write that another replica has overtaken is a conflict.
+    async fn finish(self, settings: Settings, mode: Mode) -> Result<Exit, CommandError> {
+        let (_lead, leading) = watch::channel(true);
+        let writes_state = !matches!(mode, Mode::DryRun(_));
+        let mut standing = self.follower.standing();
+        let (client, inputs) = (self.client.clone(), self.inputs(&leading));
+        let minter = Arc::new(Counted::new(Arc::clone(&self.cloud), Arc::default()));
+        let mut tasks = self.start(minter, leading, writes_state);
+        let controller =
+            Controller::new(client, settings, inputs, mode, Arc::new(SystemClock), Arc::new(Nobody));
+        tokio::select! {
+            summary = controller.run() => match summary {
+                Ok(Summary { written: _, failed: 0, without_credential: 0 }) => Ok(Exit::Success),
+                Ok(Summary { failed, without_credential, .. }) => {
+                    report::to_stderr(format_args!(
+                        "error: {failed} writes failed, and {without_credential} registries have no credential"
+                    ));
+                    Ok(Exit::Findings)
+                }
+                Err(ended) => Ok(failed(&ended)),
+            },
+            Some(ended) = tasks.join_next() => Ok(failed(&ended.unwrap_or(Ended("a task")))),
+            () = is_wrong(&mut standing) => {
+                standing.borrow().lines().iter().for_each(|line| report::to_stderr(format_args!("error: {line}")));
+                Ok(Exit::Findings)
+            }
+        }
+    }
+
+    /// Works until the process is told to end.
+    async fn serve(
+        self,
+        settings: Settings,
+        listen: SocketAddr,
+        replica: String,
+    ) -> Result<Exit, CommandError> {
+        let (metrics, health, clock) = (Arc::new(Metrics::new()), Health::new(), Arc::new(SystemClock));
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|source| CommandError::Listen { address: listen, source })?;
+        let election = Election::new(
+            self.client.clone(),
+            &self.namespace,
+            FIELD_MANAGER,
+            replica.clone(),
+            Arc::clone(&metrics),
+        );
+        let leading = election.subscribe();
+        let (client, inputs) = (self.client.clone(), self.inputs(&leading));
+        let (observation, mut observers) =
+            Observation::start(&self, &settings, replica, &metrics, &health, &leading);
+        let minter = Arc::new(Counted::new(Arc::clone(&self.cloud), Arc::clone(&metrics)));
+        let mut tasks = self.start(minter, leading, true);
+
+        // The pages are served, and the Lease is kept, until the last write is done.
+        let (finish, finished) = watch::channel(false);
+        let pages = Pages { health, metrics, clock: clock.clone() };
+        let mut pages = tokio::spawn(http::serve(listener, pages, becomes_true(finished.clone())));
+        let mut election = tokio::spawn(election.run(becomes_true(finished)));
+
+        let controller =
+            Controller::new(client, settings, inputs, Mode::Forever, clock, Arc::new(observation));
+        let exit = tokio::select! {
+            // In this order: whoever ends first takes others along, and the cause is what people should read.
+            biased;
+            lost = &mut election => match lost {
+                Ok(Err(lost)) => failed(&lost),
+                Ok(Ok(())) | Err(_) => failed(&Ended("the election of a leader")),
+            },
+            served = &mut pages => match served {
+                Ok(Err(error)) => failed(&error),
+                Ok(Ok(())) | Err(_) => failed(&Ended("the server of metrics")),
+            },
+            Some(ended) = tasks.join_next() => failed(&ended.unwrap_or(Ended("a task"))),
+            Some(ended) = observers.join_next() => failed(&ended.unwrap_or(Ended("an observer"))),
+            summary = controller.run() => match summary {
+                Ok(_) => Exit::Success,
+                Err(ended) => failed(&ended),
+            },
+        };
+        finish.send_replace(true);
+        if exit == Exit::Success && timeout(FAREWELL, election).await.is_err() {
+            tracing::warn!(
+                "the lease could not be released in time: another replica takes over when it runs out"
+            );
+        }
+        Ok(exit)
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> Exit {
+    tracing::error!("{error}");
+    report::error(error);
+    Exit::Findings
+}
+
+/// Becomes true when the process is told to end.
+fn stop() -> Result<watch::Receiver<bool>, CommandError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::StartRuntime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::StartRuntime)?;
+    let (tell, stop) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to end");
+        tell.send_replace(true);
+        tell.closed().await;
+    });
+    Ok(stop)
+}
+
+async fn becomes_true(mut flag: watch::Receiver<bool>) {
+    // Nobody being left to say so is the same.
+    let _ = flag.wait_for(|flag| *flag).await;
+}
+
+/// Waits until there is a reason why there is no configuration.
+async fn is_wrong(standing: &mut watch::Receiver<Standing>) {
+    let is_wrong = |standing: &Standing| !standing.is_good() && *standing != Standing::Awaited;
+    if standing.wait_for(is_wrong).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Shows what would be done in one namespace.
+fn show(namespace: &str, plan: &Plan) {
+    let action = match &plan.pull_secret {
+        SecretAction::Leave => None,
+        SecretAction::Create(content) => Some(format!("create the pull secret, with {}", content.registries)),
+        SecretAction::Update { content, cause, version: _ } => {
+            Some(format!("write the pull secret ({}), with {}", cause.name(), content.registries))
+        }
+        SecretAction::Delete(_) => Some("delete the pull secret, which has expired".to_owned()),
+    };
+    let accounts = plan.service_accounts.iter().map(|action| {
+        let verb = if action.attach { "add the pull secret to" } else { "take the pull secret out of" };
+        format!("{verb} the service account {}", action.name)
+    });
+    for line in action.into_iter().chain(accounts) {
+        if let Err(error) = report::to_stdout(format_args!("{namespace}: {line}")) {
+            report::to_stderr(format_args!("error: failed to write to standard output: {error}"));
+        }
+    }
+}

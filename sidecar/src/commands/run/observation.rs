@@ -1,0 +1,361 @@
+//! Passes on what happens: to metrics, to health, and to people by Events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Client;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::Parts;
+use crate::broker::{Snapshot, Status};
+use crate::clock::{Clock as _, SystemClock};
+use crate::cluster::configuration::{Active, Standing};
+use crate::cluster::controller::{Ended, Settings};
+use crate::cluster::notice::{About as AboutWhat, Notice, Reason as Why};
+use crate::cluster::observer::{Counts, Observer, Write};
+use crate::cluster::state::STATE_SECRET;
+use crate::cluster::store::Kind;
+use crate::configuration::Attach;
+use crate::operations::FIELD_MANAGER;
+use crate::operations::api_error::describe;
+use crate::operations::events::{self, About, Events, Reason};
+use crate::operations::health::{Gate, Health, Heartbeat};
+use crate::operations::metrics::{Metrics, count};
+use crate::operations::policies::{self, Findings};
+use crate::operations::rights::{self, Needs};
+
+/// A loop that makes a round every five seconds and has made none for so long hangs.
+const STUCK_AFTER: Duration = Duration::from_mins(1);
+
+/// Missing rights are looked at again after so long.
+const RIGHTS_AGAIN: Duration = Duration::from_mins(1);
+
+/// Policies are compared again after so long: they are not watched, since most clusters never change them.
+const POLICIES_AGAIN: Duration = Duration::from_mins(10);
+
+/// All of them together.
+const POLICIES_LIMIT: Duration = Duration::from_secs(15);
+
+/// All reviews of rights together.
+const RIGHTS_LIMIT: Duration = Duration::from_secs(30);
+
+/// Listens to the controller.
+pub(super) struct Observation {
+    pull_secret: Arc<str>,
+    metrics: Arc<Metrics>,
+    events: Events,
+    heartbeat: Heartbeat,
+    namespaces: Gate,
+    pull_secrets: Gate,
+}
+
+impl Observation {
+    /// Starts to observe everything but the controller, which is to call what is returned.
+    pub(super) fn start(
+        parts: &Parts,
+        settings: &Settings,
+        replica: String,
+        metrics: &Arc<Metrics>,
+        health: &Arc<Health>,
+        leading: &watch::Receiver<bool>,
+    ) -> (Self, JoinSet<Ended>) {
+        let (events, recorder) = events::channel(parts.client.clone(), replica, Arc::clone(metrics));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            recorder.run().await;
+            Ended("the recorder of Events")
+        });
+        tasks.spawn(configuration(
+            parts.follower.standing(),
+            About::config_map(&parts.namespace, &parts.config_map),
+            health.gate("configuration", "the ConfigMap has not been read yet"),
+            Arc::clone(metrics),
+            events.clone(),
+        ));
+        tasks.spawn(registries(
+            parts.snapshots.subscribe(),
+            leading.clone(),
+            About::config_map(&parts.namespace, &parts.config_map),
+            Arc::clone(health),
+            Arc::clone(metrics),
+            events.clone(),
+        ));
+        tasks.spawn(
+            Rights {
+                client: parts.client.clone(),
+                namespace: Arc::clone(&parts.namespace),
+                config_map: Arc::clone(&parts.config_map),
+                pull_secret: Arc::clone(&settings.pull_secret),
+                gate: health.gate("rights", "they have not been checked yet"),
+                metrics: Arc::clone(metrics),
+            }
+            .watch(parts.follower.active()),
+        );
+        tasks.spawn(policies(
+            parts.client.clone(),
+            parts.follower.active(),
+            Arc::clone(&settings.pull_secret),
+            About::config_map(&parts.namespace, &parts.config_map),
+            Arc::clone(metrics),
+            events.clone(),
+        ));
+        let observation = Self {
+            pull_secret: Arc::clone(&settings.pull_secret),
+            metrics: Arc::clone(metrics),
+            events,
+            heartbeat: health.heartbeat("controller", STUCK_AFTER),
+            namespaces: health.gate("namespaces", "the first list of them is awaited"),
+            pull_secrets: health.gate("pull secrets", "the first list of them is awaited"),
+        };
+        (observation, tasks)
+    }
+}
+
+impl Observer for Observation {
+    fn notice(&self, namespace: &str, notice: &Notice, uid: Option<&str>) {
+        let Notice { about, reason, message } = notice;
+        let about = match about {
+            AboutWhat::PullSecret => About::secret(namespace, &self.pull_secret),
+            AboutWhat::ServiceAccount(name) => About::service_account(namespace, name),
+        };
+        self.events.say(event_reason(*reason), about.with_uid(uid), message.as_str());
+    }
+
+    fn wrote(&self, write: Write, result: Result<(), &'static str>, took: Duration) {
+        self.metrics.wrote(write.name(), result, took);
+    }
+
+    fn synced(&self, kind: Kind) {
+        match kind {
+            Kind::Namespace => self.namespaces.open(),
+            Kind::PullSecret => self.pull_secrets.open(),
+            // They come when the configuration asks for them, and nothing else waits for them.
+            Kind::ServiceAccount => {}
+        }
+    }
+
+    fn watch_failed(&self, kind: Kind) {
+        self.metrics.watch_failed(kind.name());
+    }
+
+    fn round(&self, waiting: usize) {
+        self.heartbeat.beat();
+        self.metrics.waiting.set(count(waiting));
+    }
+
+    fn counted(&self, counts: Counts) {
+        let Counts { managed, foreign, on_hold, pending_accounts } = counts;
+        self.metrics.managed_namespaces.set(count(managed));
+        self.metrics.foreign_secrets.set(count(foreign));
+        self.metrics.contested.set(count(on_hold));
+        self.metrics.service_accounts_pending.set(count(pending_accounts));
+    }
+
+    fn settled(&self) {
+        self.metrics.last_sync.set(Timestamp::now().as_second());
+    }
+}
+
+fn event_reason(reason: Why) -> Reason {
+    match reason {
+        Why::ForeignPullSecret => Reason::ForeignPullSecret,
+        Why::Adopted => Reason::PullSecretAdopted,
+        Why::Repaired => Reason::PullSecretRepaired,
+        Why::WrongType => Reason::PullSecretWrongType,
+        Why::Immutable => Reason::PullSecretImmutable,
+        Why::Contested => Reason::PullSecretListContested,
+        Why::MountableSecretsEnforced => Reason::MountableSecretsEnforced,
+        Why::Forbidden => Reason::WriteForbidden,
+        Why::WriteFailed => Reason::WriteFailed,
+    }
+}
+
+/// Tells how the ConfigMap stands. A mistake does not make the sidecar unready while an earlier configuration is in use.
+async fn configuration(
+    mut standing: watch::Receiver<Standing>,
+    about: About,
+    gate: Gate,
+    metrics: Arc<Metrics>,
+    events: Events,
+) -> Ended {
+    let mut has_been_good = false;
+    while standing.changed().await.is_ok() {
+        let now = standing.borrow_and_update().clone();
+        let lines = now.lines();
+        metrics.configuration_valid.set(now.is_good().into());
+        metrics.configuration_mistakes.set(if now.is_good() { 0 } else { count(lines.len()) });
+        if now.is_good() {
+            if has_been_good {
+                events.say(Reason::ConfigurationApplied, about.clone(), "this configuration is in use");
+            }
+            has_been_good = true;
+            gate.open();
+        } else {
+            let text = lines.join("\n");
+            events.say(Reason::ConfigurationInvalid, about.clone(), text.as_str());
+            if !has_been_good {
+                gate.close(text);
+            }
+        }
+    }
+    Ended("the watch of the configuration")
+}
+
+/// Tells how the registries stand, and who leads.
+async fn registries(
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
+    mut leading: watch::Receiver<bool>,
+    about: About,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    events: Events,
+) -> Ended {
+    let mut before: Vec<(String, Status)> = Vec::new();
+    loop {
+        let leads = *leading.borrow_and_update();
+        health.show_leader(leads);
+        metrics.leader.set(leads.into());
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        health.show_registries(Arc::clone(&snapshot));
+        metrics.show_registries(&snapshot, SystemClock.now());
+        let now: Vec<_> = snapshot
+            .entries
+            .iter()
+            .map(|entry| (entry.registry.registry.place.clone(), entry.status.clone()))
+            .collect();
+        for (place, status) in now.iter().filter(|entry| !before.contains(entry)) {
+            let was_bad = before
+                .iter()
+                .any(|(known, status)| known == place && !matches!(status, Status::Pending | Status::Valid));
+            if let Some((reason, note)) = news(place, status, was_bad) {
+                events.say(reason, about.clone(), note);
+            }
+        }
+        before = now;
+        tokio::select! {
+            changed = snapshots.changed() => if changed.is_err() { return Ended("the renewal of credentials") },
+            changed = leading.changed() => if changed.is_err() { return Ended("the election of a leader") },
+        }
+    }
+}
+
+fn news(place: &str, status: &Status, was_bad: bool) -> Option<(Reason, String)> {
+    match status {
+        Status::Valid if was_bad => {
+            Some((Reason::CredentialRestored, format!("{place}: there is a credential again")))
+        }
+        Status::Pending | Status::Valid => None,
+        Status::Failing(trouble) => {
+            Some((Reason::CredentialNotRenewed, format!("{place}: {}", trouble.failure)))
+        }
+        Status::Expired { since, trouble } => {
+            let why = trouble.as_ref().map(|trouble| format!(": {}", trouble.failure)).unwrap_or_default();
+            Some((Reason::CredentialUnavailable, format!("{place}: the credential expired at {since}{why}")))
+        }
+    }
+}
+
+/// Tells where the policies in the cluster select something else than the configuration.
+async fn policies(
+    client: Client,
+    mut active: watch::Receiver<Option<Arc<Active>>>,
+    pull_secret: Arc<str>,
+    about: About,
+    metrics: Arc<Metrics>,
+    events: Events,
+) -> Ended {
+    let mut before = Vec::new();
+    loop {
+        let now = active.borrow_and_update().clone();
+        if let Some(active) = now {
+            match timeout(POLICIES_LIMIT, policies::look(&client, &active.configuration, &pull_secret)).await
+            {
+                Ok(Ok(Findings { differences, absent: _ })) => {
+                    metrics.policies_agree.set(differences.is_empty().into());
+                    for difference in differences.iter().filter(|difference| !before.contains(*difference)) {
+                        tracing::warn!("{difference}");
+                        events.say(Reason::PoliciesDisagree, about.clone(), difference.as_str());
+                    }
+                    before = differences;
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(
+                        "the policies could not be compared with the configuration: {}",
+                        describe(&error)
+                    );
+                }
+                Err(_) => tracing::warn!("the policies could not be compared with the configuration in time"),
+            }
+        }
+        tokio::select! {
+            changed = active.changed() => if changed.is_err() { return Ended("the watch of the configuration") },
+            () = sleep(POLICIES_AGAIN) => {}
+        }
+    }
+}
+
+/// Checks the sidecar's own rights.
+struct Rights {
+    client: Client,
+    namespace: Arc<str>,
+    config_map: Arc<str>,
+    pull_secret: Arc<str>,
+    gate: Gate,
+    metrics: Arc<Metrics>,
+}
+
+impl Rights {
+    /// Checks them at the start, whenever the configuration changes what is needed, and again while some are missing.
+    async fn watch(self, mut active: watch::Receiver<Option<Arc<Active>>>) -> Ended {
+        loop {
+            let attaches = active
+                .borrow_and_update()
+                .as_ref()
+                .is_some_and(|active| active.configuration.attach != Attach::Pod);
+            let is_complete = self.check(attaches).await;
+            tokio::select! {
+                changed = active.changed() => if changed.is_err() { return Ended("the watch of the configuration") },
+                () = sleep(RIGHTS_AGAIN), if !is_complete => {}
+            }
+        }
+    }
+
+    async fn check(&self, service_accounts: bool) -> bool {
+        let needs = Needs {
+            namespace: &self.namespace,
+            pull_secret: &self.pull_secret,
+            config_map: &self.config_map,
+            state_secret: STATE_SECRET,
+            lease: FIELD_MANAGER,
+            // These are mounted.
+            key_secrets: &[],
+            policies: &policies::POLICIES,
+            service_accounts,
+        };
+        let missing = match timeout(RIGHTS_LIMIT, rights::missing(&self.client, rights::needed(&needs))).await
+        {
+            Ok(Ok(missing)) => missing,
+            Ok(Err(error)) => {
+                tracing::warn!("rights could not be checked, trying again: {}", describe(&error));
+                return false;
+            }
+            Err(_) => {
+                tracing::warn!("rights could not be checked in time, trying again");
+                return false;
+            }
+        };
+        self.metrics.rights_missing.set(count(missing.len()));
+        if missing.is_empty() {
+            self.gate.open();
+            return true;
+        }
+        let lines: Vec<_> = missing.iter().map(ToString::to_string).collect();
+        let text = format!("missing: {}", lines.join("; "));
+        tracing::error!("rights: {text}: bind the roles that are shipped with this release");
+        self.gate.close(text);
+        false
+    }
+}

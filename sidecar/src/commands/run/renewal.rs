@@ -1,0 +1,96 @@
+//! Keeps credentials fresh while this replica leads, beginning with what an earlier process knew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::broker::{Broker, Snapshot, Wanted};
+use crate::clock::Clock;
+use crate::cloud::Cloud;
+use crate::cluster::apply::Failure;
+use crate::cluster::configuration::Active;
+use crate::cluster::state::Keeper;
+use crate::operations::metrics::Counted;
+
+/// The state is read again after so long, when the API server was not there.
+const RETRY: Duration = Duration::from_secs(3);
+
+/// What renewal works with.
+pub(super) struct Renewal {
+    pub(super) minter: Arc<Counted<Arc<Cloud>>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) client: Client,
+    pub(super) namespace: Arc<str>,
+    /// Whether credentials are written down for the next process.
+    pub(super) writes_state: bool,
+}
+
+impl Renewal {
+    /// Waits until this replica leads and is configured, and renews from then on, without end. A standby mints nothing:
+    /// what the leader has minted is in the state.
+    pub(super) async fn run(
+        self,
+        mut leading: watch::Receiver<bool>,
+        mut active: watch::Receiver<Option<Arc<Active>>>,
+        snapshots: watch::Sender<Arc<Snapshot>>,
+    ) {
+        if leading.wait_for(|leads| *leads).await.is_err() {
+            return;
+        }
+        let keeper = self.load().await;
+        let first = match active.wait_for(Option::is_some).await {
+            Ok(first) => first.clone(),
+            Err(_) => return,
+        };
+        let Some(first) = first else { return };
+        let broker = Broker::new(self.minter, self.clock, keeper.restore(&first.registries));
+        let (want, wanted) = watch::channel(first.wanted());
+        let (shown, kept) = (broker.subscribe(), broker.subscribe());
+        tokio::select! {
+            () = broker.run(wanted) => {}
+            () = pass_on(shown, snapshots) => {}
+            () = follow(active, want) => {}
+            () = keeper.follow(kept), if self.writes_state => {}
+        }
+    }
+
+    /// Without the right to read the state, this goes on without it: images are pulled all the same.
+    async fn load(&self) -> Keeper {
+        loop {
+            let (client, namespace) = (self.client.clone(), Arc::clone(&self.namespace));
+            match Keeper::load(client.clone(), Arc::clone(&namespace), Arc::clone(&self.clock)).await {
+                Ok(keeper) => return keeper,
+                Err(failure @ (Failure::Busy { .. } | Failure::Unreachable(_))) => {
+                    tracing::warn!("failed to read the state of an earlier process, trying again: {failure}");
+                    sleep(RETRY).await;
+                }
+                Err(failure) => {
+                    tracing::error!(
+                        "failed to read the state of an earlier process, going on without: {failure}"
+                    );
+                    return Keeper::empty(client, namespace, Arc::clone(&self.clock));
+                }
+            }
+        }
+    }
+}
+
+async fn pass_on(mut from: watch::Receiver<Arc<Snapshot>>, to: watch::Sender<Arc<Snapshot>>) {
+    loop {
+        to.send_replace(Arc::clone(&from.borrow_and_update()));
+        if from.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn follow(mut active: watch::Receiver<Option<Arc<Active>>>, want: watch::Sender<Wanted>) {
+    while active.changed().await.is_ok() {
+        if let Some(active) = &*active.borrow_and_update() {
+            want.send_replace(active.wanted());
+        }
+    }
+}

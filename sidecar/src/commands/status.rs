@@ -1,0 +1,304 @@
+//! `status`: how the pull secrets of the cluster stand, from metadata alone.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+
+use comfy_table::{Table, presets};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{ListParams, ObjectMeta};
+use serde::Serialize;
+
+use super::Exit;
+use super::cluster::{self, Leader, PullSecret};
+use super::report;
+use super::setup::{self, CommandError};
+use crate::args::{Output, StatusArgs};
+use crate::configuration::{Configuration, Finding, LabelSelector, Mistakes};
+
+/// So many names of a kind are shown to people.
+const SHOWN: usize = 10;
+
+pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
+    let StatusArgs { output, cluster } = args;
+    let now = Timestamp::now();
+    let status = setup::runtime()?.block_on(async {
+        let client = cluster::connect(&cluster).await?;
+        let configuration = cluster::configuration(&client, &cluster).await?;
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let namespaces = cluster::list_metadata(&namespaces, "list the namespaces", ListParams::default());
+        let namespaces = namespaces.await?;
+        let secrets = cluster::pull_secrets(&client, &cluster.pull_secret).await?;
+        // Less important than the rest, so a missing right does not spoil it.
+        let leader = cluster::leader(&client, &cluster, now).await.map_err(|error| error.to_string());
+        Ok::<_, CommandError>(Status::of(configuration.as_ref(), &namespaces, secrets, leader, now))
+    })?;
+    match output {
+        Output::Json => report::to_stdout(serde_json::to_string_pretty(&status)?)?,
+        Output::Text => report::to_stdout(status.text(now).trim_end())?,
+    }
+    Ok(if status.ok { Exit::Success } else { Exit::Findings })
+}
+
+/// How the cluster stands.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    ok: bool,
+    configuration: Vec<String>,
+    leader: String,
+    registries: Vec<Registry>,
+    namespaces: Namespaces,
+}
+
+/// A registry, by the pull secrets that hold it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Registry {
+    name: String,
+    namespaces: usize,
+    /// When the first pull secret with it expires, and the last one.
+    first_expiry: Option<Timestamp>,
+    last_expiry: Option<Timestamp>,
+}
+
+/// The namespaces, by how their pull secrets stand.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Namespaces {
+    /// None while the configuration cannot be used: then nobody knows.
+    managed: Option<usize>,
+    fresh: usize,
+    /// Expired, or without any credential.
+    stale: Vec<String>,
+    missing: Vec<String>,
+    foreign: Vec<String>,
+    /// No longer managed.
+    leftover: Vec<String>,
+}
+
+impl Status {
+    fn of(
+        configuration: Option<&Result<Configuration, Mistakes>>,
+        namespaces: &[ObjectMeta],
+        secrets: Vec<PullSecret>,
+        leader: Result<Option<Leader>, String>,
+        now: Timestamp,
+    ) -> Self {
+        let (configuration, mistakes) = match configuration {
+            Some(Ok(configuration)) => (Some(configuration), Vec::new()),
+            Some(Err(mistakes)) => (None, mistakes.0.iter().map(Finding::to_string).collect()),
+            None => (None, vec!["there is no such ConfigMap".to_owned()]),
+        };
+        let registries = registries(&secrets);
+        let namespaces = Namespaces::of(configuration, namespaces, secrets, now);
+        let Namespaces { stale, missing, foreign, managed: _, fresh: _, leftover: _ } = &namespaces;
+        Self {
+            ok: mistakes.is_empty() && stale.is_empty() && missing.is_empty() && foreign.is_empty(),
+            configuration: mistakes,
+            leader: match leader {
+                Ok(Some(Leader { name, is_alive: true, .. })) => name,
+                Ok(_) => "none; no sidecar is at work".to_owned(),
+                Err(problem) => format!("unknown, {problem}"),
+            },
+            registries,
+            namespaces,
+        }
+    }
+
+    fn text(&self, now: Timestamp) -> String {
+        let Self { ok: _, configuration, leader, registries, namespaces } = self;
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        for mistake in configuration {
+            let _ = writeln!(text, "configuration: {mistake}");
+        }
+        let _ = writeln!(text, "leader: {leader}\n");
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(["REGISTRY", "NAMESPACES", "FIRST EXPIRES IN"]);
+        for Registry { name, namespaces, first_expiry, last_expiry: _ } in registries {
+            let left = match first_expiry {
+                Some(expiry) if *expiry > now => report::time_left(now, *expiry),
+                Some(_) | None => "expired".to_owned(),
+            };
+            table.add_row([name.clone(), namespaces.to_string(), left]);
+        }
+        text.push_str(&table.trim_fmt());
+        text.push_str("\n\n");
+        text.push_str(&namespaces.table());
+        text
+    }
+}
+
+impl Namespaces {
+    fn of(
+        configuration: Option<&Configuration>,
+        namespaces: &[ObjectMeta],
+        secrets: Vec<PullSecret>,
+        now: Timestamp,
+    ) -> Self {
+        let secrets: HashMap<String, PullSecret> =
+            secrets.into_iter().map(|secret| (secret.namespace.clone(), secret)).collect();
+        let mut sorted = Self { managed: configuration.map(|_| 0), ..Self::default() };
+        // Nothing can be written where a namespace is on its way out.
+        for namespace in namespaces.iter().filter(|namespace| namespace.deletion_timestamp.is_none()) {
+            let Some(name) = &namespace.name else { continue };
+            let managed = configuration.map(|configuration| is_managed(name, namespace, configuration));
+            if managed == Some(true) {
+                sorted.managed = sorted.managed.map(|count| count + 1);
+            }
+            match (secrets.get(name), managed) {
+                (None, Some(true)) => sorted.missing.push(name.clone()),
+                (Some(secret), Some(false)) if secret.ours => sorted.leftover.push(name.clone()),
+                (None, _) | (Some(_), Some(false)) => {}
+                (Some(secret), _) if !secret.ours => sorted.foreign.push(name.clone()),
+                (Some(secret), _) if secret.expires_at.is_some_and(|at| at > now) => sorted.fresh += 1,
+                (Some(_), _) => sorted.stale.push(name.clone()),
+            }
+        }
+        sorted
+    }
+
+    fn table(&self) -> String {
+        let Self { managed, fresh, stale, missing, foreign, leftover } = self;
+        let managed = managed.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(["NAMESPACES", "", ""]);
+        table.add_row(["managed", &managed, ""]);
+        table.add_row(["fresh", &fresh.to_string(), ""]);
+        for (kind, names) in
+            [("stale", stale), ("missing", missing), ("foreign", foreign), ("leftover", leftover)]
+        {
+            table.add_row([kind, &names.len().to_string(), &shown(names)]);
+        }
+        table.trim_fmt()
+    }
+}
+
+fn shown(names: &[String]) -> String {
+    let some: Vec<_> = names.iter().take(SHOWN).map(String::as_str).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => some.join(", "),
+        more => format!("{} and {more} more", some.join(", ")),
+    }
+}
+
+/// Whether the configuration manages this namespace.
+pub(super) fn is_managed(name: &str, namespace: &ObjectMeta, configuration: &Configuration) -> bool {
+    let label = |key: &str| namespace.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
+    let selected = |selector: &LabelSelector| selector.matches(label);
+    configuration.namespaces.contains(name) && configuration.namespace_selector.as_ref().is_none_or(selected)
+}
+
+fn registries(secrets: &[PullSecret]) -> Vec<Registry> {
+    let mut found: BTreeMap<&str, Registry> = BTreeMap::new();
+    for secret in secrets.iter().filter(|secret| secret.ours) {
+        for name in &secret.registries {
+            let registry = found.entry(name).or_insert_with(|| Registry {
+                name: name.clone(),
+                namespaces: 0,
+                first_expiry: None,
+                last_expiry: None,
+            });
+            registry.namespaces += 1;
+            let expiry = secret.expires_at;
+            registry.first_expiry = [registry.first_expiry, expiry].into_iter().flatten().min();
+            registry.last_expiry = registry.last_expiry.max(expiry);
+        }
+    }
+    found.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::configuration;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn namespace(name: &str, labels: &[(&str, &str)]) -> ObjectMeta {
+        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        ObjectMeta { name: Some(name.to_owned()), labels: Some(labels.collect()), ..ObjectMeta::default() }
+    }
+
+    fn secret(namespace: &str, ours: bool, minutes: i64, registries: &[&str]) -> PullSecret {
+        PullSecret {
+            name: "acr-credential-secret-aggregation".to_owned(),
+            namespace: namespace.to_owned(),
+            uid: None,
+            resource_version: None,
+            ours,
+            expires_at: Some(NOW + SignedDuration::from_mins(minutes)),
+            registries: registries.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
+    fn example() -> Status {
+        let configuration = configuration::parse(
+            b"watch-namespace: team-*\nwatch-namespace-selector: '!legacy'\nacr-registry-info: ''\n",
+        );
+        let namespaces = [
+            namespace("team-a", &[]),
+            namespace("team-b", &[]),
+            namespace("team-c", &[]),
+            namespace("team-d", &[]),
+            namespace("team-e", &[("legacy", "yes")]),
+            namespace("other", &[]),
+        ];
+        let hangzhou = "cn-hangzhou/cri-demo";
+        let secrets = vec![
+            secret("team-a", true, 50, &[hangzhou, "cn-beijing/personal"]),
+            secret("team-b", true, -5, &[hangzhou]),
+            secret("team-c", false, 50, &[]),
+            secret("team-e", true, 50, &[hangzhou]),
+            secret("other", false, 50, &[]),
+        ];
+        let leader = Leader { name: "sidecar-0".to_owned(), renewed: Some(NOW), is_alive: true };
+        let configuration = Some(configuration.map(|parsed| parsed.configuration));
+        Status::of(configuration.as_ref(), &namespaces, secrets, Ok(Some(leader)), NOW)
+    }
+
+    #[test]
+    fn each_namespace_is_counted_once_and_named_where_something_is_wrong() {
+        insta::assert_snapshot!(example().text(NOW), @r"
+        leader: sidecar-0
+
+         REGISTRY              NAMESPACES  FIRST EXPIRES IN
+         cn-beijing/personal   1           50 min
+         cn-hangzhou/cri-demo  3           expired
+
+         NAMESPACES
+         managed     4
+         fresh       1
+         stale       1  team-b
+         missing     1  team-d
+         foreign     1  team-c
+         leftover    1  team-e
+        ");
+    }
+
+    #[test]
+    fn scripts_get_all_names() {
+        let status = example();
+        assert!(!status.ok);
+        let document = serde_json::to_value(&status).unwrap();
+        assert_eq!(
+            document["namespaces"],
+            serde_json::json!({
+                "managed": 4, "fresh": 1, "stale": ["team-b"], "missing": ["team-d"], "foreign": ["team-c"],
+                "leftover": ["team-e"],
+            })
+        );
+    }
+
+    #[test]
+    fn without_a_configuration_nothing_is_missing_but_it() {
+        let status = Status::of(None, &[namespace("team-a", &[])], Vec::new(), Ok(None), NOW);
+        assert!(!status.ok);
+        assert_eq!(status.namespaces.managed, None);
+        assert!(status.text(NOW).starts_with("configuration: there is no such ConfigMap\nleader: none"));
+    }
+}

@@ -1,0 +1,374 @@
+//! One entry of the list of registries.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use acr_credential_core::{Pattern, Vocabulary};
+use secrecy::SecretString;
+
+use super::findings::{Field, Findings};
+use super::source::within_text;
+use super::tree::Node;
+use super::values::{Origin, ValueError, parse_key_secret};
+use super::{
+    AccessKeyId, AssumeRole, ExternalId, Host, Identity, IdentitySource, Instance, InstanceId, KeyPair,
+    OidcProviderArn, Region, Registry, RoleArn, SecretName,
+};
+
+const KEYS: [&str; 12] = [
+    "instanceId",
+    "regionId",
+    "domains",
+    "namespaces",
+    "assumeRoleARN",
+    "expireDuration",
+    "externalId",
+    "rrsaRoleARN",
+    "rrsaOIDCProviderRoleARN",
+    "accessKeySecretRef",
+    "customAccessKey",
+    "customAccessKeySecret",
+];
+
+/// The life of a session where nothing else is asked for, as STS has it.
+const DEFAULT_SESSION: Duration = Duration::from_hours(1);
+
+/// What STS takes as `DurationSeconds`; a role may allow less.
+const SESSION_SECONDS: std::ops::RangeInclusive<u64> = 900..=43_200;
+
+/// Whether RRSA is on, and how to switch it on.
+pub(super) struct Rrsa {
+    pub(super) enabled: bool,
+    pub(super) enable: &'static str,
+}
+
+impl Registry {
+    /// Personal Edition of the cluster's region, with the default identity: what an empty list means.
+    pub(super) fn of_cluster(place: &str) -> Self {
+        Self {
+            place: place.to_owned(),
+            instance: Instance::Personal,
+            region: None,
+            domains: Vec::new(),
+            namespaces: None,
+            identity: Identity { source: IdentitySource::DefaultChain, assume_role: None },
+        }
+    }
+}
+
+/// Reads the list, which may be YAML within a text. Entries with mistakes stand in it as far as they could be read, so
+/// that places stay right.
+pub(super) fn read_all(place: &str, node: Node, rrsa: &Rrsa, findings: &mut Findings) -> Vec<Registry> {
+    const FIX: &str = "write a list, each entry of which begins with \"- instanceId:\"";
+    let list = match within_text(place, node, findings) {
+        None | Some(Node::Null) => return Vec::new(),
+        Some(Node::List(list)) => list,
+        Some(Node::Scalar(text)) if text.trim().is_empty() => return Vec::new(),
+        Some(Node::Map(entries)) => {
+            findings.mistake(place, "is a map", FIX);
+            vec![Node::Map(entries)]
+        }
+        Some(Node::Scalar(_)) => {
+            findings.mistake(place, "is a single value", FIX);
+            return Vec::new();
+        }
+    };
+    let entries = list.into_iter().enumerate();
+    entries.map(|(at, node)| read(&format!("{place}[{at}]"), node, rrsa, findings)).collect()
+}
+
+/// An entry, key by key, before they are looked at together.
+#[derive(Default)]
+struct Entry {
+    instance: Field<InstanceId>,
+    region: Field<Region>,
+    domains: Vec<(String, Host)>,
+    namespaces: Field<Vec<Pattern<'static>>>,
+    assume_role: Field<RoleArn>,
+    duration: Field<Duration>,
+    external_id: Field<ExternalId>,
+    rrsa_role: Field<RoleArn>,
+    rrsa_provider: Field<OidcProviderArn>,
+    secret_ref: Field<SecretName>,
+    key_id: Field<AccessKeyId>,
+    key_secret: Field<SecretString>,
+}
+
+fn read(place: &str, node: Node, rrsa: &Rrsa, findings: &mut Findings) -> Registry {
+    if matches!(node, Node::Null) {
+        findings.mistake(
+            place,
+            "is empty",
+            "remove it, or write `instanceId: \"\"` for Personal Edition of the cluster's region",
+        );
+    }
+    let entry = read_keys(place, node, findings);
+    editions(place, &entry, findings);
+    let Entry { instance, region, domains, namespaces, .. } = entry;
+    let source = Identities {
+        key_pair: key_pair(place, entry.key_id, entry.key_secret, findings),
+        secret_ref: entry.secret_ref,
+        rrsa: rrsa_role(place, entry.rrsa_role, entry.rrsa_provider, rrsa, findings),
+    };
+    let last = LastRole { role: entry.assume_role, duration: entry.duration, external_id: entry.external_id };
+    Registry {
+        place: place.to_owned(),
+        instance: instance.given().map_or(Instance::Personal, Instance::Enterprise),
+        region: region.given(),
+        domains: distinct(domains),
+        namespaces: namespaces.given(),
+        identity: identity(place, source, last, findings),
+    }
+}
+
+fn read_keys(place: &str, node: Node, findings: &mut Findings) -> Entry {
+    let mut entry = Entry::default();
+    for (key, node) in findings.entries(place, node, &KEYS) {
+        let place = &format!("{place}.{key}");
+        match key {
+            "instanceId" => entry.instance = findings.parsed(place, node, InstanceId::parse),
+            "regionId" => entry.region = findings.parsed(place, node, Region::parse),
+            "domains" => entry.domains = domains(place, node, findings),
+            "namespaces" => entry.namespaces = namespaces(place, node, findings),
+            "assumeRoleARN" => entry.assume_role = findings.parsed(place, node, RoleArn::parse),
+            "expireDuration" => entry.duration = findings.parsed(place, node, session),
+            "externalId" => entry.external_id = findings.parsed(place, node, ExternalId::parse),
+            "rrsaRoleARN" => entry.rrsa_role = findings.parsed(place, node, RoleArn::parse),
+            "rrsaOIDCProviderRoleARN" => {
+                entry.rrsa_provider = findings.parsed(place, node, OidcProviderArn::parse);
+            }
+            "accessKeySecretRef" => entry.secret_ref = secret_ref(place, node, findings),
+            "customAccessKey" => entry.key_id = findings.parsed(place, node, key_id),
+            _ => entry.key_secret = findings.parsed(place, node, parse_key_secret),
+        }
+    }
+    entry
+}
+
+/// Each host with its place.
+fn domains(place: &str, node: Node, findings: &mut Findings) -> Vec<(String, Host)> {
+    let words = findings.words(place, node).given().unwrap_or_default();
+    words
+        .into_iter()
+        .filter_map(|(place, word)| {
+            let host = findings.value(&place, Host::parse(&word)).given()?;
+            Some((place, host))
+        })
+        .collect()
+}
+
+fn distinct(domains: Vec<(String, Host)>) -> Vec<Host> {
+    let mut seen = BTreeSet::new();
+    domains.into_iter().map(|(_, host)| host).filter(|host| seen.insert(host.clone())).collect()
+}
+
+fn namespaces(place: &str, node: Node, findings: &mut Findings) -> Field<Vec<Pattern<'static>>> {
+    match findings.patterns(place, node, Vocabulary::Label) {
+        Field::Given(patterns) if patterns.is_empty() => {
+            findings.mistake(
+                place,
+                "names no namespace",
+                "name at least one, or remove it for all managed namespaces",
+            );
+            Field::Wrong
+        }
+        field => field,
+    }
+}
+
+fn session(text: &str) -> Result<Duration, ValueError> {
+    const FIX: &str = "write the seconds, from 900 to the role's longest session, which is 43200 at most";
+    match text.parse::<u64>() {
+        Ok(seconds) if SESSION_SECONDS.contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        Ok(_) => Err(ValueError::new("is not between 900 and 43200 seconds", FIX)),
+        Err(_) => Err(ValueError::new("is not a number of seconds", FIX)),
+    }
+}
+
+fn key_id(text: &str) -> Result<AccessKeyId, ValueError> {
+    let id = AccessKeyId::parse(text)?;
+    if id.is_of_session() {
+        return Err(ValueError::new(
+            "belongs to a session, which ends, and lacks its token",
+            "use the key of a RAM user, which begins with LTAI",
+        ));
+    }
+    Ok(id)
+}
+
+/// The name of a Secret, or a map with it, as Kubernetes writes references.
+fn secret_ref(place: &str, node: Node, findings: &mut Findings) -> Field<SecretName> {
+    if !matches!(node, Node::Map(_)) {
+        return findings.parsed(place, node, SecretName::parse);
+    }
+    let place_of_name = format!("{place}.name");
+    let name = findings.entries(place, node, &["name"]).pop().map_or(Node::Null, |(_, name)| name);
+    let field = findings.parsed(&place_of_name, name, SecretName::parse);
+    if field.is_absent() {
+        findings.mistake(place, "names no Secret", "write the name of one Secret");
+        return Field::Wrong;
+    }
+    field
+}
+
+/// Hosts that belong to the other edition or another region.
+fn editions(place: &str, entry: &Entry, findings: &mut Findings) {
+    for (place_of_host, host) in &entry.domains {
+        let Some(origin) = host.origin() else { continue };
+        let region = match (&origin, &entry.instance) {
+            (Origin::Enterprise(_), Field::Absent) => {
+                findings.mistake(
+                    place_of_host,
+                    "is a host of Enterprise Edition, but the entry has no instanceId",
+                    format!("add the instance's id as {place}.instanceId"),
+                );
+                continue;
+            }
+            (Origin::Personal(_), Field::Given(_)) => {
+                findings.mistake(
+                    place_of_host,
+                    "is a host of Personal Edition, but the entry has an instanceId",
+                    "move the host to an entry with `instanceId: \"\"`",
+                );
+                continue;
+            }
+            (Origin::Personal(region) | Origin::Enterprise(region), _) => region,
+        };
+        if let Field::Given(own) = &entry.region
+            && own != region
+        {
+            findings.warning(
+                place_of_host,
+                format!("is a host in {region}, but the entry's regionId is {own}"),
+                "correct one of the two, since credentials are good for one region",
+            );
+        }
+    }
+}
+
+fn key_pair(
+    place: &str,
+    id: Field<AccessKeyId>,
+    secret: Field<SecretString>,
+    findings: &mut Findings,
+) -> Field<KeyPair> {
+    const FIX: &str = "add the other half, or keep both in a Secret and name it in accessKeySecretRef";
+    let (has, lacks) = match (id, secret) {
+        (Field::Absent, Field::Absent) => return Field::Absent,
+        (Field::Given(id), Field::Given(secret)) => {
+            findings.warning(
+                format!("{place}.customAccessKey"),
+                "keeps an access key in the ConfigMap, where many can read it",
+                "move it to a Secret, and name that in accessKeySecretRef",
+            );
+            return Field::Given(KeyPair { id, secret });
+        }
+        (Field::Absent, _) => ("customAccessKeySecret", "customAccessKey"),
+        (_, Field::Absent) => ("customAccessKey", "customAccessKeySecret"),
+        _ => return Field::Wrong,
+    };
+    findings.mistake(place, format!("has {has} without {lacks}"), FIX);
+    Field::Wrong
+}
+
+fn rrsa_role(
+    place: &str,
+    role: Field<RoleArn>,
+    provider: Field<OidcProviderArn>,
+    rrsa: &Rrsa,
+    findings: &mut Findings,
+) -> Field<(RoleArn, OidcProviderArn)> {
+    const ROLE: &str = "rrsaRoleARN";
+    const PROVIDER: &str = "rrsaOIDCProviderRoleARN";
+    if role.is_absent() && provider.is_absent() {
+        return Field::Absent;
+    }
+    if !rrsa.enabled {
+        let key = if role.is_absent() { PROVIDER } else { ROLE };
+        findings.mistake(format!("{place}.{key}"), "is set, but RRSA is not switched on", rrsa.enable);
+    }
+    match (role, provider) {
+        (Field::Given(role), Field::Given(provider)) => Field::Given((role, provider)),
+        (Field::Absent, _) => {
+            findings.mistake(
+                place,
+                format!("has {PROVIDER} without {ROLE}"),
+                format!("add the ARN of the role in the cluster's account as {ROLE}"),
+            );
+            Field::Wrong
+        }
+        (_, Field::Absent) => {
+            findings.mistake(
+                place,
+                format!("has {ROLE} without {PROVIDER}"),
+                format!("add the ARN of the cluster's OIDC provider as {PROVIDER}"),
+            );
+            Field::Wrong
+        }
+        _ => Field::Wrong,
+    }
+}
+
+/// Where an entry's first keys may come from; one of them at most.
+struct Identities {
+    key_pair: Field<KeyPair>,
+    secret_ref: Field<SecretName>,
+    rrsa: Field<(RoleArn, OidcProviderArn)>,
+}
+
+/// The role assumed last, and what goes with it.
+struct LastRole {
+    role: Field<RoleArn>,
+    duration: Field<Duration>,
+    external_id: Field<ExternalId>,
+}
+
+fn identity(place: &str, sources: Identities, last: LastRole, findings: &mut Findings) -> Identity {
+    let Identities { key_pair, secret_ref, rrsa } = sources;
+    let given: Vec<_> = [
+        ("customAccessKey", !key_pair.is_absent()),
+        ("accessKeySecretRef", !secret_ref.is_absent()),
+        ("rrsaRoleARN", !rrsa.is_absent()),
+    ]
+    .into_iter()
+    .filter_map(|(key, given)| given.then_some(key))
+    .collect();
+    if given.len() > 1 {
+        findings.mistake(
+            place,
+            format!("has more than one identity ({})", given.join(", ")),
+            "keep one of them",
+        );
+    }
+    let LastRole { role, duration, external_id } = last;
+    if role.is_absent() {
+        if !duration.is_absent() && rrsa.is_absent() {
+            findings.mistake(
+                format!("{place}.expireDuration"),
+                "has no effect without a role",
+                "remove it, or add assumeRoleARN",
+            );
+        }
+        if !external_id.is_absent() {
+            findings.mistake(
+                format!("{place}.externalId"),
+                "has no effect without a role",
+                "remove it, or add assumeRoleARN",
+            );
+        }
+    }
+    let session = duration.given().unwrap_or(DEFAULT_SESSION);
+    // A session of the cluster's own role that only serves to assume the last one need not live long.
+    let first_session = if role.is_absent() { session } else { DEFAULT_SESSION };
+    let source = match (key_pair, secret_ref, rrsa) {
+        (Field::Given(pair), _, _) => IdentitySource::KeyPair(pair),
+        (_, Field::Given(name), _) => IdentitySource::KeySecret(name),
+        (_, _, Field::Given((role, provider))) => {
+            IdentitySource::Rrsa { role, provider, duration: first_session }
+        }
+        _ => IdentitySource::DefaultChain,
+    };
+    let assume_role =
+        role.given().map(|role| AssumeRole { role, duration: session, external_id: external_id.given() });
+    Identity { source, assume_role }
+}

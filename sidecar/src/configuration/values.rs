@@ -1,0 +1,303 @@
+//! The small types of a configuration. Each is parsed once, at the edge.
+
+mod arn;
+mod host;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use acr_credential_core::{Pattern, PatternError, Vocabulary};
+use secrecy::{ExposeSecret, SecretString};
+
+pub use arn::{OidcProviderArn, RoleArn};
+pub use host::Host;
+
+pub(super) use host::Origin;
+
+/// Why a text is not such a value. The message says what is wrong and, after a colon, how to write it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}: {fix}")]
+pub struct ValueError {
+    /// What is wrong with it. Never quotes what may be a secret.
+    pub problem: String,
+    /// How to write it instead.
+    pub fix: String,
+}
+
+impl ValueError {
+    pub(super) fn new(problem: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { problem: problem.into(), fix: fix.into() }
+    }
+}
+
+impl From<PatternError> for ValueError {
+    fn from(error: PatternError) -> Self {
+        let text = error.to_string();
+        // Most of its messages have a way out of their own.
+        let (problem, fix) =
+            text.split_once("; ").unwrap_or((&text, "write the name as Kubernetes shows it"));
+        Self::new(problem, fix)
+    }
+}
+
+macro_rules! text_value {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+use text_value;
+
+/// Whether a text was left in from documentation: `cri-xxx`, `xxx.com,yyy.com`, `acs:ram::.*:role/…`, `<uid>`.
+fn is_placeholder(text: &str) -> bool {
+    let marked = text.contains(['<', '>', '*', '…']) || text.contains("${") || text.contains("{{");
+    let is_filler = |word: &str, letter: char| word.len() >= 3 && word.chars().all(|c| c == letter);
+    marked
+        || text.to_ascii_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
+            // Whole words only: an instance id may well hold three of a letter.
+            is_filler(word, 'x') || is_filler(word, 'y')
+        })
+}
+
+fn refuse_placeholder(text: &str, fix: &str) -> Result<(), ValueError> {
+    if is_placeholder(text) {
+        return Err(ValueError::new("is a placeholder from the documentation", fix));
+    }
+    Ok(())
+}
+
+text_value! {
+    /// Id of an Enterprise Edition instance: `cri-…`.
+    InstanceId
+}
+
+impl InstanceId {
+    /// Reads an id.
+    ///
+    /// # Errors
+    /// When the text is no id of an Enterprise Edition instance.
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        const FIX: &str = "copy the id, such as cri-0123456789abcdef, from the ACR console";
+        let text = text.trim();
+        refuse_placeholder(text, FIX)?;
+        if text.contains(',') {
+            return Err(ValueError::new("holds more than one id", "write one entry for each instance"));
+        }
+        if text.starts_with("crpi-") {
+            return Err(no_token_api());
+        }
+        let Some(random) = text.strip_prefix("cri-") else {
+            let problem = match Region::parse(text) {
+                Ok(_) => "is a region, not an instance",
+                Err(_) => "does not begin with cri-",
+            };
+            let fix = format!("{FIX}; for Personal Edition, leave it empty");
+            return Err(ValueError::new(problem, fix));
+        };
+        let is_id = (1..=60).contains(&random.len())
+            && random.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if !is_id {
+            return Err(ValueError::new(
+                "has other characters after cri- than lower-case letters and digits",
+                FIX,
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Personal Edition since September 2024 (<https://www.alibabacloud.com/help/en/acr/user-guide/non-secret-pulling-container-image>).
+fn no_token_api() -> ValueError {
+    ValueError::new(
+        "belongs to a Personal Edition instance created since September 2024, for which no token API exists",
+        "use a pull secret with its fixed password, made by hand, and remove it here",
+    )
+}
+
+text_value! {
+    /// Id of a region, such as `cn-hangzhou`.
+    Region
+}
+
+impl Region {
+    /// Reads an id.
+    ///
+    /// # Errors
+    /// When the text cannot be the id of a region.
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        const FIX: &str = "write the id of a region, such as cn-hangzhou";
+        let text = text.trim();
+        refuse_placeholder(text, FIX)?;
+        if text.starts_with("cri-") || text.starts_with("crpi-") {
+            return Err(ValueError::new("is the id of an instance, not of a region", FIX));
+        }
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(ValueError::new("holds an upper-case letter", FIX));
+        }
+        let is_word = |word: &str| {
+            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        };
+        let is_area = |word: &str| word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_lowercase());
+        match text.split_once('-') {
+            Some((area, rest)) if is_area(area) && rest.split('-').all(is_word) && text.len() <= 40 => {
+                let last = rest.rsplit('-').next().unwrap_or_default();
+                if last.len() == 1 && last.bytes().all(|byte| byte.is_ascii_lowercase()) {
+                    return Err(ValueError::new("is a zone, not a region", "leave its last letter out"));
+                }
+                Ok(Self(text.to_owned()))
+            }
+            _ => Err(ValueError::new("is not the id of a region", FIX)),
+        }
+    }
+}
+
+text_value! {
+    /// What a trust policy may ask for, 2 to 1,224 characters.
+    ExternalId
+}
+
+impl ExternalId {
+    /// Reads an id.
+    ///
+    /// # Errors
+    /// When it is too short, too long, or holds control characters.
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        let text = text.trim();
+        if !(2..=1224).contains(&text.chars().count()) || text.chars().any(char::is_control) {
+            return Err(ValueError::new(
+                "is not 2 to 1224 characters on one line",
+                "copy it from the role's trust policy",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+text_value! {
+    /// Name of a Secret in the sidecar's own namespace.
+    SecretName
+}
+
+impl SecretName {
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// When no Secret can have it.
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        match Pattern::parse(text, Vocabulary::Subdomain)? {
+            Pattern::Name(name) => Ok(Self(name.into_owned())),
+            Pattern::All | Pattern::Glob(_) => {
+                Err(ValueError::new("is a wildcard", "write the name of one Secret"))
+            }
+        }
+    }
+}
+
+/// Id of an access key, `LTAI…` or, of a session, `STS.…`. Not a secret, but never printed whole either.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccessKeyId(String);
+
+impl AccessKeyId {
+    /// Reads an id.
+    ///
+    /// # Errors
+    /// When no access key can have it.
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        let text = text.trim();
+        refuse_placeholder(text, "write the id of an access key")?;
+        let is_id = (1..=128).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+        if !is_id {
+            return Err(ValueError::new(
+                "is not the id of an access key",
+                "copy the id, which begins with LTAI, from the RAM console",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The whole id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it belongs to a session, and is of no use without the session's token.
+    #[must_use]
+    pub fn is_of_session(&self) -> bool {
+        self.0.starts_with("STS.")
+    }
+}
+
+impl fmt::Display for AccessKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `LTAI` and two more characters tell keys of one account apart well enough.
+        write!(f, "{}…", self.0.chars().take(6).collect::<String>())
+    }
+}
+
+impl fmt::Debug for AccessKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccessKeyId({self})")
+    }
+}
+
+/// Reads the secret half of an access key.
+///
+/// # Errors
+/// When it is a placeholder, or holds blanks, which no such secret does.
+pub(super) fn parse_key_secret(text: &str) -> Result<SecretString, ValueError> {
+    refuse_placeholder(text, "write the secret of an access key")?;
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(ValueError::new("holds a blank", "write the secret of an access key alone"));
+    }
+    Ok(SecretString::from(text))
+}
+
+/// An access key of a RAM user. `Debug` shows neither half.
+#[derive(Clone)]
+pub struct KeyPair {
+    /// The id.
+    pub id: AccessKeyId,
+    /// The secret.
+    pub secret: SecretString,
+}
+
+impl PartialEq for KeyPair {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.secret.expose_secret() == other.secret.expose_secret()
+    }
+}
+
+impl Eq for KeyPair {}
+
+impl Hash for KeyPair {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+        self.secret.expose_secret().hash(state);
+    }
+}
+
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyPair([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests;

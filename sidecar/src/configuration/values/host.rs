@@ -1,0 +1,101 @@
+//! Hosts of registries.
+
+use super::{Region, ValueError, no_token_api, refuse_placeholder, text_value};
+
+text_value! {
+    /// Host of a registry, `host` or `host:port`, lower case.
+    Host
+}
+
+/// What the name of a host gives away about the instance behind it (facts of Alibaba Cloud; custom domains give away
+/// nothing).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::configuration) enum Origin {
+    /// Personal Edition in this region.
+    Personal(Region),
+    /// An Enterprise Edition instance in this region.
+    Enterprise(Region),
+}
+
+impl Host {
+    /// Reads a host. Upper case is read as lower case, since hosts have none.
+    ///
+    /// # Errors
+    /// When the text is no host of a registry, or a host for which no token can be had.
+    pub fn parse(text: &str) -> Result<Self, ValueError> {
+        let host = Self::of_api(text)?;
+        refuse_placeholder(&host.0, "write the hosts of the instance, or leave domains out for all of them")?;
+        Ok(host)
+    }
+
+    /// Reads a host that an API names, which may look like a placeholder.
+    ///
+    /// # Errors
+    /// When the text is no host of a registry, or a host for which no token can be had.
+    pub fn of_api(text: &str) -> Result<Self, ValueError> {
+        const FIX: &str = "write a host, such as registry.example.com or registry.example.com:5000";
+        let text = text.trim().to_ascii_lowercase();
+        if text.contains(['"', '\'']) {
+            return Err(ValueError::new(
+                "holds a quote",
+                "write one text in one pair of quotes: domains: \"a.com,b.com\"",
+            ));
+        }
+        if let Some(fix) = host_within_url(&text) {
+            return Err(ValueError::new("is a URL or a path", fix));
+        }
+        if text.starts_with("*.") {
+            return Err(ValueError::new("is a wildcard", "write each host in full"));
+        }
+        let (name, port) = match text.split_once(':') {
+            Some((name, port)) => (name, Some(port)),
+            None => (text.as_str(), None),
+        };
+        if port.is_some_and(|port| !matches!(port.parse::<u16>(), Ok(1..))) {
+            return Err(ValueError::new("has no valid port after the colon", FIX));
+        }
+        let names_a_registry = name.contains('.') || port.is_some() || name == "localhost";
+        if !names_a_registry || name.len() > 253 || !name.split('.').all(is_label) {
+            return Err(ValueError::new("is not a host", FIX));
+        }
+        if name.starts_with("crpi-") && name.ends_with(".personal.cr.aliyuncs.com") {
+            return Err(no_token_api());
+        }
+        Ok(Self(text))
+    }
+
+    /// What its name gives away.
+    pub(in crate::configuration) fn origin(&self) -> Option<Origin> {
+        let name = self.0.split(':').next()?.strip_suffix(".aliyuncs.com")?;
+        if let Some(name) = name.strip_suffix(".cr") {
+            let (registry, region) = name.rsplit_once('.')?;
+            let is_registry = registry.contains("-registry") || registry.contains("-chart");
+            return Region::parse(region).ok().filter(|_| is_registry).map(Origin::Enterprise);
+        }
+        let (registry, region) = name.split_once('.')?;
+        let is_registry = registry == "registry" || registry.starts_with("registry-");
+        Region::parse(region).ok().filter(|_| is_registry).map(Origin::Personal)
+    }
+}
+
+/// Where a text is a URL or a path: what to write instead.
+fn host_within_url(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let (host, _) = rest.split_once('/').unwrap_or((rest, ""));
+    if scheme.is_empty() && host == text {
+        return None;
+    }
+    Some(match Host::parse(host) {
+        Ok(host) => format!("write the host alone: {host}"),
+        Err(_) => "write the host alone, such as registry.example.com".to_owned(),
+    })
+}
+
+/// A label of a DNS name (RFC 1123).
+fn is_label(label: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&label.len())
+        && label.bytes().all(is_inner)
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}

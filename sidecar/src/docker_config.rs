@@ -1,0 +1,208 @@
+//! Credentials as the kubelet reads them: a docker config.
+//!
+//! `{"auths":{"<host>":{"auth":"<base64 of user:password>","password":"…","username":"…"}}}`, without white space,
+//! hosts and keys in alphabetical order, so that equal credentials give equal bytes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Write};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::broker::{Entry, Issued, ResolvedRegistry, Snapshot};
+use crate::clock::Moment;
+use crate::credential::Credential;
+
+/// A set of registries, by their positions in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RegistrySet(Vec<usize>);
+
+/// A docker config for some registries. `Debug` shows no content.
+pub struct DockerConfig {
+    /// The document. Its buffer never grows while it is written and is wiped in the end: no copy stays behind.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// The registries in it: those of the set that have a credential and a host of their own.
+    pub registries: RegistrySet,
+    /// When the first of its credentials expires; none where it holds none.
+    pub expires_at: Option<Timestamp>,
+    /// SHA-256 of the document and the expiry, in hexadecimal. May be shown to everybody: the passwords in the document
+    /// are tokens of the cloud, too random to be guessed from a hash.
+    pub hash: String,
+    /// All credentials of the set, and whether they were good.
+    judged: Vec<(Arc<Issued>, bool)>,
+}
+
+/// Renders each distinct set of registries once per snapshot.
+#[derive(Debug, Default)]
+pub struct Renderer {
+    version: u64,
+    rendered: HashMap<RegistrySet, Arc<DockerConfig>>,
+}
+
+/// The document, in the order of its bytes.
+#[derive(Serialize)]
+struct Document<'a> {
+    auths: BTreeMap<&'a str, Login<'a>>,
+}
+
+#[derive(Serialize)]
+struct Login<'a> {
+    auth: &'a str,
+    password: &'a str,
+    username: &'a str,
+}
+
+impl RegistrySet {
+    /// The registries at these positions.
+    pub fn of(positions: impl IntoIterator<Item = usize>) -> Self {
+        let mut positions: Vec<_> = positions.into_iter().collect();
+        positions.sort_unstable();
+        positions.dedup();
+        Self(positions)
+    }
+
+    /// The registries that a managed namespace gets.
+    pub fn for_namespace<'a>(
+        registries: impl IntoIterator<Item = &'a ResolvedRegistry>,
+        namespace: &str,
+    ) -> Self {
+        let gets = |entry: &ResolvedRegistry| match &entry.registry.namespaces {
+            None => true,
+            Some(patterns) => patterns.iter().any(|pattern| pattern.matches(namespace)),
+        };
+        let registries = registries.into_iter().enumerate();
+        Self(registries.filter(|(_, entry)| gets(entry)).map(|(position, _)| position).collect())
+    }
+
+    /// The positions, in ascending order.
+    #[must_use]
+    pub fn positions(&self) -> &[usize] {
+        &self.0
+    }
+}
+
+impl Renderer {
+    /// The docker config of these registries, with what has not expired by now.
+    ///
+    /// # Errors
+    /// None is known: text always has a JSON form.
+    pub fn render(
+        &mut self,
+        snapshot: &Snapshot,
+        set: &RegistrySet,
+        now: Moment,
+    ) -> Result<Arc<DockerConfig>, serde_json::Error> {
+        if self.version != snapshot.version {
+            self.version = snapshot.version;
+            self.rendered.clear();
+        }
+        if let Some(known) = self.rendered.get(set)
+            && known.is_current(now)
+        {
+            return Ok(Arc::clone(known));
+        }
+        let rendered = Arc::new(DockerConfig::render(snapshot, set, now)?);
+        self.rendered.insert(set.clone(), Arc::clone(&rendered));
+        Ok(rendered)
+    }
+}
+
+impl DockerConfig {
+    /// Renders what these registries have by now. A host that two of them claim goes to the earlier one, and is left
+    /// out where that one has no credential: another's would not open it.
+    ///
+    /// # Errors
+    /// None is known: text always has a JSON form.
+    pub fn render(snapshot: &Snapshot, set: &RegistrySet, now: Moment) -> Result<Self, serde_json::Error> {
+        let mut owners: BTreeMap<&str, (usize, &Entry)> = BTreeMap::new();
+        let mut judged = Vec::new();
+        for &position in set.positions() {
+            let Some(entry) = snapshot.entries.get(position) else { continue };
+            for host in &*entry.hosts {
+                owners.entry(host.as_str()).or_insert((position, entry));
+            }
+            judged.extend(entry.issued.iter().map(|issued| (Arc::clone(issued), issued.is_good(now))));
+        }
+        let owners = owners.into_iter().filter_map(|(host, (position, entry))| {
+            let issued = entry.issued.as_deref().filter(|issued| issued.is_good(now))?;
+            Some((host, position, &issued.credential))
+        });
+        let owners: Vec<_> = owners.collect();
+        let bytes = document(owners.iter().map(|(host, _, credential)| (*host, *credential)))?;
+        let expires_at = owners.iter().map(|(_, _, credential)| credential.expires_at).min();
+        Ok(Self {
+            registries: RegistrySet::of(owners.iter().map(|(_, position, _)| *position)),
+            expires_at,
+            hash: hash(&bytes, expires_at),
+            bytes,
+            judged,
+        })
+    }
+
+    /// Whether no credential is judged otherwise by now.
+    fn is_current(&self, now: Moment) -> bool {
+        self.judged.iter().all(|(issued, was_good)| issued.is_good(now) == *was_good)
+    }
+}
+
+impl fmt::Debug for DockerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes: _, registries, expires_at, hash, judged: _ } = self;
+        f.debug_struct("DockerConfig")
+            .field("registries", registries)
+            .field("expires_at", expires_at)
+            .field("hash", hash)
+            .finish_non_exhaustive()
+    }
+}
+
+fn document<'a>(
+    logins: impl Iterator<Item = (&'a str, &'a Credential)> + Clone,
+) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+    let encoded: Vec<_> = logins.clone().map(|(_, credential)| basic(credential)).collect();
+    let auths = logins.zip(&encoded).map(|((host, credential), auth)| {
+        let login = Login { auth, password: credential.password.expose_secret(), username: &credential.user };
+        (host, login)
+    });
+    let document = Document { auths: auths.collect() };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most_bytes(&document)));
+    serde_json::to_writer(&mut *bytes, &document)?;
+    Ok(bytes)
+}
+
+/// Base64 of `user:password`.
+fn basic(credential: &Credential) -> Zeroizing<String> {
+    let plain = Zeroizing::new([&credential.user, ":", credential.password.expose_secret()].concat());
+    Zeroizing::new(STANDARD.encode(&*plain))
+}
+
+/// The document is never longer: JSON makes at most six bytes of one (`\u0000`).
+fn most_bytes(document: &Document<'_>) -> usize {
+    const FRAME: usize = r#"{"auths":{}}"#.len();
+    const ENTRY: usize = r#""":{"auth":"","password":"","username":""},"#.len();
+    let text = |host: &str, login: &Login<'_>| {
+        host.len() + login.auth.len() + login.password.len() + login.username.len()
+    };
+    FRAME + document.auths.iter().map(|(host, login)| ENTRY + 6 * text(host, login)).sum::<usize>()
+}
+
+fn hash(bytes: &[u8], expires_at: Option<Timestamp>) -> String {
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    digest.update(bytes);
+    if let Some(expires_at) = expires_at {
+        digest.update(&expires_at.as_millisecond().to_be_bytes());
+    }
+    digest.finish().as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! The sidecar of acr-credential-helper: mints short-lived credentials at Alibaba Cloud Container Registry (ACR).
+//!
+//! `configuration` reads what the user wrote, `cloud` is the only code that calls Alibaba Cloud, `broker` keeps one
+//! credential per identity, region and instance fresh, and `docker_config` renders what the kubelet reads.
+
+pub mod args;
+pub mod broker;
+pub mod clock;
+pub mod cloud;
+pub mod cluster;
+pub mod commands;
+pub mod configuration;
+pub mod credential;
+pub mod docker_config;
+pub mod logging;
+pub mod operations;

@@ -1,0 +1,78 @@
+//! Logs: text or JSON, on standard error.
+
+use std::io::IsTerminal as _;
+
+use clap::{Args, ValueEnum};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// How much is logged, and how.
+#[derive(Debug, Clone, Args)]
+pub struct LoggingArgs {
+    /// How much is logged to standard error [default: info for run, off for commands that tell all by themselves].
+    #[arg(long, global = true, value_enum, env = "ACR_LOG_LEVEL", help_heading = "Logging")]
+    pub log_level: Option<Level>,
+    /// How the log is written.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text, env = "ACR_LOG_FORMAT", help_heading = "Logging")]
+    pub log_format: Format,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Level {
+    /// Nothing.
+    Off,
+    /// What failed.
+    Error,
+    /// And what will, unless somebody acts.
+    Warn,
+    /// And what changed.
+    Info,
+    /// And each call to the cloud.
+    Debug,
+    /// And each step of it.
+    Trace,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// Starts logging. Everything but this crate is capped at warnings: no other crate gets to log what it sends or reads,
+/// whatever the level.
+pub fn start(args: &LoggingArgs, default: Level) {
+    let LoggingArgs { log_level, log_format } = args;
+    let level = match log_level.unwrap_or(default) {
+        Level::Off => LevelFilter::OFF,
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    };
+    let filter = Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        // Its warning about an answer that is no JSON shows the whole answer, and a Secret could be in it.
+        .with_target("kube_client", level.min(LevelFilter::ERROR))
+        .with_target(env!("CARGO_CRATE_NAME"), level);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = match log_format {
+        Format::Json => lines.json().flatten_event(true).boxed(),
+        Format::Text => {
+            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            lines.with_ansi(colours).boxed()
+        }
+    };
+    tracing_subscriber::registry().with(layer.with_filter(filter)).init();
+}
+
+#[cfg(test)]
+pub(crate) mod testing;

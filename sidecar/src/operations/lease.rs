@@ -1,0 +1,394 @@
+//! Which replica writes: the holder of a Lease.
+//!
+//! The rules are those of client-go's leader election. A Lease is changed only as the version that was read, so of two
+//! replicas that reach for it one gets a conflict. A standby takes it over when it has *seen* no change for the Lease's
+//! whole duration, on its own monotonic clock: times that another machine wrote are never compared with, so a stepped
+//! clock steals nothing. A leader that cannot renew stops before the Lease runs out, and ends the process: nobody then
+//! has to trust that every loop noticed.
+//!
+//! Between a stop that a frozen leader slept through and its first look at a clock, it may still write. Therefore every
+//! write of the sidecar carries the version that it was decided on, and a stale one changes nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::api_error;
+use super::metrics::Metrics;
+
+/// A call that takes longer is given up.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// No object ever has this version, so that applying it creates the object or conflicts. (0, which the API server takes to
+/// mean the same, is refused as invalid where there is an object.)
+const NO_VERSION: &str = "1";
+
+/// Where the Lease is kept: the API server, or a test. By patches alone, so that one rule with the name is right enough.
+pub trait Store: Send + Sync {
+    /// The Lease, if there is one.
+    fn get(&self) -> impl Future<Output = Result<Option<Lease>, kube::Error>> + Send;
+
+    /// Makes the Lease; a conflict when there is one.
+    fn create(&self, spec: &LeaseSpec) -> impl Future<Output = Result<Lease, kube::Error>> + Send;
+
+    /// Replaces what the Lease says; a conflict unless it is of this version still.
+    fn replace(
+        &self,
+        version: &str,
+        spec: &LeaseSpec,
+    ) -> impl Future<Output = Result<Lease, kube::Error>> + Send;
+}
+
+/// How long everything takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// For so long the others leave the Lease alone. Whole seconds.
+    pub duration: Duration,
+    /// A leader that has not renewed for so long stops. Less than `duration`: the difference is what the clocks of two
+    /// machines may run apart within it.
+    pub deadline: Duration,
+    /// The time between two renewals.
+    pub renewal: Duration,
+    /// The time between two looks of a standby, and after a call that failed.
+    pub retry: Duration,
+}
+
+/// A replica that stands for election.
+#[derive(Debug)]
+pub struct Election<S> {
+    store: S,
+    identity: String,
+    timing: Timing,
+    metrics: Arc<Metrics>,
+    leads: watch::Sender<bool>,
+}
+
+/// Why a replica no longer leads. The process has to end.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lost {
+    /// Another replica has the Lease.
+    #[error("the lease was taken over by {0:?}: this process ends, and starts again as a standby")]
+    To(String),
+    /// Nobody has it, or it was deleted.
+    #[error(
+        "the lease was deleted or released by somebody else: this process ends, and starts again as a standby"
+    )]
+    ToNobody,
+    /// It could not be renewed in time, or this process was frozen.
+    #[error(
+        "the lease could not be renewed within {} s: this process ends, and starts again as a standby",
+        .0.as_secs()
+    )]
+    NotRenewed(Duration),
+}
+
+/// The Lease as it was last seen.
+#[derive(Debug)]
+struct Seen {
+    version: String,
+    /// When this version was seen first.
+    since: Instant,
+}
+
+/// What a replica that does not lead does about a Lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Take,
+    Wait,
+}
+
+impl Default for Timing {
+    /// client-go's duration and deadline; renewed at a third of the duration, for less traffic.
+    fn default() -> Self {
+        Self {
+            duration: Duration::from_secs(15),
+            deadline: Duration::from_secs(10),
+            renewal: Duration::from_secs(5),
+            retry: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Election<KubernetesLease> {
+    /// Stands for the Lease of this name. The identity has to differ from replica to replica and should stay over a
+    /// restart of the container, as the name of the Pod does: what restarted takes its own Lease up at once.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        name: &str,
+        identity: impl Into<String>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let store = KubernetesLease::new(client, namespace, name);
+        Self::at(store, identity, Timing::default(), metrics)
+    }
+}
+
+impl<S: Store> Election<S> {
+    /// Stands for a Lease that is kept elsewhere.
+    #[must_use]
+    pub fn at(store: S, identity: impl Into<String>, timing: Timing, metrics: Arc<Metrics>) -> Self {
+        Self { store, identity: identity.into(), timing, metrics, leads: watch::Sender::new(false) }
+    }
+
+    /// Whether this replica leads.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<bool> {
+        self.leads.subscribe()
+    }
+
+    /// Waits for the Lease and keeps it until `stop` ends; then it is released, so that a standby takes over at once.
+    /// The caller ends `stop` when its last write is done.
+    ///
+    /// # Errors
+    /// When the Lease was had and lost. The process has to end.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Lost> {
+        tokio::pin!(stop);
+        let mut seen = None;
+        let (held, since) = loop {
+            if let Some(taken) = self.reach(&mut seen).await {
+                break taken;
+            }
+            tokio::select! {
+                () = &mut stop => return Ok(()),
+                () = sleep(self.timing.retry) => {}
+            }
+        };
+        tracing::info!("this replica leads from now on, as {}", self.identity);
+        self.show(true);
+        let outcome = self.keep(held, since, stop).await;
+        self.show(false);
+        match outcome {
+            Ok(held) => {
+                self.release(&held).await;
+                Ok(())
+            }
+            Err(lost) => Err(lost),
+        }
+    }
+
+    /// Takes the Lease if it is free. Also tells when the call that took it began: the Lease is good from then on.
+    async fn reach(&self, seen: &mut Option<Seen>) -> Option<(Lease, Instant)> {
+        let began = Instant::now();
+        let attempt = async {
+            let Some(lease) = self.store.get().await.map_err(|error| ("get", error))? else {
+                let created = self.store.create(&self.claim(None)).await;
+                return created.map(Some).map_err(|error| ("create", error));
+            };
+            match judge(&lease, &self.identity, seen, Instant::now()) {
+                Step::Wait => Ok(None),
+                Step::Take => {
+                    let claim = self.claim(lease.spec.as_ref());
+                    let taken = self.store.replace(version(&lease), &claim).await;
+                    taken.map(Some).map_err(|error| ("patch", error))
+                }
+            }
+        };
+        match timeout_at(began + CALL_LIMIT, attempt).await {
+            Ok(Ok(taken)) => taken.map(|lease| (lease, began)),
+            // Another replica was faster.
+            Ok(Err((_, error))) if api_error::is_status(&error, 409) => None,
+            Ok(Err((verb, error))) => {
+                self.failed(verb, &error);
+                None
+            }
+            Err(_) => {
+                tracing::warn!("lease: the API server did not answer within {} s", CALL_LIMIT.as_secs());
+                None
+            }
+        }
+    }
+
+    /// Renews the Lease until `stop` ends.
+    async fn keep(
+        &self,
+        mut held: Lease,
+        mut renewed: Instant,
+        mut stop: std::pin::Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Lease, Lost> {
+        let Timing { deadline, renewal, retry, .. } = self.timing;
+        let mut pause = renewal;
+        loop {
+            tokio::select! {
+                () = &mut stop => return Ok(held),
+                () = sleep(pause) => {}
+            }
+            let began = Instant::now();
+            let end = renewed + deadline;
+            if began >= end {
+                return Err(Lost::NotRenewed(deadline));
+            }
+            let outcome = timeout_at(end.min(began + CALL_LIMIT), self.renew(&held)).await;
+            match outcome {
+                Ok(Ok(lease)) => {
+                    held = lease;
+                    renewed = began;
+                    pause = renewal;
+                }
+                Ok(Err(Failure::Lost(lost))) => return Err(lost),
+                Ok(Err(Failure::Call(verb, error))) => {
+                    self.failed(verb, &error);
+                    pause = retry;
+                }
+                Err(_) => {
+                    tracing::warn!("lease: the API server did not answer in time");
+                    pause = retry;
+                }
+            }
+            // Never sleeps past the deadline.
+            pause = pause.min((renewed + deadline).saturating_duration_since(Instant::now()));
+        }
+    }
+
+    async fn renew(&self, held: &Lease) -> Result<Lease, Failure> {
+        match self.store.replace(version(held), &self.claim(held.spec.as_ref())).await {
+            Ok(lease) => return Ok(lease),
+            Err(error) if api_error::is_status(&error, 404) => return Err(Failure::Lost(Lost::ToNobody)),
+            Err(error) if !api_error::is_status(&error, 409) => return Err(Failure::Call("patch", error)),
+            Err(_) => {}
+        }
+        // Somebody changed it: a label by hand, or the holder.
+        let lease = self.store.get().await.map_err(|error| Failure::Call("get", error))?;
+        let lease = lease.ok_or(Failure::Lost(Lost::ToNobody))?;
+        match holder(&lease) {
+            None => Err(Failure::Lost(Lost::ToNobody)),
+            Some(other) if other != self.identity => Err(Failure::Lost(Lost::To(other.to_owned()))),
+            Some(_) => {
+                let renewed = self.store.replace(version(&lease), &self.claim(lease.spec.as_ref())).await;
+                renewed.map_err(|error| Failure::Call("patch", error))
+            }
+        }
+    }
+
+    /// A failure costs the standby the Lease's duration, nothing else.
+    async fn release(&self, held: &Lease) {
+        let now = MicroTime(Timestamp::now());
+        let spec = LeaseSpec {
+            holder_identity: Some(String::new()),
+            renew_time: Some(now),
+            lease_duration_seconds: Some(1),
+            ..held.spec.clone().unwrap_or_default()
+        };
+        match timeout_at(Instant::now() + CALL_LIMIT, self.store.replace(version(held), &spec)).await {
+            Ok(Ok(_)) => tracing::info!("the lease is released"),
+            Ok(Err(error)) => self.failed("patch", &error),
+            Err(_) => tracing::warn!("lease: not released, the API server did not answer in time"),
+        }
+    }
+
+    /// What the Lease says when it is ours.
+    fn claim(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
+        let now = MicroTime(Timestamp::now());
+        let mut spec = before.cloned().unwrap_or_default();
+        if spec.holder_identity.as_deref() != Some(&self.identity) {
+            spec.acquire_time = Some(now.clone());
+            spec.lease_transitions = Some(spec.lease_transitions.map_or(0, |count| count.saturating_add(1)));
+        }
+        spec.holder_identity = Some(self.identity.clone());
+        spec.renew_time = Some(now);
+        spec.lease_duration_seconds = i32::try_from(self.timing.duration.as_secs()).ok();
+        spec
+    }
+
+    fn show(&self, leads: bool) {
+        self.metrics.leader.set(leads.into());
+        self.leads.send_replace(leads);
+    }
+
+    fn failed(&self, verb: &'static str, error: &kube::Error) {
+        self.metrics.api_error(verb, error);
+        tracing::warn!("lease: {}", api_error::describe(error));
+    }
+}
+
+enum Failure {
+    Lost(Lost),
+    Call(&'static str, kube::Error),
+}
+
+/// Whether a Lease is free: nobody's, our own from before a restart, or unchanged for its whole duration.
+fn judge(lease: &Lease, identity: &str, seen: &mut Option<Seen>, now: Instant) -> Step {
+    let version = version(lease);
+    let since = match seen {
+        Some(seen) if seen.version == version => seen.since,
+        _ => {
+            *seen = Some(Seen { version: version.to_owned(), since: now });
+            now
+        }
+    };
+    match holder(lease) {
+        None => Step::Take,
+        Some(holder) if holder == identity => Step::Take,
+        Some(_) if now.saturating_duration_since(since) >= duration(lease) => Step::Take,
+        Some(_) => Step::Wait,
+    }
+}
+
+fn holder(lease: &Lease) -> Option<&str> {
+    lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())
+}
+
+fn duration(lease: &Lease) -> Duration {
+    let seconds = lease.spec.as_ref().and_then(|spec| spec.lease_duration_seconds);
+    let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.map_or(Timing::default().duration, Duration::from_secs)
+}
+
+fn version(lease: &Lease) -> &str {
+    lease.metadata.resource_version.as_deref().unwrap_or_default()
+}
+
+/// A Lease in a cluster.
+#[derive(Debug, Clone)]
+pub struct KubernetesLease {
+    api: Api<Lease>,
+    name: String,
+}
+
+impl KubernetesLease {
+    /// The Lease of this name.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, name: &str) -> Self {
+        Self { api: Api::namespaced(client, namespace), name: name.to_owned() }
+    }
+
+    fn manifest(&self, version: &str, spec: &LeaseSpec) -> serde_json::Value {
+        json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": { "name": self.name, "resourceVersion": version },
+            "spec": spec,
+        })
+    }
+}
+
+impl Store for KubernetesLease {
+    async fn get(&self) -> Result<Option<Lease>, kube::Error> {
+        self.api.get_opt(&self.name).await
+    }
+
+    /// By server-side apply, since a right to POST cannot be bound to a name.
+    async fn create(&self, spec: &LeaseSpec) -> Result<Lease, kube::Error> {
+        let manifest = self.manifest(NO_VERSION, spec);
+        self.api.patch(&self.name, &PatchParams::apply(super::FIELD_MANAGER), &Patch::Apply(&manifest)).await
+    }
+
+    async fn replace(&self, version: &str, spec: &LeaseSpec) -> Result<Lease, kube::Error> {
+        let manifest = self.manifest(version, spec);
+        let parameters =
+            PatchParams { field_manager: Some(super::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        self.api.patch(&self.name, &parameters, &Patch::Merge(&manifest)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+//! Whether the policies in the cluster select what the configuration selects. Where they do not, Pods are left without the
+//! pull secret, or get one that does not exist, and nobody is told.
+//!
+//! `compare` is pure. Not compared: label selectors other than on a namespace's name, since a policy may well be narrower
+//! on purpose.
+
+use std::collections::BTreeSet;
+
+use acr_credential_core::{DEFAULT_EXCLUDED_NAMESPACES, DEFAULT_PULL_SECRET, Pattern, Selection, Vocabulary};
+use kube::api::DynamicObject;
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client};
+use serde_json::Value;
+
+use super::api_error;
+use crate::configuration::Configuration;
+
+/// The policies by their shipped names.
+pub const POLICIES: [&str; 3] =
+    [INJECT, "acr-credential-helper-guard", "acr-credential-helper-serviceaccounts"];
+
+/// The one without which no Pod gets the pull secret.
+pub const INJECT: &str = "acr-credential-helper-inject";
+
+/// The label that every namespace has, with its name.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Findings {
+    /// What a policy says otherwise, each with the way out.
+    pub differences: Vec<String>,
+    /// Policies that are not there. No fault as such: Pods may list the pull secret by hand, or get it from their service
+    /// account.
+    pub absent: Vec<&'static str>,
+}
+
+/// Reads the policies by their names, and compares them with the configuration.
+///
+/// # Errors
+/// When the API server does not answer, or a right is missing.
+pub async fn look(
+    client: &Client,
+    configuration: &Configuration,
+    pull_secret: &str,
+) -> Result<Findings, kube::Error> {
+    let kind = GroupVersionKind::gvk("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy");
+    let policies: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
+    let mut findings = Findings::default();
+    for name in POLICIES {
+        match policies.get(name).await {
+            Ok(policy) => {
+                let spec = policy.data.get("spec").unwrap_or(&Value::Null);
+                findings.differences.extend(compare(name, spec, configuration, pull_secret));
+            }
+            // Of a cluster without Kubewarden, too.
+            Err(error) if api_error::is_status(&error, 404) => findings.absent.push(name),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(findings)
+}
+
+/// What a policy says otherwise than the configuration.
+#[must_use]
+pub fn compare(policy: &str, spec: &Value, configuration: &Configuration, pull_secret: &str) -> Vec<String> {
+    let Configuration { namespaces: Selection { include, exclude }, service_accounts, .. } = configuration;
+    let settings = spec.get("settings").unwrap_or(&Value::Null);
+    let default = || words(["default"]);
+    let lists = [
+        ("namespaces", "watch-namespace", Vocabulary::Label, default(), include),
+        (
+            "excludedNamespaces",
+            "exclude-namespace",
+            Vocabulary::Label,
+            words(DEFAULT_EXCLUDED_NAMESPACES),
+            exclude,
+        ),
+        ("serviceAccounts", "service-account", Vocabulary::Subdomain, default(), &service_accounts.include),
+    ];
+    let mut differences = Vec::new();
+    for (setting, key, vocabulary, default, ours) in lists {
+        let theirs = read_list(settings.get(setting), vocabulary).unwrap_or(default);
+        let ours: BTreeSet<String> = ours.iter().map(Pattern::to_string).collect();
+        if theirs != ours {
+            differences.push(format!(
+                "the policy {policy} has {setting} [{}], the configuration has {key} [{}]: make them equal",
+                joined(&theirs),
+                joined(&ours)
+            ));
+        }
+    }
+    let theirs = settings.get("pullSecret").and_then(Value::as_str).unwrap_or(DEFAULT_PULL_SECRET);
+    if theirs != pull_secret {
+        differences.push(format!(
+            "the policy {policy} has pullSecret {theirs}, the sidecar writes {pull_secret}: make them equal"
+        ));
+    }
+    differences.extend(never_asked(policy, spec, include));
+    differences
+}
+
+/// Namespaces for which the policy is never asked, since its selector leaves them out.
+fn never_asked(policy: &str, spec: &Value, managed: &[Pattern<'_>]) -> Option<String> {
+    let expressions = spec.pointer("/namespaceSelector/matchExpressions").and_then(Value::as_array)?;
+    let on_names =
+        expressions.iter().filter(|it| it.get("key").and_then(Value::as_str) == Some(NAMESPACE_NAME));
+    for expression in on_names {
+        let values = expression.get("values").and_then(Value::as_array)?;
+        let lists = |name: &str| values.iter().any(|value| value.as_str() == Some(name));
+        let is_in = match expression.get("operator").and_then(Value::as_str) {
+            Some("In") => true,
+            Some("NotIn") => false,
+            _ => continue,
+        };
+        let left_out = managed.iter().find(|pattern| match pattern {
+            Pattern::Name(name) => lists(name) != is_in,
+            // Names alone cannot stand for what a glob selects.
+            Pattern::All | Pattern::Glob(_) => is_in,
+        });
+        if let Some(pattern) = left_out {
+            return Some(format!(
+                "the namespaceSelector of the policy {policy} leaves out {pattern}, which watch-namespace has: add it \
+                 there, or use NotIn with the excluded namespaces"
+            ));
+        }
+    }
+    None
+}
+
+/// A list of names and globs, or a text with commas; none where it is absent. What is no pattern stands as it is written.
+fn read_list(value: Option<&Value>, vocabulary: Vocabulary) -> Option<BTreeSet<String>> {
+    let read = |text: &str| {
+        let pattern = Pattern::parse(text.to_owned(), vocabulary);
+        pattern.map_or_else(|_| text.to_owned(), |pattern| pattern.to_string())
+    };
+    match value? {
+        Value::String(text) => Some(text.split(',').map(read).collect()),
+        Value::Array(list) => Some(list.iter().filter_map(Value::as_str).map(read).collect()),
+        _ => None,
+    }
+}
+
+fn words<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+fn joined(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::configuration;
+
+    #[track_caller]
+    fn check(text: &str, spec: &Value, expected: &[&str]) {
+        let configuration = configuration::parse(text.as_bytes()).unwrap().configuration;
+        let found = compare(INJECT, spec, &configuration, DEFAULT_PULL_SECRET);
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(expected), "{found}");
+        }
+    }
+
+    const CONFIGURATION: &str = "watch-namespace: team-a, team-b\nacr-registry-info: ''\n";
+
+    #[test]
+    fn the_shipped_policies_agree_with_the_shipped_configuration() {
+        let configuration = include_str!("../../../deploy/sidecar-configuration.example.yaml");
+        for policy in [
+            include_str!("../../../deploy/inject.yaml"),
+            include_str!("../../../deploy/guard.yaml"),
+            include_str!("../../../deploy/serviceaccounts.yaml"),
+        ] {
+            let policy: Value = serde_saphyr::from_str(policy).unwrap();
+            assert!(POLICIES.contains(&policy["metadata"]["name"].as_str().unwrap()));
+            check(configuration, &policy["spec"], &[]);
+        }
+    }
+
+    #[test]
+    fn order_spelling_and_defaults_make_no_difference() {
+        check("acr-registry-info: ''\n", &json!({}), &[]);
+        let spec = json!({ "settings": { "namespaces": ["team-b", "team-a"] } });
+        check(CONFIGURATION, &spec, &[]);
+        check(CONFIGURATION, &json!({ "settings": { "namespaces": " team-b,team-a" } }), &[]);
+        check("watch-namespace: ALL\n", &json!({ "settings": { "namespaces": ["*"] } }), &[]);
+    }
+
+    #[test]
+    fn each_difference_names_both_sides() {
+        let spec = json!({ "settings": {
+            "namespaces": ["team-a"], "serviceAccounts": ["*"], "pullSecret": "other",
+        } });
+        check(
+            CONFIGURATION,
+            &spec,
+            &[
+                "has namespaces [team-a], the configuration has watch-namespace [team-a, team-b]: make them equal",
+                "has serviceAccounts [*], the configuration has service-account [default]",
+                "has pullSecret other, the sidecar writes acr-credential-secret-aggregation",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_selector_that_leaves_a_managed_namespace_out_is_named() {
+        let spec = |operator: &str, values: &[&str], namespaces: &[&str]| {
+            json!({
+                "settings": { "namespaces": namespaces },
+                "namespaceSelector": { "matchExpressions": [
+                    { "key": "acr-credential-helper.io/inject", "operator": "NotIn", "values": ["false"] },
+                    { "key": NAMESPACE_NAME, "operator": operator, "values": values },
+                ] },
+            })
+        };
+        let both: &[&str] = &["team-a", "team-b"];
+        check(CONFIGURATION, &spec("In", both, both), &[]);
+        check(
+            CONFIGURATION,
+            &spec("In", &["team-a"], both),
+            &["leaves out team-b, which watch-namespace has"],
+        );
+        check(CONFIGURATION, &spec("NotIn", &["kube-system"], both), &[]);
+        check(CONFIGURATION, &spec("NotIn", &["team-a"], both), &["leaves out team-a"]);
+        check("watch-namespace: team-*\n", &spec("In", both, &["team-*"]), &["leaves out team-*"]);
+    }
+}
