@@ -20,15 +20,16 @@ const (
 	adminUser             = "admin"
 	adminGroup            = "system:masters"
 	controllerManagerUser = "system:kube-controller-manager"
+	nodeUser              = "system:node:" + defaultNodeName
 )
 
 // credentials are the tokens by which users are known.
 type credentials struct {
-	admin, controllerManager string
+	admin, controllerManager, node string
 }
 
 func newCredentials() credentials {
-	return credentials{admin: rand.Text(), controllerManager: rand.Text()}
+	return credentials{admin: rand.Text(), controllerManager: rand.Text(), node: rand.Text()}
 }
 
 // tokenFile is the content of the API server's --token-auth-file: token, name,
@@ -37,6 +38,8 @@ func (c credentials) tokenFile() string {
 	return strings.Join([]string{
 		c.admin + "," + adminUser + "," + adminUser + "," + adminGroup,
 		c.controllerManager + "," + controllerManagerUser + "," + controllerManagerUser,
+		// It may do everything, since it is the scheduler too, but under its own name.
+		c.node + "," + nodeUser + "," + nodeUser + "," + adminGroup,
 		"",
 	}, "\n")
 }

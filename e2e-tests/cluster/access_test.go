@@ -29,7 +29,7 @@ func TestKubeconfigLeadsToTheServer(t *testing.T) {
 }
 
 func TestTokenFileNamesTheUsersAndTheAdministratorsGroup(t *testing.T) {
-	reader := csv.NewReader(strings.NewReader(credentials{admin: "a", controllerManager: "b"}.tokenFile()))
+	reader := csv.NewReader(strings.NewReader(credentials{admin: "a", controllerManager: "b", node: "c"}.tokenFile()))
 	// The groups may be missing, as kube-apiserver has it.
 	reader.FieldsPerRecord = -1
 	got, err := reader.ReadAll()
@@ -39,6 +39,7 @@ func TestTokenFileNamesTheUsersAndTheAdministratorsGroup(t *testing.T) {
 	want := [][]string{
 		{"a", "admin", "admin", "system:masters"},
 		{"b", "system:kube-controller-manager", "system:kube-controller-manager"},
+		{"c", "system:node:node", "system:node:node", "system:masters"},
 	}
 	if !slices.EqualFunc(got, want, slices.Equal) {
 		t.Errorf("the users are %q, want %q", got, want)

@@ -1,6 +1,8 @@
 // Command cluster is a real Kubernetes control plane in one binary, for the
 // system tests: every program of it is a subcommand, and `cluster up` runs them
-// together as processes of their own, the way a real cluster does.
+// together as processes of their own, the way a real cluster does. Two programs are
+// its own: a registry, which is distribution's with logins that a fake cloud judges,
+// and a node, which is a kubelet's way of pulling images and nothing else.
 package main
 
 import (
@@ -25,8 +27,9 @@ func rootCommand() *cobra.Command {
 		Long: `A Kubernetes control plane in one binary, for system tests.
 
 "cluster up" starts etcd, kube-apiserver and kube-controller-manager on free
-ports of the loopback interface and writes a kubeconfig. The other commands are
-the real programs, with their own flags ("cluster kubectl --help").`,
+ports of the loopback interface and writes a kubeconfig. On demand it also starts
+a registry and a node that pulls from it. The other commands are the real
+programs, with their own flags ("cluster kubectl --help").`,
 		Example: `  # in one terminal
   cluster up --dir /tmp/cluster
 
@@ -44,6 +47,7 @@ the real programs, with their own flags ("cluster kubectl --help").`,
 		version.Hidden = true
 	}
 	root.AddCommand(upCommand())
+	root.AddCommand(registryCommand(), nodeCommand())
 	root.AddCommand(programCommands()...)
 	return root
 }

@@ -21,7 +21,7 @@ func help(t *testing.T, args ...string) string {
 
 func TestHelpListsEveryCommand(t *testing.T) {
 	text := help(t, "--help")
-	for _, command := range []string{"up", etcd, kubeAPIServer, kubeControllerManager, "kubectl"} {
+	for _, command := range []string{"up", etcd, kubeAPIServer, kubeControllerManager, "kubectl", registryProgram, nodeProgram} {
 		if !strings.Contains(text, "\n  "+command+" ") {
 			t.Errorf("%s is missing in:\n%s", command, text)
 		}
@@ -30,7 +30,7 @@ func TestHelpListsEveryCommand(t *testing.T) {
 
 func TestHelpOfUpHasAnExampleAndEveryFlag(t *testing.T) {
 	text := help(t, "up", "--help")
-	for _, part := range []string{"Examples:", "--dir string", "--apiserver-flag name=value", "--keep"} {
+	for _, part := range []string{"Examples:", "--dir string", "--apiserver-flag name=value", "--keep", "--registry-cloud URL", "--image repository:tag", "--node", "--host name", "--pull-back-off duration"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("%q is missing in:\n%s", part, text)
 		}
@@ -45,6 +45,28 @@ func TestUpNeedsADirectory(t *testing.T) {
 	err := up(context.Background(), upOptions{}, &out, &out)
 	if err == nil || !strings.HasPrefix(err.Error(), "--dir is missing") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestFlagsThatDoNotGoTogetherAreTold(t *testing.T) {
+	backOff := backOffOptions{first: kubeletBackOff, longest: kubeletLongestBackOff}
+	for _, c := range []struct {
+		options upOptions
+		want    string
+	}{
+		{upOptions{images: []string{"team/web:1"}}, "--image needs a registry"},
+		{upOptions{publicImages: []string{"team/web:1"}}, "--image needs a registry"},
+		{upOptions{hosts: []string{"example.com=127.0.0.1:1"}}, "--host needs a node"},
+		{upOptions{node: true, hosts: []string{"example.com"}}, "--host example.com: there is no registry"},
+	} {
+		c.options.backOff = backOff
+		if err := c.options.check(); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%+v: got %v, want %s…", c.options, err, c.want)
+		}
+	}
+	good := upOptions{node: true, hosts: []string{"example.com"}, registryCloud: "http://127.0.0.1:1", backOff: backOff}
+	if err := good.check(); err != nil {
+		t.Errorf("flags that go together: %v", err)
 	}
 }
 

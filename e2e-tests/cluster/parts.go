@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -37,6 +38,9 @@ var controllers = []string{
 	names.ValidatingAdmissionPolicyStatusController,
 }
 
+// loopback is the one address that anything here listens on.
+const loopback = "127.0.0.1"
+
 // layout names the files of a cluster, so that no path is put together twice.
 type layout struct {
 	dir                         string
@@ -46,6 +50,7 @@ type layout struct {
 	tokens                      string // the users of the API server
 	serviceAccountKey           string // signs the tokens of service accounts
 	controllerManagerKubeconfig string
+	nodeKubeconfig              string
 	kubeconfig                  string // for people and tests
 }
 
@@ -60,6 +65,7 @@ func newLayout(dir string) layout {
 		tokens:                      filepath.Join(private, "tokens.csv"),
 		serviceAccountKey:           filepath.Join(private, "service-account.key"),
 		controllerManagerKubeconfig: filepath.Join(private, "kube-controller-manager.kubeconfig"),
+		nodeKubeconfig:              filepath.Join(private, "node.kubeconfig"),
 		kubeconfig:                  filepath.Join(dir, "kubeconfig"),
 	}
 }
@@ -70,12 +76,15 @@ func (l layout) log(program string) string {
 
 // ports of the loopback interface, one for each listener.
 type ports struct {
-	etcdClient, etcdPeer, apiServer int
+	etcdClient, etcdPeer, apiServer, registry int
 }
 
 func (p ports) etcdURL() string     { return loopbackURL("http", p.etcdClient) }
 func (p ports) etcdPeerURL() string { return loopbackURL("http", p.etcdPeer) }
 func (p ports) server() string      { return loopbackURL("https", p.apiServer) }
+
+// registryAddress is what begins the names of the images there.
+func (p ports) registryAddress() string { return fmt.Sprintf("%s:%d", loopback, p.registry) }
 
 func loopbackURL(scheme string, port int) string {
 	return fmt.Sprintf("%s://127.0.0.1:%d", scheme, port)
@@ -86,7 +95,7 @@ func loopbackURL(scheme string, port int) string {
 // the parts take them, since no part can be given an open listener.
 func freePorts() (ports, error) {
 	var found ports
-	for _, port := range []*int{&found.etcdClient, &found.etcdPeer, &found.apiServer} {
+	for _, port := range []*int{&found.etcdClient, &found.etcdPeer, &found.apiServer, &found.registry} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return ports{}, fmt.Errorf("looking for a free port: %w", err)
@@ -183,6 +192,59 @@ func controllerManagerPart(files layout, ports ports, adminToken string) part {
 			}
 			_, err = client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 			return err
+		},
+	}
+}
+
+// registryPart serves the images.
+func registryPart(files layout, ports ports, options upOptions) part {
+	args := []string{"--listen=" + ports.registryAddress(), "--cloud=" + options.registryCloud}
+	for _, image := range options.images {
+		args = append(args, "--image="+image)
+	}
+	for _, image := range options.publicImages {
+		args = append(args, "--public-image="+image)
+	}
+	return part{
+		name:  registryProgram,
+		args:  args,
+		log:   files.log(registryProgram),
+		ready: func(ctx context.Context) error { return getOK(ctx, loopbackURL("http", ports.registry)+"/readyz") },
+	}
+}
+
+// nodePart runs the Pods, as far as that goes. It is ready when its Node is.
+func nodePart(files layout, ports ports, adminToken string, options upOptions) part {
+	args := []string{
+		"--kubeconfig=" + files.nodeKubeconfig,
+		"--name=" + defaultNodeName,
+		fmt.Sprintf("--pull-back-off=%s", options.backOff.first),
+		fmt.Sprintf("--pull-back-off-limit=%s", options.backOff.longest),
+		fmt.Sprintf("--retry-on-secret-change=%t", options.retryOnSecrets),
+	}
+	for _, host := range options.hosts {
+		if !strings.Contains(host, "=") {
+			host += "=" + ports.registryAddress()
+		}
+		args = append(args, "--host="+host)
+	}
+	return part{
+		name: nodeProgram,
+		args: args,
+		log:  files.log(nodeProgram),
+		ready: func(ctx context.Context) error {
+			client, err := newClient(files, ports, adminToken)
+			if err != nil {
+				return err
+			}
+			found, err := client.CoreV1().Nodes().Get(ctx, defaultNodeName, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			if len(found.Status.Conditions) == 0 {
+				return errors.New("the Node has no status yet")
+			}
+			return nil
 		},
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 var (
 	testFiles = newLayout("/somewhere")
-	testPorts = ports{etcdClient: 1001, etcdPeer: 1002, apiServer: 1003}
+	testPorts = ports{etcdClient: 1001, etcdPeer: 1002, apiServer: 1003, registry: 1004}
 )
 
 func TestPartsListenOnLoopbackOnly(t *testing.T) {
@@ -20,6 +20,8 @@ func TestPartsListenOnLoopbackOnly(t *testing.T) {
 		etcdPart(testFiles, testPorts),
 		apiServerPart(testFiles, testPorts, "token", nil),
 		controllerManagerPart(testFiles, testPorts, "token"),
+		registryPart(testFiles, testPorts, upOptions{}),
+		nodePart(testFiles, testPorts, "token", upOptions{}),
 	}
 	listening := []string{
 		"--listen-client-urls=http://127.0.0.1:1001",
@@ -27,6 +29,7 @@ func TestPartsListenOnLoopbackOnly(t *testing.T) {
 		"--bind-address=127.0.0.1",
 		"--secure-port=1003",
 		"--secure-port=0",
+		"--listen=127.0.0.1:1004",
 	}
 	var found []string
 	for _, part := range parts {
@@ -56,11 +59,21 @@ func TestExtraFlagsComeLastAndMayHaveDashes(t *testing.T) {
 	}
 }
 
+func TestAHostWithoutAnAddressLeadsToTheRegistry(t *testing.T) {
+	options := upOptions{hosts: []string{"*.aliyuncs.com", "example.com=127.0.0.1:9"}}
+	args := nodePart(testFiles, testPorts, "token", options).args
+	got := args[len(args)-2:]
+	if want := []string{"--host=*.aliyuncs.com=127.0.0.1:1004", "--host=example.com=127.0.0.1:9"}; !slices.Equal(got, want) {
+		t.Errorf("the last flags are %q, want %q", got, want)
+	}
+}
+
 func TestNoSecretIsOnACommandLine(t *testing.T) {
 	users := newCredentials()
 	for _, part := range []part{
 		apiServerPart(testFiles, testPorts, users.admin, nil),
 		controllerManagerPart(testFiles, testPorts, users.admin),
+		nodePart(testFiles, testPorts, users.admin, upOptions{}),
 	} {
 		if line := strings.Join(part.args, " "); strings.Contains(line, users.admin) {
 			t.Errorf("%s is started with a token: %s", part.name, line)
@@ -81,7 +94,7 @@ func TestFreePortsDifferAndAreFree(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Listening on all of them at once fails unless they differ.
-	for _, port := range []int{found.etcdClient, found.etcdPeer, found.apiServer} {
+	for _, port := range []int{found.etcdClient, found.etcdPeer, found.apiServer, found.registry} {
 		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			t.Fatal(err)

@@ -13,12 +13,14 @@ import (
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 )
 
-// The names of the programs, which are also the names of the parts of a
+// The names of the programs, ours last, which are also the names of the parts of a
 // cluster, of their subcommands and of their log files.
 const (
 	etcd                  = "etcd"
 	kubeAPIServer         = "kube-apiserver"
 	kubeControllerManager = "kube-controller-manager"
+	registryProgram       = "registry"
+	nodeProgram           = "node"
 )
 
 // programCommands are the real programs that are linked into this binary.

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,6 +22,17 @@ type upOptions struct {
 	dir            string
 	apiServerFlags []string
 	keep           bool
+
+	// registryCloud is the URL of the fake cloud; without it there is no registry.
+	registryCloud string
+	images        []string
+	publicImages  []string
+
+	// node is whether there is a node.
+	node           bool
+	hosts          []string
+	backOff        backOffOptions
+	retryOnSecrets bool
 }
 
 // summary is the line `cluster up` prints when the cluster is ready.
@@ -29,6 +41,8 @@ type summary struct {
 	Server     string         `json:"server"`
 	CAFile     string         `json:"caFile"`
 	Dir        string         `json:"dir"`
+	Registry   string         `json:"registry,omitempty"` // what begins the names of its images
+	Node       string         `json:"node,omitempty"`
 	PIDs       map[string]int `json:"pids"`
 }
 
@@ -41,11 +55,14 @@ func upCommand() *cobra.Command {
 
 Starts etcd, kube-apiserver and kube-controller-manager on free ports of the
 loopback interface, with RBAC. DIR holds the kubeconfig, one log file for each
-part, and their data.
+part, and their data. On demand there are also a registry, whose logins the fake
+cloud judges, and a node, which pulls the images of Pods as a kubelet does:
+"cluster registry --help" and "cluster node --help" say more.
 
 When the cluster is ready, one line of JSON on standard output says where it is:
 
-  {"kubeconfig":"…","server":"https://127.0.0.1:…","caFile":"…","dir":"…","pids":{"etcd":…}}
+  {"kubeconfig":"…","server":"https://127.0.0.1:…","caFile":"…","dir":"…",
+   "registry":"127.0.0.1:…","node":"node","pids":{"etcd":…}}
 
 It runs until standard input ends, or until SIGTERM or Ctrl-C. Then the parts are
 stopped and DIR is removed. If a part fails, the end of its log is shown, the
@@ -57,9 +74,16 @@ exit code is 1, and DIR is left for a closer look.`,
   tail --pid=$$ -f /dev/null | cluster up --dir /tmp/cluster > /tmp/cluster.json &
 
   # with an admission plugin more, and keeping the logs
-  cluster up --dir /tmp/cluster --keep --apiserver-flag enable-admission-plugins=AlwaysPullImages`,
+  cluster up --dir /tmp/cluster --keep --apiserver-flag enable-admission-plugins=AlwaysPullImages
+
+  # with a node, and a registry that stands for all of Alibaba Cloud's
+  cluster up --dir /tmp/cluster --node --pull-back-off 1s \
+    --registry-cloud http://127.0.0.1:8080 --image team/web:1 --host '*.aliyuncs.com'`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
+			if err := options.check(); err != nil {
+				return err
+			}
 			ctx := untilTold(command.Context(), command.InOrStdin())
 			return up(ctx, options, command.OutOrStdout(), command.ErrOrStderr())
 		},
@@ -68,7 +92,30 @@ exit code is 1, and DIR is left for a closer look.`,
 	flags.StringVar(&options.dir, "dir", "", "directory for everything of the cluster; must be empty or not exist")
 	flags.StringArrayVar(&options.apiServerFlags, "apiserver-flag", nil, "a flag more for kube-apiserver, as `name=value`; may be repeated; wins over ours, a list is added to ours")
 	flags.BoolVar(&options.keep, "keep", false, "leave DIR when the cluster stops")
+	flags.StringVar(&options.registryCloud, "registry-cloud", "", "start a registry whose logins are judged by the fake cloud at `URL`")
+	flags.StringArrayVar(&options.images, "image", nil, "an image in the registry, as `repository:tag`; may be repeated")
+	flags.StringArrayVar(&options.publicImages, "public-image", nil, "the same, for a `repository:tag` that everybody may pull; may be repeated")
+	flags.BoolVar(&options.node, "node", false, "start a node")
+	flags.StringArrayVar(&options.hosts, "host", nil, "a registry's host name that the node finds here, as `name[=address]`; the name may have wildcards (*), the address is the registry's if not given; may be repeated, the first that matches counts")
+	options.backOff.addTo(flags)
+	flags.BoolVar(&options.retryOnSecrets, "retry-on-secret-change", false, "have the node pull again when a pull secret changes; a kubelet waits until its back-off ends")
 	return command
+}
+
+// check finds flags that do not go together, before anything is started.
+func (o upOptions) check() error {
+	if o.registryCloud == "" && len(o.images)+len(o.publicImages) > 0 {
+		return errors.New("--image needs a registry: add --registry-cloud URL")
+	}
+	if !o.node && len(o.hosts) > 0 {
+		return errors.New("--host needs a node: add --node")
+	}
+	for _, host := range o.hosts {
+		if o.registryCloud == "" && !strings.Contains(host, "=") {
+			return fmt.Errorf("--host %s: there is no registry it could lead to: add =ADDRESS, or --registry-cloud URL", host)
+		}
+	}
+	return o.backOff.check()
 }
 
 // untilTold returns a context that lasts until standard input ends or a signal
@@ -104,8 +151,8 @@ func up(ctx context.Context, options upOptions, stdout, progress io.Writer) erro
 	if err := claim(dir); err != nil {
 		return err
 	}
-	c := &cluster{files: newLayout(dir), users: newCredentials(), progress: progress}
-	err = c.run(ctx, options.apiServerFlags, stdout)
+	c := &cluster{options: options, files: newLayout(dir), users: newCredentials(), progress: progress}
+	err = c.run(ctx, stdout)
 	failed := err != nil && ctx.Err() == nil
 	c.stop()
 	if failed {
@@ -138,6 +185,7 @@ func claim(dir string) error {
 
 // A cluster is what runs, and where.
 type cluster struct {
+	options   upOptions
 	files     layout
 	ports     ports
 	users     credentials
@@ -147,9 +195,9 @@ type cluster struct {
 
 // run starts the cluster, prints its summary and watches over it until ctx ends or
 // a part does. It leaves the processes for stop.
-func (c *cluster) run(ctx context.Context, apiServerFlags []string, stdout io.Writer) error {
+func (c *cluster) run(ctx context.Context, stdout io.Writer) error {
 	began := time.Now()
-	if err := c.start(ctx, apiServerFlags); err != nil {
+	if err := c.start(ctx); err != nil {
 		return err
 	}
 	c.say("ready in %s: %s", seconds(began), c.files.kubeconfig)
@@ -160,7 +208,7 @@ func (c *cluster) run(ctx context.Context, apiServerFlags []string, stdout io.Wr
 }
 
 // start starts the parts one after the other, each when the one before is ready.
-func (c *cluster) start(ctx context.Context, apiServerFlags []string) error {
+func (c *cluster) start(ctx context.Context) error {
 	var err error
 	if c.ports, err = freePorts(); err != nil {
 		return err
@@ -171,7 +219,7 @@ func (c *cluster) start(ctx context.Context, apiServerFlags []string) error {
 	if err := c.add(ctx, etcdPart(c.files, c.ports)); err != nil {
 		return err
 	}
-	if err := c.add(ctx, apiServerPart(c.files, c.ports, c.users.admin, apiServerFlags)); err != nil {
+	if err := c.add(ctx, apiServerPart(c.files, c.ports, c.users.admin, c.options.apiServerFlags)); err != nil {
 		return err
 	}
 	err = writeKubeconfig(c.files.controllerManagerKubeconfig, c.files, c.ports, controllerManagerUser, c.users.controllerManager)
@@ -181,7 +229,26 @@ func (c *cluster) start(ctx context.Context, apiServerFlags []string) error {
 	if err := c.add(ctx, controllerManagerPart(c.files, c.ports, c.users.admin)); err != nil {
 		return err
 	}
+	if err := c.startOnDemand(ctx); err != nil {
+		return err
+	}
 	return writeKubeconfig(c.files.kubeconfig, c.files, c.ports, adminUser, c.users.admin)
+}
+
+// startOnDemand starts the parts that not every cluster has.
+func (c *cluster) startOnDemand(ctx context.Context) error {
+	if c.options.registryCloud != "" {
+		if err := c.add(ctx, registryPart(c.files, c.ports, c.options)); err != nil {
+			return err
+		}
+	}
+	if !c.options.node {
+		return nil
+	}
+	if err := writeKubeconfig(c.files.nodeKubeconfig, c.files, c.ports, nodeUser, c.users.node); err != nil {
+		return err
+	}
+	return c.add(ctx, nodePart(c.files, c.ports, c.users.admin, c.options))
 }
 
 // add starts a part and waits until it is ready.
@@ -235,13 +302,20 @@ func (c *cluster) summary() summary {
 	for _, child := range c.processes {
 		pids[child.part.name] = child.cmd.Process.Pid
 	}
-	return summary{
+	found := summary{
 		Kubeconfig: c.files.kubeconfig,
 		Server:     c.ports.server(),
 		CAFile:     c.files.ca,
 		Dir:        c.files.dir,
 		PIDs:       pids,
 	}
+	if c.options.registryCloud != "" {
+		found.Registry = c.ports.registryAddress()
+	}
+	if c.options.node {
+		found.Node = defaultNodeName
+	}
+	return found
 }
 
 // say tells the person who waits how it goes.
