@@ -1,4 +1,7 @@
-//! A real control plane for the tests: etcd, kube-apiserver and kube-controller-manager, from the binary in `cluster/`.
+//! A real control plane for the tests: etcd, kube-apiserver and kube-controller-manager, from the binary in `cluster/`; with
+//! a registry and a node where they are wanted.
+
+mod options;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,6 +20,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::OnceCell;
+
+pub use options::{Node, Options, Registry};
 
 use crate::wait::wait_until;
 use crate::{kubeconfig, paths};
@@ -44,6 +49,7 @@ struct Summary {
     server: String,
     ca_file: PathBuf,
     dir: PathBuf,
+    registry: Option<String>,
 }
 
 impl Cluster {
@@ -61,12 +67,20 @@ impl Cluster {
     /// # Errors
     /// When the binary is missing, or the control plane does not become ready; its own messages are included.
     pub async fn start() -> Result<Self> {
-        tokio::task::spawn_blocking(Self::start_blocking)
+        Self::start_with(Options::default()).await
+    }
+
+    /// Starts one with more in it.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn start_with(options: Options) -> Result<Self> {
+        tokio::task::spawn_blocking(move || Self::start_blocking(&options))
             .await
             .context("the thread that starts the control plane ended early")?
     }
 
-    fn start_blocking() -> Result<Self> {
+    fn start_blocking(options: &Options) -> Result<Self> {
         let binary = paths::cluster_binary()?;
         // `cluster up` removes the directory in the end; it outlives this process for a moment.
         let dir = tempfile::Builder::new()
@@ -78,6 +92,7 @@ impl Cluster {
         let mut process = Command::new(&binary)
             .args(["up", "--dir"])
             .arg(&dir)
+            .args(options.arguments())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(messages.try_clone().context("failed to share the file for messages")?)
@@ -111,6 +126,12 @@ impl Cluster {
     #[must_use]
     pub fn ca_file(&self) -> &Path {
         &self.summary.ca_file
+    }
+
+    /// What begins the names of the images in the registry, if there is one: an address such as `127.0.0.1:5000`.
+    #[must_use]
+    pub fn registry(&self) -> Option<&str> {
+        self.summary.registry.as_deref()
     }
 
     /// The administrator's client. It lives as long as the tokio runtime of the test that made it, so each test makes

@@ -6,6 +6,8 @@
 //! - behind it, [`environment`] evaluates in process ([`wasm`], [`host_calls`], [`review`]), or [`policy_server`] runs
 //!   the real thing;
 //! - [`cluster`] starts a control plane and talks to it; [`installation`] puts all of it to work there.
+//!
+//! And the sidecar's: [`sidecar`] runs its commands, on the fake cloud of the crate `acr-fake-cloud`.
 
 pub mod client;
 pub mod cluster;
@@ -18,5 +20,7 @@ pub mod paths;
 pub mod policy_server;
 pub mod review;
 pub mod server;
+pub mod sidecar;
+pub mod table;
 pub mod wait;
 pub mod wasm;

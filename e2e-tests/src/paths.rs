@@ -43,6 +43,37 @@ pub fn cluster_binary() -> Result<PathBuf> {
     configured("CLUSTER_BIN", "cluster/bin/cluster", "run `make cluster`")
 }
 
+/// The sidecar: what `SIDECAR_BIN` names, else what `make sidecar` builds.
+///
+/// # Errors
+/// When it is not there.
+pub fn sidecar_binary() -> Result<PathBuf> {
+    configured("SIDECAR_BIN", "../target/debug/acr-credential-sidecar", "run `make sidecar`")
+}
+
+/// The release build of the sidecar: what `SIDECAR_RELEASE_BIN` names, else what `make bench` builds.
+///
+/// # Errors
+/// When it is not there.
+pub fn sidecar_release_binary() -> Result<PathBuf> {
+    let default = "../target/release/acr-credential-sidecar";
+    configured("SIDECAR_RELEASE_BIN", default, "run `cargo build --release -p acr-credential-sidecar`")
+}
+
+/// The fake cloud: what `FAKE_CLOUD_BIN` names, else what `make fake-cloud` builds.
+///
+/// # Errors
+/// When it is not there.
+pub fn fake_cloud_binary() -> Result<PathBuf> {
+    configured("FAKE_CLOUD_BIN", "target/debug/fake-cloud", "run `make fake-cloud`")
+}
+
+/// A state of the fake cloud, by name.
+#[must_use]
+pub fn cloud_state(name: &str) -> PathBuf {
+    in_workspace(&format!("fake-cloud/examples/{name}.yaml"))
+}
+
 /// The directory with our policies.
 #[must_use]
 pub fn manifests() -> PathBuf {

@@ -7,7 +7,6 @@
 //! meets them alike. The number of rounds is fixed. Each contestant's answer is checked before it is measured.
 
 mod requests;
-mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
@@ -21,13 +20,13 @@ use acr_e2e_tests::host_calls::{ContextAwareResource, Journal, KubewardenHost, R
 use acr_e2e_tests::paths;
 use acr_e2e_tests::review::{AdmissionResponse, Mode, Terms};
 use acr_e2e_tests::server::PolicyHost;
+use acr_e2e_tests::table::{self, Samples};
 use acr_e2e_tests::wasm::{Limits, PolicyModule, Runtime};
 use anyhow::{Context as _, Result, bail};
 use axum::body::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::requests::{Shape, deployment_review, pod_review};
-use crate::table::Samples;
 
 const KIB: usize = 1024;
 const ORDINARY: usize = 8 * KIB;
@@ -247,7 +246,7 @@ fn measure_host(policies: &Policies) -> Result<()> {
         "In the policy host alone: a new instance and one call, with an object of {} KiB ({HOST_ROUNDS} rounds)",
         ORDINARY / KIB
     );
-    print_timings(&title, &results);
+    print_timings(&title, &results)?;
     let of = |label: &str| {
         results.iter().find(|timing| timing.label == label).map_or(f64::NAN, |timing| timing.median)
     };
@@ -288,7 +287,7 @@ fn measure_growth(policies: &Policies) -> Result<()> {
         "Growth, in the policy host alone: median in µs, and per KiB of the Pod",
         &["Pod", "accept", "/KiB", "ours, mutating", "/KiB", "ours - accept, /KiB"],
         &rows,
-    );
+    )?;
     println!("  Aim: no worse than linear, so the columns per KiB do not rise.");
     Ok(())
 }
@@ -336,7 +335,7 @@ async fn measure_http() -> Result<()> {
     let results: Vec<Timing> =
         contestants.iter_mut().map(|(label, _, _, samples)| Timing::new(label, samples)).collect();
     let title = format!("Over HTTPS: one client, one connection, the same objects ({HTTP_ROUNDS} rounds)");
-    print_timings(&title, &results);
+    print_timings(&title, &results)?;
     Ok(())
 }
 
@@ -380,7 +379,7 @@ fn measure_modules(runtime: &Runtime) -> Result<()> {
         ),
         &["policy", "kB", "ms", "ratio"],
         &rows,
-    );
+    )?;
     println!(
         "  Aims: ours at most 200 kB, and at most 3 times the compilation of the one that does nothing."
     );
@@ -402,7 +401,7 @@ impl Timing {
 
 /// The first row is what the others are compared with. The difference is the policy's own; the ratio also depends on what
 /// the host spends on any policy.
-fn print_timings(title: &str, timings: &[Timing]) {
+fn print_timings(title: &str, timings: &[Timing]) -> std::io::Result<()> {
     let baseline = timings.first().map_or(f64::NAN, |timing| timing.median);
     let rows: Vec<Vec<String>> = timings
         .iter()
@@ -416,5 +415,5 @@ fn print_timings(title: &str, timings: &[Timing]) {
             ]
         })
         .collect();
-    table::print(title, &["policy", "p50 µs", "p99 µs", "p50 - first", "p50 / first"], &rows);
+    table::print(title, &["policy", "p50 µs", "p99 µs", "p50 - first", "p50 / first"], &rows)
 }

@@ -1,4 +1,4 @@
-//! `make demo`: the policy on a real Kubernetes API server, told step by step.
+//! `make demo`: credentials from a fake cloud, and the policy on a real Kubernetes API server, told step by step.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Instant;
@@ -7,10 +7,12 @@ use acr_e2e_tests::cluster::{Cluster, named_namespace, wait_for_service_account}
 use acr_e2e_tests::installation::Installation;
 use acr_e2e_tests::manifests::Manifests;
 use acr_e2e_tests::paths;
+use acr_e2e_tests::sidecar::Sidecar;
+use acr_fake_cloud::{FakeCloud, State};
 use anyhow::{Result, bail};
 use clap::Parser;
 
-/// Shows the policy at work on a real Kubernetes API server, in about half a minute.
+/// Mints credentials at a fake cloud, and shows the policy at work on a real Kubernetes API server, in about half a minute.
 ///
 /// Nothing is installed, nothing outside this machine is contacted, and everything is gone at the end.
 ///
@@ -40,6 +42,17 @@ spec:
       containers: [{name: shop, image: demo-registry.cn-hangzhou.cr.aliyuncs.com/team/shop:1}]
 ";
 
+const CONFIGURATION: &str = "\
+watch-namespace: default
+acr-registry-info: |
+  - instanceId: cri-example
+    regionId: cn-hangzhou
+  # An instance of another account, by a role there.
+  - instanceId: cri-other
+    regionId: cn-hangzhou
+    assumeRoleARN: acs:ram::2000000000000002:role/guest
+";
+
 const LIST_COLUMNS: &str = "custom-columns=POD:.metadata.name,PULL SECRETS:.spec.imagePullSecrets[*].name";
 
 #[tokio::main]
@@ -48,6 +61,8 @@ async fn main() -> Result<()> {
     let start = Instant::now();
     let out =
         Output { is_terminal: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() };
+
+    mint(&out).await?;
 
     out.step("A real Kubernetes control plane: etcd, kube-apiserver, kube-controller-manager")?;
     let cluster = Cluster::start().await?;
@@ -94,6 +109,32 @@ async fn main() -> Result<()> {
         "\nDone in {:.0} s. The API server asked the policy {injected} times about Pods and {judged} times about workloads.",
         start.elapsed().as_secs_f64()
     ))
+}
+
+/// The sidecar's commands, on a cloud that checks every signature as Alibaba Cloud does.
+async fn mint(out: &Output) -> Result<()> {
+    let state = std::fs::read_to_string(paths::cloud_state("two-accounts"))?;
+    let cloud = FakeCloud::start(State::from_yaml(&state)?).await?;
+    let sidecar = Sidecar::new(&cloud)?.with_keys("LTAI5tEXAMPLEpuller", "EXAMPLE-secret-of-puller");
+    sidecar.file("acr-configuration.yaml", CONFIGURATION)?;
+
+    out.step("The configuration, checked before anything uses it")?;
+    out.command("cat acr-configuration.yaml", "")?;
+    say(CONFIGURATION.trim_end())?;
+    let arguments = ["check", "--config", "acr-configuration.yaml"];
+    out.command(&format!("acr-credential-sidecar {}", arguments.join(" ")), "")?;
+    say(sidecar.run(&arguments).await?.stdout.trim_end())?;
+
+    out.step("Short-lived credentials from a fake Alibaba Cloud on this machine: one for each instance, no password in sight")?;
+    let arguments = ["mint", "--config", "acr-configuration.yaml", "--output", "table"];
+    out.command(&format!("acr-credential-sidecar {}", arguments.join(" ")), "")?;
+    let minted = sidecar.online(&arguments).await?;
+    say(minted.stdout.trim_end())?;
+    say(minted.stderr.trim_end())?;
+    if minted.code != Some(0) {
+        bail!("the demo expected credentials");
+    }
+    Ok(())
 }
 
 fn deployment(namespace: &str, list: &str) -> String {

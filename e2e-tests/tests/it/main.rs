@@ -4,9 +4,13 @@
 #![allow(unreachable_pub, clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod availability;
+mod check;
 mod host;
+mod mint;
 mod pods;
+mod secrets;
 mod service_accounts;
+mod sidecar;
 mod support;
 mod wasm;
 mod workloads;

@@ -1,0 +1,93 @@
+//! Service accounts, where the configuration asks for entries in their lists.
+
+use acr_e2e_tests::cluster::{PATIENCE, apply};
+use acr_e2e_tests::wait::wait_until;
+use anyhow::Result;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::stage::{INSTANCE, Stage};
+
+async fn list(accounts: &Api<ServiceAccount>) -> Result<Vec<String>> {
+    let entries = accounts.get("default").await?.image_pull_secrets.unwrap_or_default();
+    Ok(entries.into_iter().map(|entry| entry.name).collect())
+}
+
+#[tokio::test]
+async fn an_entry_is_appended_and_taken_out_again_and_others_stay() -> Result<()> {
+    let stage = Stage::that_attaches("attach-").await?;
+    let namespace = stage.namespace("a").await?;
+    let account = json!({
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": { "name": "default", "namespace": namespace },
+        "imagePullSecrets": [{ "name": "mine" }],
+    });
+    apply(&stage.client, &account).await?;
+    let accounts: Api<ServiceAccount> = Api::namespaced(stage.client.clone(), &namespace);
+    stage.configure(INSTANCE, &[("attach", "both")]).await?;
+    let _sidecar = stage.started(&[]).await?;
+    let both = ["mine", stage.name.as_str()];
+    wait_until("the entry is there", PATIENCE, async || Ok((list(&accounts).await? == both).then_some(())))
+        .await?;
+    assert!(stage.pull_secret(&namespace).await?.is_some(), "the Secret comes before the entry");
+
+    stage.configure(INSTANCE, &[("attach", "both"), ("watch-namespace", "nowhere")]).await?;
+    wait_until(
+        "the entry is gone",
+        PATIENCE,
+        async || Ok((list(&accounts).await? == ["mine"]).then_some(())),
+    )
+    .await?;
+    assert!(stage.pull_secret(&namespace).await?.is_some(), "the Secret stays until it expires");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_concurrent_writer_loses_nothing() -> Result<()> {
+    let stage = Stage::that_attaches("concurrent-").await?;
+    let namespace = stage.namespace("a").await?;
+    let accounts: Api<ServiceAccount> = Api::namespaced(stage.client.clone(), &namespace);
+    stage.configure(INSTANCE, &[("attach", "both")]).await?;
+    let _sidecar = stage.started(&[]).await?;
+    let parameters = PatchParams { field_manager: Some("another".to_owned()), ..PatchParams::default() };
+    let mut expected = vec![];
+    for number in 0..40 {
+        let name = format!("other-{number}");
+        // Now and then it takes our entry out, so that both write at the same time.
+        let takes_out = number % 12 == 0;
+        if takes_out {
+            wait_until("our entry is there", PATIENCE, async || {
+                Ok(list(&accounts).await?.contains(&stage.name).then_some(()))
+            })
+            .await?;
+        }
+        wait_until("the other writer has its turn", PATIENCE, async || {
+            let found = accounts.get("default").await?;
+            let entries = found.image_pull_secrets.unwrap_or_default();
+            let mut names: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
+            if takes_out {
+                names.retain(|name| *name != stage.name);
+            }
+            names.push(name.clone());
+            let entries: Vec<Value> = names.iter().map(|name| json!({ "name": name })).collect();
+            let change = json!({
+                "metadata": { "resourceVersion": found.metadata.resource_version },
+                "imagePullSecrets": entries,
+            });
+            match accounts.patch("default", &parameters, &Patch::Merge(&change)).await {
+                Ok(_) => Ok(Some(())),
+                Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await?;
+        expected.push(name);
+        let found = list(&accounts).await?;
+        let others: Vec<_> = found.into_iter().filter(|name| *name != stage.name).collect();
+        assert_eq!(others, expected);
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! The commands for people, on a cluster.
+
+use acr_e2e_tests::cluster::PATIENCE;
+use acr_e2e_tests::installation::pod;
+use acr_e2e_tests::sidecar::Ended;
+use acr_e2e_tests::wait::wait_until;
+use anyhow::Result;
+use serde_json::Value;
+
+use super::stage::{INSTANCE, Stage, logins};
+use crate::support::create;
+
+#[track_caller]
+fn ended_with(code: i32, ended: &Ended) {
+    assert_eq!(ended.code, Some(code), "{}\n{}", ended.stdout, ended.stderr);
+}
+
+/// Runs the work of one turn.
+async fn run(stage: &Stage, more: &[&str]) -> Result<Ended> {
+    let flags = stage.flags();
+    let arguments = ["run"].into_iter().chain(more.iter().copied());
+    stage.sidecar.online(&arguments.chain(flags.iter().map(String::as_str)).collect::<Vec<_>>()).await
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_everything_and_writes_nothing() -> Result<()> {
+    let stage = Stage::new("dry-run-").await?;
+    let namespace = stage.namespace("a").await?;
+    stage.configure(INSTANCE, &[]).await?;
+    let ended = run(&stage, &["--dry-run"]).await?;
+    ended_with(0, &ended);
+    assert_eq!(ended.stdout, format!("{namespace}: create the pull secret, with cn-hangzhou/cri-example\n"));
+    assert!(stage.pull_secret(&namespace).await?.is_none());
+    assert!(stage.secrets(&stage.name).get_opt("acr-credential-sidecar-state").await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_turn_fills_every_namespace_and_ends() -> Result<()> {
+    let stage = Stage::new("once-").await?;
+    let namespaces = [stage.namespace("a").await?, stage.namespace("b").await?];
+    stage.configure(INSTANCE, &[]).await?;
+    ended_with(0, &run(&stage, &["--once"]).await?);
+    for namespace in &namespaces {
+        assert!(stage.pull_secret(namespace).await?.is_some_and(|secret| !logins(&secret).is_empty()));
+    }
+    assert_eq!(stage.mints(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_turn_with_a_mistake_says_it_and_fails() -> Result<()> {
+    let stage = Stage::new("once-mistake-").await?;
+    stage.configure("- instanceID: cri-example\n", &[]).await?;
+    let ended = run(&stage, &["--once"]).await?;
+    assert_ne!(ended.code, Some(0));
+    assert!(ended.stderr.contains("acr-registry-info[0]"), "{}", ended.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn status_explain_and_cleanup_tell_the_whole_life_of_a_pull_secret() -> Result<()> {
+    let stage = Stage::new("commands-").await?;
+    let namespace = stage.namespace("a").await?;
+    stage.configure(INSTANCE, &[]).await?;
+
+    let ended = stage.run_as_admin(&["status", "--output=json"]).await?;
+    ended_with(1, &ended);
+    let status: Value = serde_json::from_str(&ended.stdout)?;
+    assert_eq!(status["namespaces"]["missing"], serde_json::json!([namespace]));
+
+    let mut sidecar = stage.started(&[]).await?;
+    stage.until_filled(&namespace).await?;
+    // With the sidecar's own rights, as from a shell in its Pod.
+    let ended = stage.run(&["status", "--output=json"]).await?;
+    ended_with(0, &ended);
+    let status: Value = serde_json::from_str(&ended.stdout)?;
+    assert_eq!(status["namespaces"]["fresh"], 1);
+    assert_eq!(status["registries"][0]["name"], "cn-hangzhou/cri-example");
+    let ended = stage.run(&["status"]).await?;
+    ended_with(0, &ended);
+    assert!(ended.stdout.contains("cn-hangzhou/cri-example"), "{}", ended.stdout);
+
+    let explain = async |name: &str, list: &[&str]| -> Result<Ended> {
+        let mut pod = pod(&namespace, name, list);
+        pod["spec"]["containers"][0]["image"] = super::stage::IMAGE.into();
+        create(&stage.client, &pod, false).await?.map_err(anyhow::Error::msg)?;
+        stage.run_as_admin(&["explain", "pod", name, "--namespace", &namespace]).await
+    };
+    ended_with(0, &explain("good", &[&stage.name]).await?);
+    let ended = explain("bad", &[]).await?;
+    ended_with(1, &ended);
+    assert!(ended.stdout.contains(&stage.name), "{}", ended.stdout);
+
+    let ended = stage.run_as_admin(&["cleanup", "--yes"]).await?;
+    assert_ne!(ended.code, Some(0), "a sidecar is at work");
+    assert!(ended.stderr.contains("is at work"), "{}", ended.stderr);
+    assert_eq!(sidecar.stop().await?, Some(0));
+    let ended = stage.run_as_admin(&["cleanup", "--dry-run"]).await?;
+    ended_with(0, &ended);
+    assert!(ended.stdout.contains(&format!("would delete the Secret {namespace}/{}", stage.name)));
+    assert!(stage.pull_secret(&namespace).await?.is_some());
+    ended_with(0, &stage.run_as_admin(&["cleanup", "--yes"]).await?);
+    wait_until("the pull secret is gone", PATIENCE, async || {
+        Ok(stage.pull_secret(&namespace).await?.is_none().then_some(()))
+    })
+    .await?;
+    assert!(stage.secrets(&stage.name).get_opt("acr-credential-sidecar-state").await?.is_none());
+    Ok(())
+}
