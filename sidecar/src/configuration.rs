@@ -17,6 +17,7 @@ pub mod values;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use acr_credential_core::{Pattern, Selection};
@@ -86,6 +87,15 @@ pub enum Instance {
     Personal,
     /// Enterprise Edition.
     Enterprise(InstanceId),
+}
+
+impl fmt::Display for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Personal => f.write_str("Personal Edition"),
+            Self::Enterprise(id) => id.fmt(f),
+        }
+    }
 }
 
 /// Whose rights are used: where the first keys come from, and the role assumed with them.

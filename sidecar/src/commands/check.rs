@@ -12,7 +12,7 @@ use crate::args::{CheckArgs, CheckOutput, CloudArgs};
 use crate::broker::ResolvedRegistry;
 use crate::clock::{Clock as _, SystemClock};
 use crate::cloud::{Challenge, Cloud, CloudError, Reason};
-use crate::configuration::{self, Configuration, Host, IdentitySource, Instance, Registry};
+use crate::configuration::{self, Configuration, Host, IdentitySource, Registry};
 use crate::credential::CredentialKey;
 
 pub(super) fn run(args: CheckArgs) -> Result<Exit, CommandError> {
@@ -91,10 +91,7 @@ fn describe(configuration: &Configuration) -> Vec<Line> {
 }
 
 fn summary(registry: &Registry) -> String {
-    let instance = match &registry.instance {
-        Instance::Personal => "Personal Edition".to_owned(),
-        Instance::Enterprise(id) => id.to_string(),
-    };
+    let instance = &registry.instance;
     let region = registry.region.as_ref().map_or("the cluster's region", |region| region.as_str());
     let hosts = match registry.domains.len() {
         0 => "all of its hosts".to_owned(),
@@ -268,10 +265,6 @@ impl<'a> Walk<'a> {
                 self.say(Mark::Ok, format_args!("host {host}: answers for this instance"));
             }
             Some((region, instance)) => {
-                let instance = match instance {
-                    Instance::Personal => "Personal Edition".to_owned(),
-                    Instance::Enterprise(id) => id.to_string(),
-                };
                 self.say(
                     Mark::Error,
                     format_args!(

@@ -144,9 +144,7 @@ impl<'a> Minted<'a> {
             error,
         }
     }
-}
 
-impl<'a> Minted<'a> {
     /// Of a registry whose region is not known.
     fn unresolved(registry: &'a Registry, error: &CloudError) -> Self {
         let (edition, instance_id) = named(&registry.instance);
