@@ -4,6 +4,7 @@
 //! `schedule` says when, `state` decides what to do next, both of them pure; `task` does it, and `snapshot` is what
 //! everybody else gets to see.
 
+pub mod disputes;
 mod schedule;
 mod snapshot;
 mod state;
@@ -25,8 +26,9 @@ use crate::cloud::CloudError;
 use crate::configuration::{Host, Region, Registry};
 use crate::credential::{Credential, CredentialKey};
 
+pub use self::disputes::Dispute;
 pub use self::schedule::Term;
-pub use self::snapshot::{Dispute, Entry, Snapshot, Status};
+pub use self::snapshot::{Entry, Snapshot, Status};
 pub use self::state::{Failure, Held, Issued, Trouble};
 
 /// Where credentials come from: the cloud, or a test.

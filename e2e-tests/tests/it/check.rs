@@ -73,6 +73,19 @@ async fn online_it_walks_from_the_identity_to_the_hosts() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_host_that_two_registries_turn_out_to_share_is_a_warning() -> Result<()> {
+    let cloud = cloud().await?;
+    let entries = "- instanceId: cri-example\n  regionId: cn-hangzhou\n\
+         - instanceId: cri-example\n  regionId: cn-hangzhou\n  customAccessKey: LTAI5tEXAMPLEroot1\n  \
+         customAccessKeySecret: EXAMPLE-secret-of-root1";
+    let ended = check(&puller(&cloud)?, &configuration(entries), &["--online"]).await?;
+    let shared = "! acr-registry-info[1]: example-registry.cn-hangzhou.cr.aliyuncs.com also belongs to \
+         acr-registry-info[0], which comes first and gets it";
+    assert!(ended.stdout.contains(shared), "{}", ended.stdout);
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_depends_on_a_failed_step_is_not_tried() -> Result<()> {
     let cloud = cloud().await?;
     let sidecar = Sidecar::new(&cloud)?.with("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true");

@@ -1,14 +1,14 @@
 //! What the broker tells everybody else: each registry with its credential, hosts and standing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::disputes::{self, Claim, Dispute};
 use super::state::{Issued, Report, Trouble};
 use super::{Keyed, ResolvedRegistry};
-use crate::configuration::{Finding, Host, Registry};
+use crate::configuration::Host;
 use crate::credential::CredentialKey;
 
 /// All registries at one moment.
@@ -56,19 +56,6 @@ pub enum Status {
     },
 }
 
-/// A host that two registries claim, for namespaces that can overlap and with different credentials.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dispute {
-    /// The host.
-    pub host: Host,
-    /// Position of the registry that gets it.
-    pub winner: usize,
-    /// Position of the registry that does not.
-    pub loser: usize,
-    /// The same in words.
-    pub finding: Finding,
-}
-
 /// Where tasks post what they know, and everybody else reads it.
 #[derive(Debug, Clone)]
 pub(super) struct Board(watch::Sender<Arc<Snapshot>>);
@@ -87,20 +74,8 @@ impl Entry {
         Self { registry, key, issued: report.issued.clone(), hosts, status, report }
     }
 
-    /// Whether one namespace can see different credentials for a host of both. Two lists of `domains` have been
-    /// compared when the configuration was read.
-    fn clashes_with(&self, other: &Self) -> bool {
-        self.key != other.key
-            && (self.registry.needs_discovery() || other.registry.needs_discovery())
-            && self.may_share_namespaces_with(other)
-    }
-
-    /// Two long lists are taken to overlap: comparing them takes time, and the price of an error is a warning too many.
-    fn may_share_namespaces_with(&self, other: &Self) -> bool {
-        const MOST_COMPARISONS: usize = 10_000;
-        let (own, others) = (&self.registry.registry, &other.registry.registry);
-        let length = |registry: &Registry| registry.namespaces.as_ref().map_or(1, Vec::len);
-        length(own) * length(others) > MOST_COMPARISONS || own.shares_namespaces_with(others)
+    fn claim(&self) -> Claim<'_> {
+        Claim { registry: &self.registry, key: &self.key, hosts: &self.hosts }
     }
 }
 
@@ -171,39 +146,12 @@ impl Board {
 }
 
 fn replace(current: &mut Arc<Snapshot>, entries: Vec<Entry>) {
-    let disputes = disputes(&entries);
+    let claims: Vec<_> = entries.iter().map(Entry::claim).collect();
+    let disputes = disputes::among(&claims);
     for dispute in disputes.iter().filter(|dispute| !current.disputes.contains(dispute)) {
         tracing::warn!("{}", dispute.finding);
     }
     *current = Arc::new(Snapshot { version: current.version + 1, entries, disputes });
-}
-
-/// Every host that one entry claims and an earlier one has.
-fn disputes(entries: &[Entry]) -> Vec<Dispute> {
-    let mut claims: BTreeMap<&Host, Vec<usize>> = BTreeMap::new();
-    let mut disputes = Vec::new();
-    for (loser, entry) in entries.iter().enumerate() {
-        for host in &*entry.hosts {
-            let earlier = claims.entry(host).or_default();
-            let clashes = |at: &&usize| entries.get(**at).is_some_and(|other| other.clashes_with(entry));
-            if let Some(&winner) = earlier.iter().find(clashes) {
-                let finding = finding(host, entries.get(winner), entry);
-                disputes.push(Dispute { host: host.clone(), winner, loser, finding });
-            }
-            earlier.push(loser);
-        }
-    }
-    disputes
-}
-
-fn finding(host: &Host, winner: Option<&Entry>, loser: &Entry) -> Finding {
-    let place = |entry: &Entry| entry.registry.registry.place.clone();
-    let winner = winner.map(place).unwrap_or_default();
-    Finding {
-        place: place(loser),
-        problem: format!("{host} also belongs to {winner}, which comes first and gets it"),
-        fix: "list the hosts of each in domains".to_owned(),
-    }
 }
 
 fn log(before: &Entry, after: &Entry) {

@@ -10,6 +10,7 @@ use super::report::{self, Line, Mark, counted};
 use super::setup::{self, CommandError, Resolved};
 use crate::args::{CheckArgs, CheckOutput, CloudArgs};
 use crate::broker::ResolvedRegistry;
+use crate::broker::disputes::{self, Claim};
 use crate::clock::{Clock as _, SystemClock};
 use crate::cloud::{Challenge, Cloud, CloudError, Reason};
 use crate::configuration::{self, Configuration, Host, IdentitySource, Registry};
@@ -122,7 +123,7 @@ fn advice_on_identity(registry: &Registry) -> Option<String> {
 fn walk_all(registries: Vec<Registry>, cloud: CloudArgs, journal: &mut Journal) -> Result<(), CommandError> {
     let cloud = setup::cloud(cloud)?;
     setup::runtime()?.block_on(async {
-        let mut walks: Vec<JoinSet<Vec<Line>>> = Vec::with_capacity(registries.len());
+        let mut walks: Vec<JoinSet<Walked>> = Vec::with_capacity(registries.len());
         for resolved in setup::resolve(&cloud, registries).await {
             let cloud = Arc::clone(&cloud);
             let mut walk = JoinSet::new();
@@ -135,13 +136,29 @@ fn walk_all(registries: Vec<Registry>, cloud: CloudArgs, journal: &mut Journal) 
             });
             walks.push(walk);
         }
+        let mut found = Vec::new();
         for walk in walks {
-            for line in walk.join_all().await.into_iter().flatten() {
-                journal.write(line)?;
+            for Walked { lines, registry } in walk.join_all().await {
+                for line in lines {
+                    journal.write(line)?;
+                }
+                found.extend(registry);
             }
+        }
+        let claims: Vec<_> =
+            found.iter().map(|(registry, key, hosts)| Claim { registry, key, hosts }).collect();
+        for dispute in disputes::among(&claims) {
+            journal.write(Line::finding(Mark::Warning, &dispute.finding))?;
         }
         Ok(())
     })
+}
+
+/// What came of the way of one registry.
+struct Walked {
+    lines: Vec<Line>,
+    /// The registry and its hosts, where the way led that far.
+    registry: Option<(ResolvedRegistry, CredentialKey, Vec<Host>)>,
 }
 
 /// The way of one registry: region, identity, hosts, token, and what each host answers.
@@ -167,12 +184,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    async fn take(mut self, resolved: Resolved) -> Vec<Line> {
+    async fn take(mut self, resolved: Resolved) -> Walked {
         let resolved = match resolved {
             Ok(resolved) => resolved,
             Err((_, error)) => {
                 self.failed(&error, "identity, hosts, token");
-                return self.lines;
+                return Walked { lines: self.lines, registry: None };
             }
         };
         let key = resolved.key();
@@ -183,13 +200,13 @@ impl<'a> Walk<'a> {
             }
             Err(error) => {
                 self.failed(&error, "hosts, token");
-                return self.lines;
+                return Walked { lines: self.lines, registry: None };
             }
         }
         let hosts = self.hosts(&resolved, &key).await;
         self.token(&key).await;
         self.challenges(&hosts, &key).await;
-        self.lines
+        Walked { lines: self.lines, registry: Some((resolved, key, hosts)) }
     }
 
     async fn hosts(&mut self, resolved: &ResolvedRegistry, key: &CredentialKey) -> Vec<Host> {

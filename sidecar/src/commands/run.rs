@@ -3,7 +3,8 @@
 mod observation;
 mod renewal;
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -161,9 +162,8 @@ impl Parts {
         replica: String,
     ) -> Result<Exit, CommandError> {
         let (metrics, health, clock) = (Arc::new(Metrics::new()), Health::new(), Arc::new(SystemClock));
-        let listener = TcpListener::bind(listen)
-            .await
-            .map_err(|source| CommandError::Listen { address: listen, source })?;
+        let listener =
+            bind(listen).await.map_err(|source| CommandError::Listen { address: listen, source })?;
         let election = Election::new(
             self.client.clone(),
             &self.namespace,
@@ -211,6 +211,16 @@ impl Parts {
             );
         }
         Ok(exit)
+    }
+}
+
+/// Listens there. `[::]` means every address of this machine, which has none of IPv6 where that is switched off.
+async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != ErrorKind::AddrInUse => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await.map_err(|_| error)
+        }
+        bound => bound,
     }
 }
 

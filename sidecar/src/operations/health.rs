@@ -21,6 +21,7 @@ pub struct Health(Mutex<Board>);
 struct Board {
     loops: BTreeMap<&'static str, Beat>,
     gates: BTreeMap<&'static str, Option<String>>,
+    notes: BTreeMap<&'static str, Vec<String>>,
     snapshot: Arc<Snapshot>,
     is_leader: bool,
 }
@@ -76,6 +77,11 @@ impl Health {
         Gate { health: Arc::clone(self), name }
     }
 
+    /// Says what is wrong about something without which the sidecar does its work all the same; with no lines, nothing is.
+    pub fn note(&self, name: &'static str, lines: Vec<String>) {
+        self.board().notes.insert(name, lines);
+    }
+
     /// Says how the registries stand; each of them is a gate.
     pub fn show_registries(&self, snapshot: Arc<Snapshot>) {
         self.board().snapshot = snapshot;
@@ -110,12 +116,21 @@ impl Health {
             .entries
             .iter()
             .map(|entry| (entry.registry.registry.place.clone(), lack_of(entry, now)));
-        let role = if board.is_leader {
+        let mut footer = String::new();
+        for (name, lines) in &board.notes {
+            for line in lines {
+                push_line(&mut footer, '!', name, Some(line));
+            }
+        }
+        for dispute in &board.snapshot.disputes {
+            push_line(&mut footer, '!', &dispute.finding.place, Some(&dispute.finding.problem));
+        }
+        footer.push_str(if board.is_leader {
             "leader: this replica writes\n"
         } else {
             "standby: another replica writes, or none does yet\n"
-        };
-        Report::of("ready", "not ready", gates.chain(registries).collect(), role)
+        });
+        Report::of("ready", "not ready", gates.chain(registries).collect(), &footer)
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
@@ -158,15 +173,19 @@ impl Report {
         let is_ok = lines.iter().all(|(_, missing)| missing.is_none());
         let mut body = format!("{}\n", if is_ok { ok } else { not_ok });
         for (name, missing) in lines {
-            // Writing to a String cannot fail.
-            let _ = match missing {
-                Some(missing) => writeln!(body, "✗ {name}: {missing}"),
-                None => writeln!(body, "✓ {name}"),
-            };
+            push_line(&mut body, if missing.is_some() { '✗' } else { '✓' }, &name, missing.as_deref());
         }
         body.push_str(footer);
         Self { ok: is_ok, body }
     }
+}
+
+fn push_line(body: &mut String, mark: char, name: &str, text: Option<&str>) {
+    // Writing to a String cannot fail.
+    let _ = match text {
+        Some(text) => writeln!(body, "{mark} {name}: {text}"),
+        None => writeln!(body, "{mark} {name}"),
+    };
 }
 
 /// What keeps Pods from pulling from a registry. A failure while the last credential is still good does not.
@@ -230,6 +249,21 @@ mod tests {
         let report = health.readyz(TestClock::new().now());
         assert!(report.ok);
         assert_eq!(report.body, "ready\n✓ configured\n✓ synced\nleader: this replica writes\n");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_only_odd_is_said_and_does_not_make_it_unready() {
+        let health = Health::new();
+        health.note("policies", vec!["they select something else".to_owned()]);
+        let report = health.readyz(TestClock::new().now());
+        assert!(report.ok);
+        assert!(
+            report.body.starts_with("ready\n! policies: they select something else\n"),
+            "{}",
+            report.body
+        );
+        health.note("policies", Vec::new());
+        assert!(!health.readyz(TestClock::new().now()).body.contains("policies"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -159,7 +159,7 @@ impl Metrics {
             contested: added(
                 own,
                 "contested",
-                "Pull secrets and lists of service accounts that somebody else keeps changing",
+                "Pull secrets and lists of service accounts on hold: somebody else keeps changing them, or a write failed",
             ),
             configuration_valid: added(
                 own,

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Parts;
-use crate::broker::{Snapshot, Status};
+use crate::broker::{Entry, Snapshot, Status};
 use crate::clock::{Clock as _, SystemClock};
 use crate::cluster::configuration::{Active, Standing};
 use crate::cluster::controller::{Ended, Settings};
@@ -99,6 +99,7 @@ impl Observation {
             parts.follower.active(),
             Arc::clone(&settings.pull_secret),
             About::config_map(&parts.namespace, &parts.config_map),
+            Arc::clone(health),
             Arc::clone(metrics),
             events.clone(),
         ));
@@ -213,7 +214,7 @@ async fn registries(
     metrics: Arc<Metrics>,
     events: Events,
 ) -> Ended {
-    let mut before: Vec<(String, Status)> = Vec::new();
+    let mut before: Vec<Stand> = Vec::new();
     loop {
         let leads = *leading.borrow_and_update();
         health.show_leader(leads);
@@ -221,16 +222,10 @@ async fn registries(
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         health.show_registries(Arc::clone(&snapshot));
         metrics.show_registries(&snapshot, SystemClock.now());
-        let now: Vec<_> = snapshot
-            .entries
-            .iter()
-            .map(|entry| (entry.registry.registry.place.clone(), entry.status.clone()))
-            .collect();
-        for (place, status) in now.iter().filter(|entry| !before.contains(entry)) {
-            let was_bad = before
-                .iter()
-                .any(|(known, status)| known == place && !matches!(status, Status::Pending | Status::Valid));
-            if let Some((reason, note)) = news(place, status, was_bad) {
+        let now: Vec<_> = snapshot.entries.iter().map(Stand::of).collect();
+        for stand in now.iter().filter(|entry| !before.contains(entry)) {
+            let was_bad = before.iter().any(|known| known.place == stand.place && known.is_bad());
+            if let Some((reason, note)) = stand.news(was_bad) {
                 events.say(reason, about.clone(), note);
             }
         }
@@ -242,18 +237,44 @@ async fn registries(
     }
 }
 
-fn news(place: &str, status: &Status, was_bad: bool) -> Option<(Reason, String)> {
-    match status {
-        Status::Valid if was_bad => {
-            Some((Reason::CredentialRestored, format!("{place}: there is a credential again")))
-        }
-        Status::Pending | Status::Valid => None,
-        Status::Failing(trouble) => {
-            Some((Reason::CredentialNotRenewed, format!("{place}: {}", trouble.failure)))
-        }
-        Status::Expired { since, trouble } => {
-            let why = trouble.as_ref().map(|trouble| format!(": {}", trouble.failure)).unwrap_or_default();
-            Some((Reason::CredentialUnavailable, format!("{place}: the credential expired at {since}{why}")))
+/// What people are told of a registry, when it changes.
+#[derive(PartialEq)]
+struct Stand {
+    place: String,
+    status: Status,
+    /// Whether there is a credential, and a host for it, whatever became of the last call.
+    can_pull: bool,
+}
+
+impl Stand {
+    fn of(entry: &Entry) -> Self {
+        let place = entry.registry.registry.place.clone();
+        let can_pull = entry.issued.is_some() && !entry.hosts.is_empty();
+        Self { place, status: entry.status.clone(), can_pull }
+    }
+
+    fn is_bad(&self) -> bool {
+        !matches!(self.status, Status::Pending | Status::Valid)
+    }
+
+    fn news(&self, was_bad: bool) -> Option<(Reason, String)> {
+        let Self { place, status, can_pull } = self;
+        match status {
+            Status::Valid if was_bad => {
+                Some((Reason::CredentialRestored, format!("{place}: there is a credential again")))
+            }
+            Status::Pending | Status::Valid => None,
+            Status::Failing(trouble) => {
+                let reason =
+                    if *can_pull { Reason::CredentialNotRenewed } else { Reason::CredentialUnavailable };
+                Some((reason, format!("{place}: {}", trouble.failure)))
+            }
+            Status::Expired { since, trouble } => {
+                let why =
+                    trouble.as_ref().map(|trouble| format!(": {}", trouble.failure)).unwrap_or_default();
+                let note = format!("{place}: the credential expired at {since}{why}");
+                Some((Reason::CredentialUnavailable, note))
+            }
         }
     }
 }
@@ -264,6 +285,7 @@ async fn policies(
     mut active: watch::Receiver<Option<Arc<Active>>>,
     pull_secret: Arc<str>,
     about: About,
+    health: Arc<Health>,
     metrics: Arc<Metrics>,
     events: Events,
 ) -> Ended {
@@ -279,6 +301,7 @@ async fn policies(
                         tracing::warn!("{difference}");
                         events.say(Reason::PoliciesDisagree, about.clone(), difference.as_str());
                     }
+                    health.note("policies", differences.clone());
                     before = differences;
                 }
                 Ok(Err(error)) => {

@@ -1,0 +1,76 @@
+//! Hosts that more than one registry claims. The kubelet sends one credential to a host, so one registry has to give way.
+
+use std::collections::BTreeMap;
+
+use super::ResolvedRegistry;
+use crate::configuration::{Finding, Host, Registry};
+use crate::credential::CredentialKey;
+
+/// The hosts of a registry, as far as they are known.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// The registry.
+    pub registry: &'a ResolvedRegistry,
+    /// What its credential is minted for.
+    pub key: &'a CredentialKey,
+    /// Its hosts: `domains`, or else what was discovered.
+    pub hosts: &'a [Host],
+}
+
+/// A host that two registries claim, for namespaces that can overlap and with different credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dispute {
+    /// The host.
+    pub host: Host,
+    /// Position of the registry that gets it.
+    pub winner: usize,
+    /// Position of the registry that does not.
+    pub loser: usize,
+    /// The same in words.
+    pub finding: Finding,
+}
+
+/// Every host that one claim has and an earlier one, too. The earlier one wins it.
+#[must_use]
+pub fn among(claims: &[Claim<'_>]) -> Vec<Dispute> {
+    let mut claimants: BTreeMap<&Host, Vec<usize>> = BTreeMap::new();
+    let mut disputes = Vec::new();
+    for (loser, claim) in claims.iter().enumerate() {
+        for host in claim.hosts {
+            let earlier = claimants.entry(host).or_default();
+            let clashing = earlier.iter().filter_map(|&at| Some((at, claims.get(at)?)));
+            if let Some((winner, other)) = clashing.into_iter().find(|(_, other)| other.clashes_with(claim)) {
+                let finding = finding(host, other.registry, claim.registry);
+                disputes.push(Dispute { host: host.clone(), winner, loser, finding });
+            }
+            earlier.push(loser);
+        }
+    }
+    disputes
+}
+
+fn finding(host: &Host, winner: &ResolvedRegistry, loser: &ResolvedRegistry) -> Finding {
+    Finding {
+        place: loser.registry.place.clone(),
+        problem: format!("{host} also belongs to {}, which comes first and gets it", winner.registry.place),
+        fix: "list the hosts of each in domains".to_owned(),
+    }
+}
+
+impl Claim<'_> {
+    /// Whether one namespace can see different credentials for a host of both. Two lists of `domains` have been
+    /// compared when the configuration was read.
+    fn clashes_with(&self, other: &Self) -> bool {
+        self.key != other.key
+            && (self.registry.needs_discovery() || other.registry.needs_discovery())
+            && self.may_share_namespaces_with(other)
+    }
+
+    /// Two long lists are taken to overlap: comparing them takes time, and the price of an error is a warning too many.
+    fn may_share_namespaces_with(&self, other: &Self) -> bool {
+        const MOST_COMPARISONS: usize = 10_000;
+        let (own, others) = (&self.registry.registry, &other.registry.registry);
+        let length = |registry: &Registry| registry.namespaces.as_ref().map_or(1, Vec::len);
+        length(own) * length(others) > MOST_COMPARISONS || own.shares_namespaces_with(others)
+    }
+}
