@@ -37,7 +37,7 @@ pub enum Command {
     Check(CheckArgs),
     /// Show how the pull secrets of the cluster stand.
     Status(StatusArgs),
-    /// Explain why a Pod can or cannot pull its images.
+    /// Explain why a Pod or a workload can or cannot pull its images.
     Explain(ExplainArgs),
     /// Remove all pull secrets, and the entries of service accounts that refer to them.
     Cleanup(CleanupArgs),
@@ -218,13 +218,13 @@ pub struct StatusArgs {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = EXPLAIN_HELP)]
 pub struct ExplainArgs {
-    /// The Pod: `pod NAME`, or `pod/NAME`.
-    #[arg(value_name = "pod NAME", num_args = 1..=2, required_unless_present = "file")]
+    /// The Pod or workload: `pod NAME`, `deployment/NAME`, …
+    #[arg(value_name = "KIND NAME", num_args = 1..=2, required_unless_present = "file")]
     pub object: Vec<String>,
     /// Explain the Pods and workloads of this manifest instead, before it is applied; "-" reads standard input.
     #[arg(long, short, value_name = "FILE", conflicts_with = "object")]
     pub file: Option<PathBuf>,
-    /// Namespace of the Pod [default: the manifest's, or default].
+    /// Namespace [default: the manifest's, or default].
     #[arg(long, short, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
     /// Read the configuration from this file instead of the cluster. With --file, no cluster is asked at all.
@@ -275,6 +275,9 @@ const EXPLAIN_HELP: &str = "\
 Examples:
   Why does this Pod not start?
     acr-credential-sidecar explain pod web-5d9c7-x2x8k -n team-a
+
+  And all Pods of this Deployment?
+    acr-credential-sidecar explain deployment web -n team-a
 
   Will it? With no cluster:
     acr-credential-sidecar explain -f deployment.yaml --config acr-configuration.yaml

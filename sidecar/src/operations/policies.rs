@@ -16,11 +16,13 @@ use super::api_error;
 use crate::configuration::Configuration;
 
 /// The policies by their shipped names.
-pub const POLICIES: [&str; 3] =
-    [INJECT, "acr-credential-helper-guard", "acr-credential-helper-serviceaccounts"];
+pub const POLICIES: [&str; 3] = [INJECT, GUARD, "acr-credential-helper-serviceaccounts"];
 
 /// The one without which no Pod gets the pull secret.
 pub const INJECT: &str = "acr-credential-helper-inject";
+
+/// The one that judges workloads.
+pub const GUARD: &str = "acr-credential-helper-guard";
 
 /// The label that every namespace has, with its name.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
@@ -35,27 +37,40 @@ pub struct Findings {
     pub absent: Vec<&'static str>,
 }
 
-/// Reads the policies by their names, and compares them with the configuration.
+/// Reads the policies by their names: each with its `spec`, or none where it is not there.
 ///
 /// # Errors
 /// When the API server does not answer, or a right is missing.
+pub async fn read(client: &Client) -> Result<Vec<(&'static str, Option<Value>)>, kube::Error> {
+    let kind = GroupVersionKind::gvk("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy");
+    let policies: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
+    let mut read = Vec::with_capacity(POLICIES.len());
+    for name in POLICIES {
+        let spec = match policies.get(name).await {
+            Ok(mut policy) => Some(policy.data.get_mut("spec").map(Value::take).unwrap_or_default()),
+            // Of a cluster without Kubewarden, too.
+            Err(error) if api_error::is_status(&error, 404) => None,
+            Err(error) => return Err(error),
+        };
+        read.push((name, spec));
+    }
+    Ok(read)
+}
+
+/// Reads the policies, and compares them with the configuration.
+///
+/// # Errors
+/// As [`read`].
 pub async fn look(
     client: &Client,
     configuration: &Configuration,
     pull_secret: &str,
 ) -> Result<Findings, kube::Error> {
-    let kind = GroupVersionKind::gvk("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy");
-    let policies: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
     let mut findings = Findings::default();
-    for name in POLICIES {
-        match policies.get(name).await {
-            Ok(policy) => {
-                let spec = policy.data.get("spec").unwrap_or(&Value::Null);
-                findings.differences.extend(compare(name, spec, configuration, pull_secret));
-            }
-            // Of a cluster without Kubewarden, too.
-            Err(error) if api_error::is_status(&error, 404) => findings.absent.push(name),
-            Err(error) => return Err(error),
+    for (name, spec) in read(client).await? {
+        match spec {
+            Some(spec) => findings.differences.extend(compare(name, &spec, configuration, pull_secret)),
+            None => findings.absent.push(name),
         }
     }
     Ok(findings)

@@ -91,6 +91,21 @@ async fn status_explain_and_cleanup_tell_the_whole_life_of_a_pull_secret() -> Re
     let ended = explain("bad", &[]).await?;
     ended_with(1, &ended);
     assert!(ended.stdout.contains(&stage.name), "{}", ended.stdout);
+    // No policy is installed here, so the Pods of a workload lack the pull secret.
+    let deployment = deployment(&namespace, "shop");
+    create(&stage.client, &deployment, false).await?.map_err(anyhow::Error::msg)?;
+    let ended = wait_until("explain tells of the Pod that was made", PATIENCE, async || {
+        let arguments = ["explain", "deployment/shop", "--namespace", &namespace];
+        Ok(Some(stage.run_as_admin(&arguments).await?).filter(|ended| ended.stdout.contains("Pods: ")))
+    })
+    .await?;
+    ended_with(1, &ended);
+    assert!(
+        ended.stdout.contains("✗ policy acr-credential-helper-inject: is not installed"),
+        "{}",
+        ended.stdout
+    );
+    assert!(ended.stdout.contains(&format!("✗ Pods: 1 of 1 lack {}", stage.name)), "{}", ended.stdout);
 
     let ended = stage.run_as_admin(&["cleanup", "--yes"]).await?;
     assert_ne!(ended.code, Some(0), "a sidecar is at work");
@@ -107,4 +122,19 @@ async fn status_explain_and_cleanup_tell_the_whole_life_of_a_pull_secret() -> Re
     .await?;
     assert!(stage.secrets(&stage.name).get_opt("acr-credential-sidecar-state").await?.is_none());
     Ok(())
+}
+
+fn deployment(namespace: &str, name: &str) -> Value {
+    serde_json::json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": { "name": name, "namespace": namespace },
+        "spec": {
+            "selector": { "matchLabels": { "app": name } },
+            "template": {
+                "metadata": { "labels": { "app": name } },
+                "spec": { "containers": [{ "name": "main", "image": super::stage::IMAGE }] },
+            },
+        },
+    })
 }

@@ -1,5 +1,7 @@
 //! The way from a configuration to an image that can be pulled, and where it breaks. Pure.
 
+mod list;
+
 use acr_credential_core::registry_host;
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
@@ -7,6 +9,7 @@ use kube::api::ObjectMeta;
 use super::super::cluster::PullSecret;
 use super::super::report::{self, Line, Mark};
 use super::super::status::is_managed;
+use super::policy::Policies;
 use super::subject::Subject;
 use crate::cloud::personal_hosts;
 use crate::cluster::fingerprint::instance_name;
@@ -27,10 +30,13 @@ pub(super) struct Surroundings<'a> {
 pub(super) struct Cluster {
     pub(super) namespace: Option<ObjectMeta>,
     pub(super) account: Account,
+    pub(super) policies: Policies,
     /// The Secret of the pull secret's name in that namespace.
     pub(super) secret: Option<PullSecret>,
     /// The hosts in it, where they were read.
     pub(super) hosts: Option<Vec<String>>,
+    /// The lists of the Pods that a workload has made.
+    pub(super) lists_of_pods: Vec<Vec<String>>,
 }
 
 /// A service account.
@@ -53,13 +59,12 @@ pub(super) fn judge(subject: &Subject, around: &Surroundings<'_>) -> Vec<Line> {
     if images.iter().all(|line| line.mark == Mark::Skipped) {
         return images;
     }
-    let mut lines = vec![
-        namespace(subject, around),
-        service_account(subject, around),
-        list(subject, around),
-        secret(around),
-    ];
+    let mut lines = vec![namespace(subject, around), service_account(subject, around)];
+    lines.extend(list::policy(subject, around));
+    lines.push(list::list(subject, around));
+    lines.push(secret(around));
     lines.extend(images);
+    lines.extend(list::pods(subject, around));
     lines
 }
 
@@ -139,51 +144,6 @@ fn service_account(subject: &Subject, around: &Surroundings<'_>) -> Line {
         ),
         Account::Found { .. } if !by_policy => say(Mark::Ok, format!("is selected, and lists {pull_secret}")),
         Account::Unknown | Account::Absent | Account::Found { .. } => say(Mark::Ok, "is selected".to_owned()),
-    }
-}
-
-fn list(subject: &Subject, around: &Surroundings<'_>) -> Line {
-    let ours = around.pull_secret;
-    let say = |mark, message: String| Line::new(mark, "imagePullSecrets", message);
-    if subject.pull_secrets.iter().any(|listed| listed == ours) {
-        return say(Mark::Ok, format!("has {ours}"));
-    }
-    let by_hand = subject.pull_secrets.join(", ");
-    let add = format!("add `- name: {ours}` to it, or remove the list");
-    match (subject.exists, by_hand.as_str(), around.configuration.attach) {
-        (true, "", Attach::Pod | Attach::Both) => say(
-            Mark::Error,
-            format!(
-                "lacks {ours}, and the list of a Pod never changes: delete the Pod, so that another one is made; if \
-                 that one lacks it too, look at the policy acr-credential-helper-inject"
-            ),
-        ),
-        (true, "", Attach::ServiceAccount) => say(
-            Mark::Error,
-            format!(
-                "lacks {ours}, and the list of a Pod never changes: delete the Pod once its service account lists it"
-            ),
-        ),
-        (true, by_hand, _) => say(
-            Mark::Error,
-            format!("has {by_hand} alone, and the list of a Pod never changes: where it is written, {add}"),
-        ),
-        (false, "", Attach::Pod | Attach::Both) => {
-            say(Mark::Ok, format!("is empty: the policy adds {ours} when a Pod is created"))
-        }
-        (false, "", Attach::ServiceAccount) => {
-            say(Mark::Ok, "is empty: Kubernetes copies the list of the service account".to_owned())
-        }
-        (false, by_hand, Attach::Pod | Attach::Both) => say(
-            Mark::Warning,
-            format!(
-                "has {by_hand} alone: manualPullSecrets of the policy decides whether that is refused: {add}"
-            ),
-        ),
-        (false, by_hand, Attach::ServiceAccount) => say(
-            Mark::Error,
-            format!("has {by_hand}, so Kubernetes copies nothing from the service account: {add}"),
-        ),
     }
 }
 

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+type Labels = BTreeMap<String, String>;
+
 /// A Pod, there or to come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Subject {
@@ -18,30 +20,70 @@ pub(super) struct Subject {
     pub(super) pull_secrets: Vec<String>,
     /// Its images, each once, in order.
     pub(super) images: Vec<String>,
-    /// Whether it is there: then its list never changes.
-    pub(super) exists: bool,
+    pub(super) kind: Kind,
+    /// Whether its Pods keep the policies away by a label.
+    pub(super) opts_out: bool,
 }
 
+/// What it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A Pod that is there: its list never changes.
+    Pod,
+    /// A Pod in a manifest.
+    PodToCome,
+    /// What makes Pods, there or in a manifest.
+    Workload {
+        /// How its Pods are made anew.
+        renew: String,
+    },
+}
+
+/// The label with which a Pod or a namespace keeps the policies away, when its value is `false`.
+pub(super) const OPT_OUT: &str = "acr-credential-helper.io/inject";
+
+/// The workloads, by kind, API version and plural.
+pub(super) const WORKLOADS: [(&str, &str, &str); 7] = [
+    ("Deployment", "apps/v1", "deployments"),
+    ("StatefulSet", "apps/v1", "statefulsets"),
+    ("DaemonSet", "apps/v1", "daemonsets"),
+    ("ReplicaSet", "apps/v1", "replicasets"),
+    ("ReplicationController", "v1", "replicationcontrollers"),
+    ("Job", "batch/v1", "jobs"),
+    ("CronJob", "batch/v1", "cronjobs"),
+];
+
 impl Subject {
-    pub(super) fn of_pod(namespace: &str, name: &str, spec: &PodSpec) -> Self {
-        Self { exists: true, ..Self::to_come(format!("Pod {namespace}/{name}"), namespace, spec) }
+    pub(super) fn of_pod(namespace: &str, name: &str, labels: Option<&Labels>, spec: &PodSpec) -> Self {
+        Self::new(format!("Pod {namespace}/{name}"), namespace, Kind::Pod, labels, spec)
     }
 
-    fn to_come(title: String, namespace: &str, spec: &PodSpec) -> Self {
+    fn new(title: String, namespace: &str, kind: Kind, labels: Option<&Labels>, spec: &PodSpec) -> Self {
         // The older name of the field still counts.
         let account = [&spec.service_account_name, &spec.service_account];
         let account = account.into_iter().flatten().find(|name| !name.is_empty());
-        let entries = spec.image_pull_secrets.iter().flatten();
-        let entries = entries.filter(|LocalObjectReference { name }| !name.is_empty());
         Self {
             title,
             namespace: namespace.to_owned(),
             service_account: account.map_or("default", String::as_str).to_owned(),
-            pull_secrets: entries.map(|entry| entry.name.clone()).collect(),
+            pull_secrets: pull_secrets(spec),
             images: images(spec),
-            exists: false,
+            kind,
+            opts_out: opts_out(labels),
         }
     }
+}
+
+/// The names in a Pod's list, without nameless ones.
+pub(super) fn pull_secrets(spec: &PodSpec) -> Vec<String> {
+    let entries = spec.image_pull_secrets.iter().flatten();
+    let entries = entries.filter(|LocalObjectReference { name }| !name.is_empty());
+    entries.map(|entry| entry.name.clone()).collect()
+}
+
+/// Whether these labels keep the policies away.
+pub(super) fn opts_out(labels: Option<&Labels>) -> bool {
+    labels.and_then(|labels| labels.get(OPT_OUT)).is_some_and(|value| value == "false")
 }
 
 /// The images of containers of each kind, and of image volumes.
@@ -73,27 +115,46 @@ pub(super) fn read_manifests(text: &[u8], namespace: Option<&str>) -> Result<Vec
     Ok(subjects)
 }
 
-fn read_object(object: &Value, namespace: Option<&str>, subjects: &mut Vec<Subject>) -> Result<(), String> {
+/// Reads one Pod, workload or list of them; other kinds are passed over.
+pub(super) fn read_object(
+    object: &Value,
+    namespace: Option<&str>,
+    subjects: &mut Vec<Subject>,
+) -> Result<(), String> {
     let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
     let kind = text("/kind").unwrap_or_default();
-    let spec = match kind {
+    let pod = match kind {
         "List" => {
             let items = object.get("items").and_then(Value::as_array);
             return items.into_iter().flatten().try_for_each(|item| read_object(item, namespace, subjects));
         }
-        "Pod" => "/spec",
-        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "ReplicationController" | "Job" => {
-            "/spec/template/spec"
-        }
-        "CronJob" => "/spec/jobTemplate/spec/template/spec",
+        "Pod" => "",
+        "CronJob" => "/spec/jobTemplate/spec/template",
+        _ if WORKLOADS.iter().any(|(workload, ..)| *workload == kind) => "/spec/template",
         _ => return Ok(()),
     };
     let name = text("/metadata/name").or_else(|| text("/metadata/generateName")).unwrap_or("without a name");
     let place = text("/metadata/namespace").or(namespace).unwrap_or("default");
-    let spec = object.pointer(spec).ok_or_else(|| format!("{kind} {name} has no {spec}"))?;
-    let spec = PodSpec::deserialize(spec).map_err(|error| format!("{kind} {name}: {error}"))?;
-    subjects.push(Subject::to_come(format!("{kind} {place}/{name}"), place, &spec));
+    let wrong = |error| format!("{kind} {name}: {error}");
+    let spec =
+        object.pointer(&format!("{pod}/spec")).ok_or_else(|| format!("{kind} {name} has no {pod}/spec"))?;
+    let spec = PodSpec::deserialize(spec).map_err(wrong)?;
+    let labels = object.pointer(&format!("{pod}/metadata/labels"));
+    let labels = labels.map(Option::<Labels>::deserialize).transpose().map_err(wrong)?.flatten();
+    let title = format!("{kind} {place}/{name}");
+    let kind =
+        if kind == "Pod" { Kind::PodToCome } else { Kind::Workload { renew: renew(kind, place, name) } };
+    subjects.push(Subject::new(title, place, kind, labels.as_ref(), &spec));
     Ok(())
+}
+
+fn renew(kind: &str, namespace: &str, name: &str) -> String {
+    match kind {
+        "Deployment" | "StatefulSet" | "DaemonSet" => {
+            format!("`kubectl rollout restart {}/{name} -n {namespace}`", kind.to_lowercase())
+        }
+        _ => "delete them".to_owned(),
+    }
 }
 
 /// The hosts in a pull secret. Nothing else of its data is looked at.
@@ -151,7 +212,8 @@ items:
                     images: ["a.example.com/i", "a.example.com/c", "b.example.com/v"]
                         .map(String::from)
                         .into(),
-                    exists: false,
+                    kind: Kind::PodToCome,
+                    opts_out: false,
                 },
                 Subject {
                     title: "CronJob team-b/nightly".to_owned(),
@@ -159,7 +221,8 @@ items:
                     service_account: "default".to_owned(),
                     pull_secrets: Vec::new(),
                     images: vec!["c.example.com/n".to_owned()],
-                    exists: false,
+                    kind: Kind::Workload { renew: "delete them".to_owned() },
+                    opts_out: false,
                 },
             ]
         );

@@ -1,5 +1,8 @@
 use jiff::SignedDuration;
+use serde_json::json;
 
+use super::super::policy::Rules;
+use super::super::subject::Kind;
 use super::*;
 use crate::configuration;
 
@@ -32,7 +35,8 @@ fn subject() -> Subject {
         service_account: "default".to_owned(),
         pull_secrets: vec![OURS.to_owned()],
         images: vec!["demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1".to_owned()],
-        exists: true,
+        kind: Kind::Pod,
+        opts_out: false,
     }
 }
 
@@ -50,6 +54,12 @@ fn cluster() -> Cluster {
             registries: vec!["cn-hangzhou/cri-demo".to_owned()],
         }),
         hosts: None,
+        policies: Policies::Known {
+            inject: Some(Rules::of(&json!({}))),
+            guard: Some(Rules::of(&json!({}))),
+            differences: Vec::new(),
+        },
+        lists_of_pods: Vec::new(),
     }
 }
 
@@ -73,6 +83,7 @@ fn a_pod_that_can_pull_has_a_tick_at_every_step() {
     insta::assert_snapshot!(chain(&subject(), &configuration(""), Some(&cluster())), @r"
     ✓ namespace team-a: is managed
     ✓ service account default: is selected
+    ✓ policy acr-credential-helper-inject: is installed, and selects what the configuration selects
     ✓ imagePullSecrets: has acr-credential-secret-aggregation
     ✓ Secret acr-credential-secret-aggregation: is valid for 50 min, and holds cn-hangzhou/cri-demo
     ✓ image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host belongs to acr-registry-info[0]
@@ -81,7 +92,7 @@ fn a_pod_that_can_pull_has_a_tick_at_every_step() {
 
 #[test]
 fn a_manifest_is_explained_without_a_cluster() {
-    let subject = Subject { pull_secrets: Vec::new(), exists: false, ..subject() };
+    let subject = Subject { pull_secrets: Vec::new(), kind: Kind::PodToCome, ..subject() };
     insta::assert_snapshot!(chain(&subject, &configuration(""), None), @r"
     ✓ namespace team-a: is managed
     ✓ service account default: is selected
@@ -109,6 +120,7 @@ fn all_that_is_wrong_is_said_at_once_with_the_way_out() {
     insta::assert_snapshot!(chain(&subject, &configuration(""), Some(&cluster)), @r"
     ✗ namespace other: is not managed: add other to watch-namespace
     ✗ service account builder: is not selected: add builder to service-account, here and in the policies
+    ✓ policy acr-credential-helper-inject: is installed, and selects what the configuration selects
     ✗ imagePullSecrets: has regcred alone, and the list of a Pod never changes: where it is written, add `- name: acr-credential-secret-aggregation` to it, or remove the list
     ✗ Secret acr-credential-secret-aggregation: is missing: the readiness page of the sidecar (/readyz) says what it waits for
     ✗ image gone-registry.cn-hangzhou.cr.aliyuncs.com/a: no registry of the configuration has gone-registry.cn-hangzhou.cr.aliyuncs.com: add its instance to acr-registry-info
@@ -142,7 +154,7 @@ fn a_list_is_judged_by_where_the_reference_comes_from() {
     let by_policy = configuration("");
     let with = |pull_secrets: &[&str], exists| Subject {
         pull_secrets: pull_secrets.iter().map(|name| (*name).to_owned()).collect(),
-        exists,
+        kind: if exists { Kind::Pod } else { Kind::PodToCome },
         ..subject()
     };
     let place = "imagePullSecrets:";
@@ -220,4 +232,120 @@ fn hosts_that_the_cloud_names_are_known_once_the_secret_was_read() {
     check(&subject(), &configuration, Some(&there), &format!("✓ {place}the pull secret has a login"));
     let absent = with("other-registry.cn-hangzhou.cr.aliyuncs.com");
     check(&subject(), &configuration, Some(&absent), &format!("✗ {place}no registry of the configuration"));
+}
+
+fn policies(inject: Option<Rules>, guard: Option<Rules>, differences: &[&str]) -> Cluster {
+    let policies = Policies::Known {
+        inject,
+        guard,
+        differences: differences.iter().map(|text| (*text).to_owned()).collect(),
+    };
+    Cluster { policies, ..cluster() }
+}
+
+fn workload(pull_secrets: &[&str]) -> Subject {
+    let renew = "`kubectl rollout restart deployment/web -n team-a`".to_owned();
+    let pull_secrets = pull_secrets.iter().map(|name| (*name).to_owned()).collect();
+    Subject { pull_secrets, kind: Kind::Workload { renew }, ..subject() }
+}
+
+#[test]
+fn a_policy_that_does_not_do_its_work_is_said() {
+    let place = "policy acr-credential-helper-inject: ";
+    let check = |subject: &Subject, cluster: &Cluster, mark: char, rest: &str| {
+        check(subject, &configuration(""), Some(cluster), &format!("{mark} {place}{rest}"));
+    };
+    let absent = policies(None, None, &[]);
+    check(&workload(&[]), &absent, '✗', "is not installed, so no Pod gets");
+    check(&subject(), &absent, '!', "is not installed");
+    let monitors = policies(Some(Rules::of(&json!({ "mode": "monitor" }))), None, &[]);
+    check(&workload(&[]), &monitors, '✗', "only monitors");
+    let narrow = json!({ "settings": { "registries": ["other.example.com"] } });
+    check(
+        &workload(&[]),
+        &policies(Some(Rules::of(&narrow)), None, &[]),
+        '✗',
+        "has registries that no image",
+    );
+    let opted_out = Subject { opts_out: true, ..workload(&[]) };
+    check(
+        &opted_out,
+        &cluster(),
+        '✗',
+        "leaves out Pods with the label acr-credential-helper.io/inject=false",
+    );
+    let labels = [("acr-credential-helper.io/inject".to_owned(), "false".to_owned())];
+    let metadata = ObjectMeta { labels: Some(labels.into()), ..ObjectMeta::default() };
+    let namespace = Cluster { namespace: Some(metadata), ..cluster() };
+    check(&workload(&[]), &namespace, '✗', "leaves out team-a");
+    let unknown = Cluster { policies: Policies::Unknown("forbidden".to_owned()), ..cluster() };
+    check(&workload(&[]), &unknown, '-', "not looked at: forbidden");
+}
+
+#[test]
+fn policies_that_select_something_else_are_named() {
+    let differs = policies(Some(Rules::of(&json!({}))), None, &["the policy x has namespaces [a]"]);
+    check(&workload(&[]), &configuration(""), Some(&differs), "! policies: the policy x has namespaces [a]");
+}
+
+#[test]
+fn what_becomes_of_a_manual_list_is_what_the_policies_settings_say() {
+    let manual = |key: &str, mode: &str| {
+        Some(Rules::of(&json!({ "settings": { "manualPullSecrets": { key: mode } } })))
+    };
+    let place = "imagePullSecrets: ";
+    let check = |subject: &Subject, cluster: &Cluster, mark: char, rest: &str| {
+        check(subject, &configuration(""), Some(cluster), &format!("{mark} {place}{rest}"));
+    };
+    let (default, list) = (Some(Rules::of(&json!({}))), workload(&["regcred"]));
+    check(&list, &cluster(), '✗', "has regcred alone, so the policy acr-credential-helper-guard refuses it");
+    check(&list, &policies(default.clone(), None, &[]), '✓', "has regcred, and the policy adds");
+    check(
+        &list,
+        &policies(manual("ownedPods", "ignore"), None, &[]),
+        '✗',
+        "has regcred alone, and the policy",
+    );
+    check(&list, &policies(default.clone(), manual("workloads", "warn"), &[]), '✓', "has regcred, and");
+    check(&workload(&[]), &cluster(), '✓', "the policy adds");
+    check(&workload(&[]), &policies(None, default, &[]), '✗', "is empty, and no policy adds");
+    let allowed = json!({ "settings": { "manualPullSecrets": { "allowed": ["reg*"] } } });
+    check(&list, &policies(Some(Rules::of(&allowed)), None, &[]), '✓', "the policy adds");
+    let pod = Subject { kind: Kind::PodToCome, ..list };
+    check(&pod, &cluster(), '✗', "has regcred alone, so the policy acr-credential-helper-inject refuses");
+    check(&pod, &policies(manual("pods", "warn"), None, &[]), '!', "has regcred alone; the policy adds");
+}
+
+#[test]
+fn entries_that_the_service_account_lists_count_as_copied_where_the_policy_reads_it() {
+    let pod = Subject { pull_secrets: vec!["regcred".to_owned()], kind: Kind::PodToCome, ..subject() };
+    let account = Account::Found { pull_secrets: vec!["regcred".to_owned()], enforces_mountable: false };
+    let with = |reads: bool| {
+        let inject = json!({ "settings": { "readServiceAccounts": reads } });
+        Cluster { account: account.clone(), ..policies(Some(Rules::of(&inject)), None, &[]) }
+    };
+    check(
+        &pod,
+        &configuration(""),
+        Some(&with(true)),
+        "✓ imagePullSecrets: has regcred, and the policy adds",
+    );
+    check(&pod, &configuration(""), Some(&with(false)), "✗ imagePullSecrets: has regcred alone");
+}
+
+#[test]
+fn pods_that_a_workload_made_without_the_pull_secret_are_counted() {
+    let lists = |lists: &[&[&str]]| {
+        let list = |names: &&[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Cluster { lists_of_pods: lists.iter().map(list).collect(), ..cluster() }
+    };
+    let check = |cluster: &Cluster, line: &str| {
+        check(&workload(&[]), &configuration(""), Some(cluster), line);
+    };
+    check(
+        &lists(&[&[OURS], &[]]),
+        &format!("✗ Pods: 1 of 2 lack {OURS}, and the list of a Pod never changes"),
+    );
+    check(&lists(&[&[OURS]]), &format!("✓ Pods: all 1 have {OURS}"));
+    assert!(!chain(&workload(&[]), &configuration(""), Some(&cluster())).contains("Pods: "));
 }
