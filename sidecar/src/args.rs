@@ -41,6 +41,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Remove all pull secrets, and the entries of service accounts that refer to them.
     Cleanup(CleanupArgs),
+    /// Print the policies for a configuration.
+    Manifests(ManifestsArgs),
 }
 
 impl Command {
@@ -50,9 +52,12 @@ impl Command {
         match self {
             Self::Run(RunArgs { once: false, dry_run: false, .. }) => Level::Info,
             Self::Run(_) => Level::Warn,
-            Self::Mint(_) | Self::Check(_) | Self::Status(_) | Self::Explain(_) | Self::Cleanup(_) => {
-                Level::Off
-            }
+            Self::Mint(_)
+            | Self::Check(_)
+            | Self::Status(_)
+            | Self::Explain(_)
+            | Self::Cleanup(_)
+            | Self::Manifests(_) => Level::Off,
         }
     }
 }
@@ -241,6 +246,36 @@ pub struct ExplainArgs {
     pub cluster: ClusterArgs,
 }
 
+/// Arguments of `manifests`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = MANIFESTS_HELP)]
+pub struct ManifestsArgs {
+    /// The configuration: a ConfigMap manifest, its data alone, or the managed add-on's JSON; "-" reads standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: PathBuf,
+    /// With the optional policy that adds the pull secret to service accounts.
+    #[arg(long)]
+    pub serviceaccounts: bool,
+    /// What to write.
+    #[arg(long, short, value_enum, default_value_t = ManifestsOutput::Yaml)]
+    pub output: ManifestsOutput,
+    /// Name of the pull secret.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_PULL_SECRET)]
+    pub pull_secret: String,
+    /// Namespace of the sidecar.
+    #[arg(long, value_name = "NAMESPACE", default_value = "kube-system")]
+    pub sidecar_namespace: String,
+}
+
+/// What `manifests` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ManifestsOutput {
+    /// Documents with their comments.
+    Yaml,
+    /// One list.
+    Json,
+}
+
 /// Arguments of `cleanup`.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = CLEANUP_HELP)]
@@ -283,6 +318,19 @@ Examples:
     acr-credential-sidecar explain -f deployment.yaml --config acr-configuration.yaml
 
 Exit codes: 0 nothing stands in the way, 1 something does, 2 wrong usage, or the cluster did not answer.";
+
+const MANIFESTS_HELP: &str = "\
+Namespaces, service accounts and label selector are the configuration's; everything else is as shipped. A configuration \
+with attach: service-account needs no policy that adds to Pods, so that one is left out.
+
+Examples:
+  Install the policies for a configuration:
+    acr-credential-sidecar manifests --config acr-configuration.yaml | kubectl apply -f -
+
+  See whether those in the cluster are the same:
+    acr-credential-sidecar manifests --config acr-configuration.yaml | kubectl diff -f -
+
+Exit codes: 0 printed, 1 the configuration has mistakes, 2 wrong usage, or the file cannot be read.";
 
 const CLEANUP_HELP: &str = "\
 For uninstalling: scale the sidecar's Deployment to 0 first, or it writes everything again. Removed are Secrets of the \

@@ -4,6 +4,7 @@ mod check;
 mod cleanup;
 mod cluster;
 mod explain;
+mod manifests;
 mod mint;
 mod report;
 mod run;
@@ -45,6 +46,7 @@ pub fn run(command: Command) -> Exit {
         Command::Status(args) => status::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Cleanup(args) => cleanup::run(args),
+        Command::Manifests(args) => manifests::run(args),
     };
     outcome.unwrap_or_else(|error| {
         report::error(&error);

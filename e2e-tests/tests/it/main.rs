@@ -6,6 +6,7 @@
 mod availability;
 mod check;
 mod host;
+mod manifests;
 mod mint;
 mod pods;
 mod secrets;

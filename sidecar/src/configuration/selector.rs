@@ -65,6 +65,18 @@ impl LabelSelector {
     }
 }
 
+impl LabelSelector {
+    /// Its parts as Kubernetes writes them in `matchExpressions`: key, operator, and values where the operator has any.
+    pub fn expressions(&self) -> impl Iterator<Item = (&str, &'static str, &[String])> {
+        self.requirements.iter().map(|Requirement { key, test }| match test {
+            Test::Exists => (key.as_str(), "Exists", &[][..]),
+            Test::Absent => (key.as_str(), "DoesNotExist", &[][..]),
+            Test::In(values) => (key.as_str(), "In", values.as_slice()),
+            Test::NotIn(values) => (key.as_str(), "NotIn", values.as_slice()),
+        })
+    }
+}
+
 impl fmt::Display for LabelSelector {
     /// As it was written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,259 @@
+//! `manifests`: the shipped policies, changed to select what a configuration selects, so that the two halves cannot
+//! disagree.
+//!
+//! The text is changed line by line, so that its comments stay: whoever keeps the output wants to know what it says.
+
+use acr_credential_core::Pattern;
+use serde_json::{Value, json};
+
+use super::Exit;
+use super::report::{self, Mark};
+use super::setup::{self, CommandError};
+use crate::args::{ManifestsArgs, ManifestsOutput};
+use crate::configuration::{self, Attach, Configuration, LabelSelector};
+
+/// The right of the policy server, for `readServiceAccounts` of the first policy.
+const RBAC: &str = include_str!("../../../deploy/rbac.yaml");
+const INJECT: &str = include_str!("../../../deploy/inject.yaml");
+const GUARD: &str = include_str!("../../../deploy/guard.yaml");
+const SERVICE_ACCOUNTS: &str = include_str!("../../../deploy/serviceaccounts.yaml");
+
+pub(super) fn run(args: ManifestsArgs) -> Result<Exit, CommandError> {
+    let ManifestsArgs { config, serviceaccounts, output, pull_secret, sidecar_namespace } = args;
+    let configuration = match configuration::examine(&setup::read_configuration(&config)?).outcome {
+        Ok(configuration) => configuration,
+        Err(mistakes) => {
+            for mistake in &mistakes.0 {
+                report::to_stderr(report::Line::finding(Mark::Error, mistake));
+            }
+            return Ok(Exit::Findings);
+        }
+    };
+    let selection = Selection::of(&configuration, &pull_secret, &sidecar_namespace);
+    let documents: Vec<String> = shipped(configuration.attach, serviceaccounts)
+        .into_iter()
+        .map(|text| selection.write_into(text))
+        .collect();
+    match output {
+        ManifestsOutput::Yaml => report::to_stdout(documents.join("---\n").trim_end())?,
+        ManifestsOutput::Json => {
+            let mut items: Vec<Value> = Vec::new();
+            for text in &documents {
+                let read = serde_saphyr::from_multiple::<Value>(text);
+                items.extend(read.map_err(|error| CommandError::Refused(error.to_string()))?);
+            }
+            let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
+            report::to_stdout(serde_json::to_string_pretty(&list)?)?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// Where service accounts carry the reference, no policy has to add it to Pods; manual lists are in the way all the same.
+fn shipped(attach: Attach, serviceaccounts: bool) -> Vec<&'static str> {
+    let by_policy: &[&str] = if attach == Attach::ServiceAccount { &[] } else { &[RBAC, INJECT] };
+    let optional: &[&str] = if serviceaccounts { &[SERVICE_ACCOUNTS] } else { &[] };
+    [by_policy, &[GUARD], optional].concat()
+}
+
+/// What the policies are to select.
+struct Selection<'a> {
+    include: &'a [Pattern<'static>],
+    exclude: &'a [Pattern<'static>],
+    service_accounts: &'a [Pattern<'static>],
+    labels: Option<&'a LabelSelector>,
+    pull_secret: &'a str,
+    sidecar_namespace: &'a str,
+}
+
+impl<'a> Selection<'a> {
+    fn of(configuration: &'a Configuration, pull_secret: &'a str, sidecar_namespace: &'a str) -> Self {
+        let Configuration { namespaces, namespace_selector, service_accounts, .. } = configuration;
+        Self {
+            include: &namespaces.include,
+            exclude: &namespaces.exclude,
+            service_accounts: &service_accounts.include,
+            labels: namespace_selector.as_ref(),
+            pull_secret,
+            sidecar_namespace,
+        }
+    }
+
+    fn write_into(&self, manifest: &str) -> String {
+        let mut text = String::new();
+        let mut lines = manifest.lines();
+        let mut is_selector = false;
+        while let Some(line) = lines.next() {
+            let indent = line.get(..line.len() - line.trim_start().len()).unwrap_or_default();
+            match line.trim_start().split_once(':').map_or(("", ""), |(key, rest)| (key, rest.trim())) {
+                ("namespaceSelector", _) => {
+                    is_selector = true;
+                    push(&mut text, line);
+                }
+                ("- key", "kubernetes.io/metadata.name") => {
+                    // Its operator and its values.
+                    lines.next();
+                    lines.next();
+                    if let Some((operator, names)) = self.names() {
+                        push(&mut text, &expression(indent, "kubernetes.io/metadata.name", operator, &names));
+                    }
+                }
+                ("objectSelector" | "matchConditions", _) if is_selector => {
+                    is_selector = false;
+                    // Comments between the two belong to what follows.
+                    let comments = text.lines().rev().take_while(|line| line.trim_start().starts_with('#'));
+                    let length: usize = comments.map(|line| line.len() + 1).sum();
+                    let rest = text.split_off(text.len() - length);
+                    text.push_str(&self.labels());
+                    text.push_str(&rest);
+                    push(&mut text, line);
+                }
+                ("namespaces", _) => push(&mut text, &format!("{indent}namespaces: {}", list(self.include))),
+                ("excludedNamespaces", _) => {
+                    push(&mut text, &format!("{indent}excludedNamespaces: {}", list(self.exclude)));
+                }
+                ("serviceAccounts", _) => {
+                    push(&mut text, &format!("{indent}serviceAccounts: {}", list(self.service_accounts)));
+                }
+                _ => push(&mut text, line),
+            }
+        }
+        text.replace("acr-credential-secret-aggregation", self.pull_secret).replace(
+            "system:serviceaccount:kube-system:",
+            &format!("system:serviceaccount:{}:", self.sidecar_namespace),
+        )
+    }
+
+    /// The selector on names: the names themselves, or, with a glob among them, which no selector can say, all but what is
+    /// excluded. It spares calls; the settings decide.
+    fn names(&self) -> Option<(&'static str, Vec<String>)> {
+        let exact = |patterns: &[Pattern<'static>]| -> Vec<String> {
+            let names = patterns.iter().filter(|pattern| matches!(pattern, Pattern::Name(_)));
+            names.map(Pattern::to_string).collect()
+        };
+        let named = exact(self.include);
+        if named.len() == self.include.len() {
+            return Some(("In", named));
+        }
+        let mut excluded = exact(self.exclude);
+        // An exact name beats an exclusion.
+        excluded.retain(|name| !named.contains(name));
+        (!excluded.is_empty()).then_some(("NotIn", excluded))
+    }
+
+    fn labels(&self) -> String {
+        let mut text = String::new();
+        let Some(labels) = self.labels else { return text };
+        push(&mut text, "      # The same as watch-namespace-selector.");
+        for (key, operator, values) in labels.expressions() {
+            push(&mut text, &expression("      ", key, operator, values));
+        }
+        text
+    }
+}
+
+fn push(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+fn expression(indent: &str, key: &str, operator: &str, values: &[String]) -> String {
+    let operator = format!("{indent}- key: {key}\n{indent}  operator: {operator}");
+    if values.is_empty() { operator } else { format!("{operator}\n{indent}  values: {}", json!(values)) }
+}
+
+fn list(patterns: &[Pattern<'static>]) -> Value {
+    patterns.iter().map(Pattern::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::policies;
+
+    fn written(configuration: &str, pull_secret: &str) -> Vec<Value> {
+        let configuration = configuration::parse(configuration.as_bytes()).unwrap().configuration;
+        let selection = Selection::of(&configuration, pull_secret, "acr");
+        let texts = shipped(configuration.attach, true).into_iter().map(|text| selection.write_into(text));
+        texts.flat_map(|text| serde_saphyr::from_multiple::<Value>(&text).unwrap()).collect()
+    }
+
+    #[track_caller]
+    fn check_agreement(text: &str) {
+        let configuration = configuration::parse(text.as_bytes()).unwrap().configuration;
+        let policies = written(text, "other-secret");
+        let policies = policies.iter().filter(|object| object["kind"] == "ClusterAdmissionPolicy");
+        let mut count = 0;
+        for policy in policies {
+            let name = policy["metadata"]["name"].as_str().unwrap();
+            let found = policies::compare(name, &policy["spec"], &configuration, "other-secret");
+            assert_eq!(found, Vec::<String>::new(), "{policy:#}");
+            count += 1;
+        }
+        assert!(count >= 2);
+    }
+
+    #[test]
+    fn the_policies_agree_with_the_configuration_that_they_were_made_for() {
+        check_agreement("acr-registry-info: ''\n");
+        check_agreement("watch-namespace: team-a, team-b\nservice-account: '*'\n");
+        check_agreement("watch-namespace: all\nexclude-namespace: kube-*, lab\n");
+        check_agreement("watch-namespace: team-*, kube-system\nexclude-namespace: kube-system, team-x\n");
+        check_agreement("watch-namespace: team-*\nattach: service-account\n");
+        check_agreement("watch-namespace: a\nwatch-namespace-selector: env in (prod,test),!legacy,team\n");
+    }
+
+    #[test]
+    fn selectors_say_what_they_can_of_names_and_labels() {
+        let check = |configuration: &str, expected: Value| {
+            let policy = written(configuration, "s").pop().unwrap();
+            let expressions = &policy["spec"]["namespaceSelector"]["matchExpressions"];
+            let opt_out = |it: &&Value| it["key"] != "acr-credential-helper.io/inject";
+            let found: Vec<_> = expressions.as_array().unwrap().iter().filter(opt_out).cloned().collect();
+            assert_eq!(Value::from(found), expected, "{configuration}");
+        };
+        let name = |operator: &str, values: &[&str]| json!({ "key": "kubernetes.io/metadata.name", "operator": operator, "values": values });
+        check("watch-namespace: a, b\n", json!([name("In", &["a", "b"])]));
+        check(
+            "watch-namespace: a-*\n",
+            json!([name("NotIn", &["kube-system", "kube-public", "kube-node-lease"])]),
+        );
+        check("watch-namespace: '*, lab'\nexclude-namespace: lab, x, y-*\n", json!([name("NotIn", &["x"])]));
+        check("watch-namespace: '*, lab'\nexclude-namespace: lab\n", json!([]));
+        check(
+            "watch-namespace: a\nwatch-namespace-selector: env in (prod,test),!legacy,team,tier!=db\n",
+            json!([
+                name("In", &["a"]),
+                { "key": "env", "operator": "In", "values": ["prod", "test"] },
+                { "key": "legacy", "operator": "DoesNotExist" },
+                { "key": "team", "operator": "Exists" },
+                { "key": "tier", "operator": "NotIn", "values": ["db"] },
+            ]),
+        );
+    }
+
+    #[test]
+    fn names_and_comments_are_as_they_should_be() {
+        let configuration = configuration::parse(b"watch-namespace: a\n").unwrap().configuration;
+        let text = Selection::of(&configuration, "other", "acr").write_into(SERVICE_ACCOUNTS);
+        assert!(
+            !text.contains("acr-credential-secret-aggregation") && text.contains("pullSecret: other"),
+            "{text}"
+        );
+        assert!(text.contains("system:serviceaccount:acr:acr-credential-sidecar"), "{text}");
+        assert!(text.starts_with("# Optional: adds the pull secret"), "{text}");
+        let same = configuration::parse(b"acr-registry-info: ''\n").unwrap().configuration;
+        let same = Selection::of(&same, "acr-credential-secret-aggregation", "kube-system");
+        for (shipped, name) in [(INJECT, "inject"), (GUARD, "guard"), (SERVICE_ACCOUNTS, "serviceaccounts")] {
+            let parse = |text: &str| serde_saphyr::from_str::<Value>(text).unwrap();
+            assert_eq!(parse(&same.write_into(shipped)), parse(shipped), "{name}");
+            assert_eq!(same.write_into(shipped).lines().count(), shipped.lines().count(), "{name}");
+        }
+    }
+
+    #[test]
+    fn service_accounts_that_carry_the_reference_need_no_policy_for_pods() {
+        let kinds = |attach| shipped(attach, false).len();
+        assert_eq!((kinds(Attach::Pod), kinds(Attach::Both), kinds(Attach::ServiceAccount)), (3, 3, 1));
+    }
+}
