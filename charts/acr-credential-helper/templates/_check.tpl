@@ -1,0 +1,115 @@
+{{/* What values.schema.json cannot say. */}}
+{{- define "acr.check" -}}
+{{- if eq .Values.pullSecret "acr-credential-sidecar-state" }}
+  {{- fail "pullSecret: acr-credential-sidecar-state is the Secret that the sidecar keeps for itself: take another name" }}
+{{- end }}
+{{- include "acr.check.threshold" . }}
+{{- include "acr.check.namespaces" . }}
+{{- include "acr.check.hosts" . }}
+{{- include "acr.check.arguments" . }}
+{{- if and .Values.rrsa.enabled (eq .Values.rrsa.injection "webhook") (hasKey (.Values.serviceAccount.annotations | default dict) "pod-identity.alibabacloud.com/role-name") }}
+  {{- fail "rrsa.roleName and the annotation pod-identity.alibabacloud.com/role-name of serviceAccount.annotations name the same role: remove the annotation" }}
+{{- end }}
+{{- if .Values.configuration.existing }}
+  {{- if .Values.registries }}
+    {{- fail "registries and configuration.existing are both set: write the registries into that ConfigMap, or unset configuration.existing" }}
+  {{- end }}
+  {{- if ne .Values.expiringThreshold "15m" }}
+    {{- fail "expiringThreshold and configuration.existing are both set: write expiring-threshold into that ConfigMap, or unset configuration.existing" }}
+  {{- end }}
+{{- end }}
+{{- range $index, $registry := .Values.registries }}
+  {{- if regexMatch "^cri-(x{3,}|y{3,})$" ($registry.instanceId | default "") }}
+    {{- fail (printf "registries[%d].instanceId is a placeholder: copy the id, such as cri-0123456789abcdef, from the ACR console" $index) }}
+  {{- end }}
+  {{- if regexMatch "-[a-z]$" ($registry.regionId | default "") }}
+    {{- fail (printf "registries[%d].regionId: %s is a zone, not a region: leave its last letter out" $index $registry.regionId) }}
+  {{- end }}
+  {{- if and $registry.accessKeySecretRef $registry.rrsaRoleARN }}
+    {{- fail (printf "registries[%d] has more than one identity (accessKeySecretRef, rrsaRoleARN): keep one of them" $index) }}
+  {{- end }}
+  {{- if and $registry.expireDuration (not (or $registry.assumeRoleARN $registry.rrsaRoleARN)) }}
+    {{- fail (printf "registries[%d].expireDuration has no effect without a role: remove it, or add assumeRoleARN" $index) }}
+  {{- end }}
+  {{- if and $registry.rrsaRoleARN (not $.Values.rrsa.enabled) }}
+    {{- fail (printf "registries[%d].rrsaRoleARN is set, but RRSA is not switched on: set rrsa.enabled to true" $index) }}
+  {{- end }}
+{{- end }}
+{{- if regexMatch "-[a-z]$" .Values.cloud.region }}
+  {{- fail (printf "cloud.region: %s is a zone, not a region: leave its last letter out" .Values.cloud.region) }}
+{{- end }}
+{{- if and .Values.policies.enabled .Values.policies.serviceaccounts.enabled (ne .Values.attach "pod") }}
+  {{- fail (printf "policies.serviceaccounts.enabled and attach: %s do the same: keep one of them" .Values.attach) }}
+{{- end }}
+{{- end }}
+
+{{/* From a minute to 12 hours, as the sidecar has it. */}}
+{{- define "acr.check.threshold" -}}
+{{- $seconds := 0.0 }}
+{{- $units := dict "h" 3600.0 "m" 60.0 "s" 1.0 }}
+{{- range regexFindAll "[0-9.]+[hms]" .Values.expiringThreshold -1 }}
+  {{- $unit := substr (int (sub (len .) 1)) (len .) . }}
+  {{- $seconds = addf $seconds (mulf (trimSuffix $unit . | float64) (get $units $unit)) }}
+{{- end }}
+{{- if or (lt $seconds 60.0) (gt $seconds 43200.0) }}
+  {{- fail (printf "expiringThreshold: %s is not between 1m and 12h" .Values.expiringThreshold) }}
+{{- end }}
+{{- end }}
+
+{{/* An exclusion beats a glob, so that one of everything leaves no glob anything. */}}
+{{- define "acr.check.namespaces" -}}
+{{- if include "acr.hasGlobs" . }}
+  {{- range $excluded := .Values.excludedNamespaces }}
+    {{- if or (eq $excluded "all") (eq $excluded "*") (and (or (contains "*" $excluded) (contains "?" $excluded)) (has $excluded $.Values.namespaces)) }}
+      {{- fail (printf "excludedNamespaces: %s takes out all that a glob of namespaces selects: remove one of the two" $excluded) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* A pull secret holds one login for a host. Of globs, only those that are equal or select everything are seen here; the sidecar sees the others. */}}
+{{- define "acr.check.hosts" -}}
+{{- range $second, $registry := .Values.registries }}
+  {{- range $first, $earlier := slice $.Values.registries 0 $second }}
+    {{- range $host := $registry.domains }}
+      {{- if has $host ($earlier.domains | default list) }}
+        {{- $shared := or (not $registry.namespaces) (not $earlier.namespaces) }}
+        {{- range $registry.namespaces }}
+          {{- if or (has . (list "*" "all")) (has . ($earlier.namespaces | default list)) }}{{ $shared = true }}{{ end }}
+        {{- end }}
+        {{- range $earlier.namespaces }}
+          {{- if has . (list "*" "all") }}{{ $shared = true }}{{ end }}
+        {{- end }}
+        {{- if $shared }}
+          {{- fail (printf "registries[%d].domains: %s is in registries[%d], too, for the same namespaces: leave it to one of them, or give them different namespaces" $second $host $first) }}
+        {{- end }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What has a value, or what the chart relies on. */}}
+{{- define "acr.check.arguments" -}}
+{{- $values := dict
+  "--adopt" "adopt"
+  "--concurrency" "concurrency"
+  "--config-map" "configuration.existing"
+  "--key-secrets" "keySecrets"
+  "--log-format" "log.format"
+  "--log-level" "log.level"
+  "--pull-secret" "pullSecret"
+  "--region" "cloud.region"
+  "--spread" "spreadSeconds"
+  "--vpc-endpoints" "cloud.vpcEndpoints" }}
+{{- $fixed := list "--context" "--dry-run" "--help" "--kubeconfig" "--listen" "--once" "--replica" "--sidecar-namespace" }}
+{{- range .Values.extraArgs }}
+  {{- $flag := regexFind "^[^= ]*" . }}
+  {{- with get $values $flag }}
+    {{- fail (printf "extraArgs: %s is made out of the value %s: set that" $flag .) }}
+  {{- end }}
+  {{- if has $flag $fixed }}
+    {{- fail (printf "extraArgs: the rest of the chart relies on %s as it is: remove it" $flag) }}
+  {{- end }}
+{{- end }}
+{{- end }}
