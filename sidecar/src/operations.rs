@@ -11,6 +11,7 @@ pub mod lease;
 pub mod metrics;
 pub mod policies;
 mod process;
+pub mod retry_after;
 pub mod rights;
 #[cfg(test)]
 pub(crate) mod testing;

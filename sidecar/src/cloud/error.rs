@@ -84,18 +84,12 @@ pub struct Details {
 
 impl PartialEq for Details {
     fn eq(&self, other: &Self) -> bool {
-        let Self {
-            host,
-            status,
-            code,
-            request_id: _,
-            missing_right,
-            principal,
-            problem,
-            fix,
-            clock_ahead: _,
-        } = self;
-        (host, status, code) == (&other.host, &other.status, &other.code)
+        let Self { host, status, code, request_id: _, missing_right, principal, problem, fix, clock_ahead } =
+            self;
+        // By how much a clock is off is never the same twice; which way it is off is what there is to say.
+        let way = |ahead: &Option<SignedDuration>| ahead.map(|ahead| ahead.is_negative());
+        way(clock_ahead) == way(&other.clock_ahead)
+            && (host, status, code) == (&other.host, &other.status, &other.code)
             && (missing_right, principal) == (&other.missing_right, &other.principal)
             && (problem, fix) == (&other.problem, &other.fix)
     }
@@ -319,6 +313,17 @@ mod tests {
         for text in ["", "two words", "<script>", "a\nb", "eyJh+/=", &"x".repeat(65)] {
             assert_eq!(identifier(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_off_the_other_way_is_another_error() {
+        let error = |seconds| {
+            let mut error = CloudError::new(Reason::ClockSkew, "AssumeRole");
+            error.details.clock_ahead = Some(SignedDuration::from_secs(seconds));
+            error
+        };
+        assert_eq!(error(7_200), error(7_201));
+        assert_ne!(error(7_200), error(-7_200));
     }
 
     #[test]

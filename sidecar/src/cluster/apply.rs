@@ -15,7 +15,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::PartialObjectMeta;
 use kube::{Client, Error};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 pub use self::failure::Failure;
@@ -142,20 +142,36 @@ impl Writer {
     }
 
     async fn account(&self, namespace: &str, action: &AccountAction) -> Result<ServiceAccount, Failure> {
-        let AccountAction { name, version: Version { uid, resource_version }, pull_secrets, attach: _ } =
-            action;
+        let AccountAction { name, version: Version { uid, resource_version }, pull_secrets, attach } = action;
         let entries = pull_secrets.iter().map(|name| match &**name {
             "" => json!({}),
             name => json!({ "name": name }),
         });
-        // The list is atomic: without the version, two writers would lose each other's entries.
-        let patch = json!({
-            "metadata": { "uid": uid, "resourceVersion": resource_version },
-            "imagePullSecrets": entries.collect::<Vec<_>>(),
-        });
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let entries: Vec<_> = entries.collect();
+        // The list is atomic: without the version, two writers would lose each other's entries. With the uid, an account
+        // that is gone is a conflict, and is not made again.
+        let metadata = json!({ "name": name, "uid": uid, "resourceVersion": resource_version });
         let accounts: Api<WatchedServiceAccount> = Api::namespaced(self.client.clone(), namespace);
-        let written = within(accounts.patch_metadata(name, &params, &Patch::Merge(&patch))).await?;
+        let written = if *attach {
+            // Without an apply, the API server would not keep who wrote what in an account that was created without any
+            // field, as every `default` is.
+            let patch = json!({
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": metadata,
+                "imagePullSecrets": entries,
+            });
+            let params = PatchParams::apply(FIELD_MANAGER).force();
+            within(accounts.patch_metadata(name, &params, &Patch::Apply(&patch))).await?
+        } else {
+            // Who applies an empty list owns it still, and would be in the way of whoever applies one later. A list that is
+            // taken away is nobody's.
+            let list = if entries.is_empty() { Value::Null } else { entries.into() };
+            let patch = json!({ "metadata": metadata, "imagePullSecrets": list });
+            let params =
+                PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+            within(accounts.patch_metadata(name, &params, &Patch::Merge(&patch))).await?
+        };
         let entries = pull_secrets
             .iter()
             .map(|name| k8s_openapi::api::core::v1::LocalObjectReference { name: name.to_string() });
@@ -178,7 +194,7 @@ async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Fa
 struct Body {
     api_version: &'static str,
     kind: &'static str,
-    metadata: serde_json::Value,
+    metadata: Value,
     r#type: &'static str,
     data: Data,
 }

@@ -12,6 +12,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
 
+use super::watches::tireless;
 use crate::broker::{ResolvedRegistry, Wanted};
 use crate::cloud::{Cloud, CloudError};
 use crate::configuration::{self, Configuration, Finding, Mistakes, Parsed, Region};
@@ -146,7 +147,9 @@ impl<R: Regions> Follower<R> {
     /// Follows the ConfigMap of this namespace, without end.
     pub async fn run(mut self, client: Client, namespace: &str) {
         let config_maps: Api<ConfigMap> = Api::namespaced(client, namespace);
-        let mut versions = pin!(watcher::watch_object(config_maps, &self.name).default_backoff());
+        let name = Arc::clone(&self.name);
+        let begin = || watcher::watch_object(config_maps.clone(), &name).default_backoff();
+        let mut versions = pin!(tireless(begin));
         let mut pauses = pauses();
         loop {
             if self.waiting.is_none() {

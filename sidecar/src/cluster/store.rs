@@ -29,6 +29,8 @@ pub struct Entry {
     pub pull_secret: Option<Found>,
     /// Whether our pull secret was deleted by somebody else.
     pub lost: bool,
+    /// The uid of the Secret that was seen to go last: the answer to a write of ours may come later still.
+    gone: Option<Box<str>>,
     accounts: Vec<Account>,
     /// What stands in the way of writing the pull secret.
     pub strikes: Strikes,
@@ -196,6 +198,7 @@ impl Store {
         let (name, entry) = self.entry(namespace);
         let is_news =
             entry.pull_secret.as_ref().is_some_and(|found| *found.facts.uid == *uid) && entry.lose_secret();
+        entry.gone = Some(uid.into());
         self.drop_if_empty(namespace);
         is_news.then_some(name)
     }
@@ -259,13 +262,18 @@ impl Store {
             found.facts.uid == facts.uid && is_older(&facts.resource_version, &found.facts.resource_version)
         };
         let written = Some(facts.resource_version.clone());
+        entry.renewal_seen = None;
+        if entry.gone.as_deref() == Some(&*facts.uid) {
+            // Somebody has deleted it since, and the watch was faster than the answer.
+            entry.lost = facts.ours && !entry.is_terminating();
+            return;
+        }
         match &mut entry.pull_secret {
             // Somebody wrote to it since, and the watch was faster than the answer.
             Some(found) if is_newer(found) => found.written = written,
             _ => entry.pull_secret = Some(Found { facts, written, round }),
         }
         entry.lost = false;
-        entry.renewal_seen = None;
     }
 
     /// We deleted a pull secret.
@@ -331,10 +339,13 @@ impl Entry {
     /// The Secret is gone. Returns whether it should perhaps be written again.
     fn lose_secret(&mut self) -> bool {
         let lost = self.pull_secret.take();
-        let is_terminating = self.namespace.as_ref().is_none_or(|namespace| namespace.terminating);
-        self.lost = lost.is_some_and(|found| found.facts.ours) && !is_terminating;
+        self.lost = lost.is_some_and(|found| found.facts.ours) && !self.is_terminating();
         self.strikes.lift_block();
         true
+    }
+
+    fn is_terminating(&self) -> bool {
+        self.namespace.as_ref().is_none_or(|namespace| namespace.terminating)
     }
 
     fn is_empty(&self) -> bool {

@@ -83,7 +83,7 @@ pub struct ServiceAccount {
     pub pull_secrets: Box<[Box<str>]>,
     /// Whether its Pods may list only pull secrets that it lists.
     pub enforces_mountable: bool,
-    /// Whether its list, as a whole, was last written by us.
+    /// Whether its list, as a whole, was last written by us: applied by the controller, or patched by `cleanup`.
     pub ours_last: bool,
     /// Who else, but us, last wrote its list.
     pub other_manager: Option<Box<str>>,
@@ -187,6 +187,7 @@ impl ServiceAccount {
     pub fn of(account: &WatchedServiceAccount) -> Option<Self> {
         let WatchedServiceAccount { metadata, image_pull_secrets } = account;
         let entries = metadata.managed_fields.as_deref().unwrap_or_default();
+        // Under our name by whatever operation: `cleanup` patches the list.
         let (ours, others): (Vec<_>, Vec<_>) = entries
             .iter()
             .filter(|entry| owns(entry, &["f:imagePullSecrets"]))
@@ -236,7 +237,8 @@ const WRITTEN: [&[&str]; 6] = [
     &["f:metadata", "f:annotations", "f:acr-credential-helper.io/registries"],
 ];
 
-/// An update under our name would be somebody else's: we only ever apply.
+/// Of a Secret: an update of one under our name would be somebody else's, since we only ever apply them. (Lists of service
+/// accounts are also patched, by `cleanup`, and so is the Lease.)
 fn is_ours(entry: &ManagedFieldsEntry) -> bool {
     entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some("Apply")
 }

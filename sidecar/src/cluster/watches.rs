@@ -1,8 +1,9 @@
 //! Lists and watches, each in a task of its own that reduces what it reads and passes it on.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _, stream};
 use k8s_openapi::api::core::v1::{Namespace as NamespaceKind, Secret};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
@@ -11,12 +12,16 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use super::store::Kind;
 use super::types::{Namespace, PullSecret, ServiceAccount, WatchedServiceAccount};
 
 /// Objects of one page of a list. A page is in memory as a whole, with all that is thrown away of it.
 const PAGE: u32 = 250;
+
+/// A watch whose place in the history is gone begins anew after so long: lists are the most expensive calls.
+const BEGINS_ANEW: Duration = Duration::from_secs(5);
 
 /// What a watch saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +93,8 @@ impl Watches {
     {
         let to = self.to.clone();
         self.tasks.spawn(async move {
-            let mut events = std::pin::pin!(watch(api, config).default_backoff());
+            let begin = || watch(api.clone(), config.clone()).default_backoff();
+            let mut events = std::pin::pin!(tireless(begin));
             while let Some(event) = events.next().await {
                 let seen = match event {
                     Ok(Event::Init) => Some(Seen::ListBegins(kind)),
@@ -105,6 +111,28 @@ impl Watches {
             }
         });
     }
+}
+
+/// A watch that begins anew when the API server refuses its place in the history as gone. kube's does so only where it is
+/// told within the stream, and otherwise asks for the same place for ever.
+pub(super) fn tireless<T, S>(begin: impl Fn() -> S) -> impl Stream<Item = Result<T, watcher::Error>>
+where
+    S: Stream<Item = Result<T, watcher::Error>>,
+{
+    let first = Box::pin(begin());
+    stream::unfold((begin, first, false), |(begin, mut events, is_outdated)| async move {
+        if is_outdated {
+            sleep(BEGINS_ANEW).await;
+            events = Box::pin(begin());
+        }
+        let event = events.next().await?;
+        let is_outdated = event.as_ref().is_err_and(is_outdated_place);
+        Some((event, (begin, events, is_outdated)))
+    })
+}
+
+fn is_outdated_place(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
 
 fn config() -> watcher::Config {
@@ -139,4 +167,41 @@ fn account(object: &WatchedServiceAccount, is_there: bool) -> Option<Seen> {
     } else {
         Seen::ServiceAccountGone(namespace, facts.name)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::core::Status;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn refused(code: u16) -> watcher::Error {
+        let status = Status::failure("too old resource version", "Expired").with_code(code);
+        watcher::Error::WatchStartFailed(kube::Error::Api(status.boxed()))
+    }
+
+    /// What comes of watches of which each first says its number and is then refused like this.
+    async fn numbers(code: u16) -> Vec<Option<usize>> {
+        let count = AtomicUsize::new(0);
+        let begin = || {
+            let number = count.fetch_add(1, Ordering::Relaxed);
+            stream::iter([Ok(number), Err(refused(code)), Err(refused(code))])
+        };
+        tireless(begin).take(4).map(Result::ok).collect().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_whose_place_is_gone_begins_anew_after_a_pause() {
+        let start = Instant::now();
+        assert_eq!(numbers(410).await, [Some(0), None, Some(1), None]);
+        assert_eq!(start.elapsed(), BEGINS_ANEW);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_other_failure_is_left_to_the_watch_itself() {
+        assert_eq!(numbers(500).await, [Some(0), None, None]);
+    }
 }

@@ -8,20 +8,24 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{ListParams, ObjectMeta};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::client::ClientBuilder;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::PartialObjectMeta;
 use kube::{Api, Client, Config};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
+use tower::util::MapResponseLayer;
 
+use super::report;
 use super::setup::CommandError;
 use crate::args::ClusterArgs;
 use crate::cluster::types::{EXPIRES_AT, FIELD_MANAGER, MANAGED_BY, REGISTRIES};
 use crate::configuration::{self, Configuration, Mistakes};
 use crate::operations::api_error::describe;
+use crate::operations::retry_after;
 
 /// A call that takes longer is given up; kube itself would wait for ever.
-const CALL_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// Objects read with one call.
 const PAGE: u32 = 500;
@@ -69,11 +73,12 @@ pub(super) async fn connect(args: &ClusterArgs) -> Result<Client, CommandError> 
     client(config(args).await?)
 }
 
-/// A client that tries each call once: the controller knows better what to do after a failure.
+/// A client that tries each call once: the controller knows better what to do after a failure, and when.
 pub(super) async fn connect_without_retries(args: &ClusterArgs) -> Result<Client, CommandError> {
     let mut config = config(args).await?;
     config.default_retry = false;
-    client(config)
+    let builder = ClientBuilder::try_from(config).map_err(|error| not_found(describe(&error)))?;
+    Ok(builder.with_layer(&MapResponseLayer::new(retry_after::into_status)).build())
 }
 
 fn client(config: Config) -> Result<Client, CommandError> {
@@ -92,9 +97,11 @@ async fn config(args: &ClusterArgs) -> Result<Config, CommandError> {
             let kubeconfig = read_kubeconfig(path).map_err(failed)?;
             Config::from_custom_kubeconfig(kubeconfig, &options)
                 .await
-                .map_err(|error| failed(chain(&error)))?
+                .map_err(|error| failed(problem_of(&error)))?
         }
-        (None, Some(_)) => Config::from_kubeconfig(&options).await.map_err(|error| failed(chain(&error)))?,
+        (None, Some(_)) => {
+            Config::from_kubeconfig(&options).await.map_err(|error| failed(problem_of(&error)))?
+        }
         (None, None) => Config::infer().await.map_err(|_| {
             failed(
                 "there is no kubeconfig, and this is no Pod: give --kubeconfig or set KUBECONFIG".to_owned(),
@@ -104,12 +111,21 @@ async fn config(args: &ClusterArgs) -> Result<Config, CommandError> {
 }
 
 fn read_kubeconfig(path: &Path) -> Result<Kubeconfig, String> {
-    Kubeconfig::read_from(path).map_err(|error| format!("{}: {}", path.display(), chain(&error)))
+    Kubeconfig::read_from(path).map_err(|error| format!("{}: {}", path.display(), problem_of(&error)))
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+/// What is wrong with a kubeconfig. The parser's own text shows lines of it, and those may hold tokens and keys.
+fn problem_of(error: &KubeconfigError) -> String {
+    if let KubeconfigError::Parse(error) = error {
+        return format!("is no kubeconfig{}", report::place_in(error));
+    }
+    let first: &dyn std::error::Error = error;
+    let causes = std::iter::successors(first.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let more = cause.to_string();
+        // Many a wrapper repeats its cause.
+        if text.contains(&more) { text } else { format!("{text}: {more}") }
+    })
 }
 
 /// Waits for an answer of the API server, within limits.
@@ -185,4 +201,27 @@ pub(super) async fn leader(
         let is_alive = renewed.is_some_and(|renewed| now.duration_since(renewed).as_secs() <= duration);
         Some(Leader { name, renewed, is_alive })
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_that_cannot_be_read_is_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        for (text, place) in [
+            ("users:\n- name: a\n  user: { token: MARKER\n", "is no kubeconfig: line "),
+            ("users:\n- name: a\n  user: MARKER\n", "is no kubeconfig: line 3"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = read_kubeconfig(&path).unwrap_err();
+            assert!(error.contains(place) && !error.contains("MARKER"), "{error}");
+        }
+        let error = read_kubeconfig(&dir.path().join("absent")).unwrap_err();
+        assert!(error.contains("No such file"), "{error}");
+    }
 }

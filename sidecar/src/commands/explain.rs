@@ -1,34 +1,28 @@
 //! `explain`: why a Pod can or cannot pull its images, step by step.
 //!
-//! `subject` reads what a Pod or a manifest says, `policy` what the policies' settings say, `chain` judges it (both pure),
-//! and this file asks the cluster.
+//! `manifest` and `subject` read what a Pod or what makes Pods says, `policy` what the policies say. `verdict` knows what the
+//! policies do with it, and `chain` judges the whole way (both pure). `look` asks the cluster.
 
 mod chain;
+mod look;
+mod manifest;
 mod policy;
 mod subject;
-
-use std::path::Path;
+mod verdict;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, ServiceAccount};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::core::{GroupVersionKind, Selector};
-use kube::{Api, Client, ResourceExt as _};
-use serde::{Deserialize as _, Serialize};
-use serde_json::{Value, json};
+use kube::Client;
+use serde::Serialize;
 
-use self::chain::{Account, Cluster, Surroundings};
+use self::chain::{Cluster, Surroundings};
 use self::policy::Policies;
 use self::subject::{Subject, WORKLOADS};
 use super::Exit;
-use super::cluster::{self, PullSecret, call};
+use super::cluster;
 use super::report::{self, Line, Mark};
 use super::setup::{self, CommandError};
 use crate::args::{ClusterArgs, ExplainArgs, Output};
-use crate::cluster::types::ENFORCE_MOUNTABLE;
 use crate::configuration::{self, Configuration, Mistakes};
-use crate::operations::policies;
 
 /// What was found about one Pod or workload.
 #[derive(Serialize)]
@@ -49,16 +43,21 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
         let client = if needs_cluster { Some(cluster::connect(&cluster).await?) } else { None };
         let configuration = configured(written, client.as_ref(), &cluster).await?;
         let subjects = match (&file, &client) {
-            (Some(path), _) => from_file(path, namespace.as_deref())?,
+            (Some(path), _) => {
+                let subjects = manifest::read_file(path, namespace.as_deref())?;
+                subjects.into_iter().map(|subject| (subject, Vec::new())).collect()
+            }
             (None, Some(client)) => {
                 let namespace = namespace.as_deref().unwrap_or("default");
-                vec![from_cluster(client, namespace, named(&object)?).await?]
+                vec![look::from_cluster(client, namespace, named(&object)?).await?]
             }
             // Without a file there is a client.
             (None, None) => Vec::new(),
         };
         let policies = match (&client, &configuration) {
-            (Some(client), Ok(configuration)) => policies(client, configuration, &cluster.pull_secret).await,
+            (Some(client), Ok(configuration)) => {
+                look::policies(client, configuration, &cluster.pull_secret).await
+            }
             _ => Policies::Unknown("there is no configuration to compare them with".to_owned()),
         };
         let mut explained = Vec::new();
@@ -66,7 +65,7 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
             let found = match &client {
                 Some(client) => {
                     let policies = policies.clone();
-                    Some(look(client, &subject, &cluster, read_secret, policies, lists_of_pods).await?)
+                    Some(look::look(client, &subject, &cluster, read_secret, policies, lists_of_pods).await?)
                 }
                 None => None,
             };
@@ -117,6 +116,7 @@ fn named(object: &[String]) -> Result<(Named, &str), CommandError> {
     })
 }
 
+/// A kind that can be explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Named {
     Pod,
@@ -143,136 +143,6 @@ fn kind_of(word: &str) -> Option<Named> {
     found.map(|&(kind, version, plural)| Named::Workload(kind, version, plural))
 }
 
-/// What is to be explained, and the lists of the Pods that it has made.
-type Found = (Subject, Vec<Vec<String>>);
-
-fn from_file(path: &Path, namespace: Option<&str>) -> Result<Vec<Found>, CommandError> {
-    let text = setup::read_configuration(path)?;
-    let refused = |problem| CommandError::Refused(format!("{}: {problem}", path.display()));
-    let subjects = subject::read_manifests(&text, namespace).map_err(refused)?;
-    if subjects.is_empty() {
-        return Err(refused("holds no Pod, and nothing that makes Pods".to_owned()));
-    }
-    Ok(subjects.into_iter().map(|subject| (subject, Vec::new())).collect())
-}
-
-async fn from_cluster(
-    client: &Client,
-    namespace: &str,
-    (named, name): (Named, &str),
-) -> Result<Found, CommandError> {
-    match named {
-        Named::Pod => {
-            let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-            let Pod { metadata, spec, .. } =
-                call(format!("read the Pod {namespace}/{name}"), api.get(name)).await?;
-            let spec = spec.unwrap_or_default();
-            Ok((Subject::of_pod(namespace, name, metadata.labels.as_ref(), &spec), Vec::new()))
-        }
-        Named::Workload(kind, version, plural) => {
-            let (group, version) = version.split_once('/').unwrap_or(("", version));
-            let gvk = GroupVersionKind::gvk(group, version, kind);
-            let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
-            let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-            let object = call(format!("read the {kind} {namespace}/{name}"), api.get(name)).await?;
-            let lists = lists_of_pods(client, namespace, &object.data).await?;
-            let metadata = json!({ "name": name, "namespace": namespace });
-            let object = json!({ "kind": kind, "metadata": metadata, "spec": object.data.get("spec") });
-            let mut subjects = Vec::new();
-            subject::read_object(&object, None, &mut subjects).map_err(CommandError::Refused)?;
-            let subject =
-                subjects.pop().ok_or_else(|| CommandError::Refused(format!("{kind} makes no Pods")))?;
-            Ok((subject, lists))
-        }
-    }
-}
-
-/// The lists of the Pods that a workload's selector finds; of one without a selector, none.
-async fn lists_of_pods(
-    client: &Client,
-    namespace: &str,
-    workload: &Value,
-) -> Result<Vec<Vec<String>>, CommandError> {
-    const MOST: u32 = 500;
-    let selector = match workload.pointer("/spec/selector") {
-        None => return Ok(Vec::new()),
-        Some(selector) if selector.get("matchLabels").or(selector.get("matchExpressions")).is_some() => {
-            LabelSelector::deserialize(selector)
-        }
-        // Of a ReplicationController.
-        Some(labels) => Option::deserialize(labels)
-            .map(|match_labels| LabelSelector { match_labels, ..LabelSelector::default() }),
-    };
-    let selector = selector.map_err(|error| CommandError::Refused(format!("selector: {error}")))?;
-    let selector =
-        Selector::try_from(selector).map_err(|error| CommandError::Refused(format!("selector: {error}")))?;
-    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let params = ListParams::default().labels_from(&selector).limit(MOST);
-    let pods = call("list its Pods", api.list(&params)).await?;
-    let specs = pods.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
-    Ok(specs.map(|pod| subject::pull_secrets(&pod.spec.unwrap_or_default())).collect())
-}
-
-/// The policies; that they may not be read spoils nothing else.
-async fn policies(client: &Client, configuration: &Configuration, pull_secret: &str) -> Policies {
-    match call("read the policies", policies::read(client)).await {
-        Ok(read) => {
-            let present = read.iter().filter_map(|(name, spec)| Some((name, spec.as_ref()?)));
-            let differences = present
-                .flat_map(|(name, spec)| policies::compare(name, spec, configuration, pull_secret))
-                .collect();
-            Policies::known(&read, differences)
-        }
-        Err(error) => Policies::Unknown(error.to_string()),
-    }
-}
-
-async fn look(
-    client: &Client,
-    subject: &Subject,
-    args: &ClusterArgs,
-    read_secret: bool,
-    policies: Policies,
-    lists_of_pods: Vec<Vec<String>>,
-) -> Result<Cluster, CommandError> {
-    let name = &args.pull_secret;
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let namespace = call("read the namespace", namespaces.get_metadata_opt(&subject.namespace)).await?;
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), &subject.namespace);
-    let secret = call("read the metadata of the pull secret", secrets.get_metadata_opt(name)).await?;
-    let hosts = if read_secret && secret.is_some() {
-        let secret = call("read the pull secret", secrets.get_opt(name)).await?;
-        secret.as_ref().map(subject::hosts_in)
-    } else {
-        None
-    };
-    Ok(Cluster {
-        namespace: namespace.map(|namespace| namespace.metadata),
-        account: account(client, subject).await,
-        secret: secret.map(|secret| PullSecret::of(secret.metadata)),
-        hosts,
-        policies,
-        lists_of_pods,
-    })
-}
-
-/// The service account; that it may not be read spoils nothing else.
-async fn account(client: &Client, subject: &Subject) -> Account {
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &subject.namespace);
-    match call("read the service account", accounts.get_opt(&subject.service_account)).await {
-        Err(_) => Account::Unknown,
-        Ok(None) => Account::Absent,
-        Ok(Some(account)) => {
-            let enforces = account.annotations().get(ENFORCE_MOUNTABLE).is_some_and(|value| value == "true");
-            let entries = account.image_pull_secrets.into_iter().flatten();
-            Account::Found {
-                pull_secrets: entries.map(|entry| entry.name).collect(),
-                enforces_mountable: enforces,
-            }
-        }
-    }
-}
-
 fn explain(
     subject: &Subject,
     configuration: Result<&Configuration, &Vec<Line>>,
@@ -290,8 +160,7 @@ fn explain(
             lines
         }
     };
-    let ok = findings.iter().all(|line| line.mark != Mark::Error);
-    Explained { subject: subject.title.clone(), ok, findings }
+    Explained { subject: subject.title.clone(), ok: chain::passes(&findings), findings }
 }
 
 fn show(explained: &[Explained], output: Output) -> Result<(), CommandError> {

@@ -20,7 +20,11 @@ const SERVICE_ACCOUNTS: &str = include_str!("../../../deploy/serviceaccounts.yam
 
 pub(super) fn run(args: ManifestsArgs) -> Result<Exit, CommandError> {
     let ManifestsArgs { config, serviceaccounts, output, pull_secret, sidecar_namespace } = args;
-    let configuration = match configuration::examine(&setup::read_configuration(&config)?).outcome {
+    let examined = configuration::examine(&setup::read_configuration(&config)?);
+    for warning in &examined.warnings {
+        report::to_stderr(report::Line::finding(Mark::Warning, warning));
+    }
+    let configuration = match examined.outcome {
         Ok(configuration) => configuration,
         Err(mistakes) => {
             for mistake in &mistakes.0 {
@@ -81,19 +85,18 @@ impl<'a> Selection<'a> {
 
     fn write_into(&self, manifest: &str) -> String {
         let mut text = String::new();
-        let mut lines = manifest.lines();
+        let mut lines = manifest.lines().peekable();
         let mut is_selector = false;
         while let Some(line) = lines.next() {
-            let indent = line.get(..line.len() - line.trim_start().len()).unwrap_or_default();
+            let indent = indent_of(line);
             match line.trim_start().split_once(':').map_or(("", ""), |(key, rest)| (key, rest.trim())) {
                 ("namespaceSelector", _) => {
                     is_selector = true;
                     push(&mut text, line);
                 }
                 ("- key", "kubernetes.io/metadata.name") => {
-                    // Its operator and its values.
-                    lines.next();
-                    lines.next();
+                    // Its operator and its values stand deeper.
+                    while lines.next_if(|next| indent_of(next).len() > indent.len()).is_some() {}
                     if let Some((operator, names)) = self.names() {
                         push(&mut text, &expression(indent, "kubernetes.io/metadata.name", operator, &names));
                     }
@@ -114,6 +117,9 @@ impl<'a> Selection<'a> {
                 }
                 ("serviceAccounts", _) => {
                     push(&mut text, &format!("{indent}serviceAccounts: {}", list(self.service_accounts)));
+                }
+                ("pullSecret", _) => {
+                    push(&mut text, &format!("{indent}pullSecret: {}", json!(self.pull_secret)));
                 }
                 _ => push(&mut text, line),
             }
@@ -146,10 +152,15 @@ impl<'a> Selection<'a> {
         let Some(labels) = self.labels else { return text };
         push(&mut text, "      # The same as watch-namespace-selector.");
         for (key, operator, values) in labels.expressions() {
-            push(&mut text, &expression("      ", key, operator, values));
+            // In quotes, since a key such as 1.5 or true would be something else.
+            push(&mut text, &expression("      ", &json!(key).to_string(), operator, values));
         }
         text
     }
+}
+
+fn indent_of(line: &str) -> &str {
+    line.get(..line.len() - line.trim_start().len()).unwrap_or_default()
 }
 
 fn push(text: &mut String, line: &str) {
@@ -237,7 +248,7 @@ mod tests {
         let configuration = configuration::parse(b"watch-namespace: a\n").unwrap().configuration;
         let text = Selection::of(&configuration, "other", "acr").write_into(SERVICE_ACCOUNTS);
         assert!(
-            !text.contains("acr-credential-secret-aggregation") && text.contains("pullSecret: other"),
+            !text.contains("acr-credential-secret-aggregation") && text.contains("pullSecret: \"other\""),
             "{text}"
         );
         assert!(text.contains("system:serviceaccount:acr:acr-credential-sidecar"), "{text}");

@@ -98,6 +98,12 @@ pub(super) fn to_stdout(line: impl fmt::Display) -> io::Result<()> {
     writeln!(anstream::stdout(), "{line}")
 }
 
+/// Where a YAML file is wrong, as `: line 3, column 5`. What the parser says beside that may quote the file, Secrets and all.
+pub(super) fn place_in(error: &serde_saphyr::Error) -> String {
+    let place = error.location().filter(|location| location.line() > 0);
+    place.map_or_else(String::new, |at| format!(": line {}, column {}", at.line(), at.column()))
+}
+
 /// `1 error`, `2 errors`.
 pub(super) fn counted(count: usize, noun: &str) -> String {
     counted_as(count, noun, &format!("{noun}s"))

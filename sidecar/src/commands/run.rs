@@ -164,14 +164,15 @@ impl Parts {
         let (metrics, health, clock) = (Arc::new(Metrics::new()), Health::new(), Arc::new(SystemClock));
         let listener =
             bind(listen).await.map_err(|source| CommandError::Listen { address: listen, source })?;
-        let election = Election::new(
+        // Kept here to the end: whoever follows it would otherwise see it go before its task says why.
+        let candidate = Arc::new(Election::new(
             self.client.clone(),
             &self.namespace,
             FIELD_MANAGER,
             replica.clone(),
             Arc::clone(&metrics),
-        );
-        let leading = election.subscribe();
+        ));
+        let leading = candidate.subscribe();
         let (client, inputs) = (self.client.clone(), self.inputs(&leading));
         let (observation, mut observers) =
             Observation::start(&self, &settings, replica, &metrics, &health, &leading);
@@ -182,7 +183,10 @@ impl Parts {
         let (finish, finished) = watch::channel(false);
         let pages = Pages { health, metrics, clock: clock.clone() };
         let mut pages = tokio::spawn(http::serve(listener, pages, becomes_true(finished.clone())));
-        let mut election = tokio::spawn(election.run(becomes_true(finished)));
+        let mut election = tokio::spawn({
+            let candidate = Arc::clone(&candidate);
+            async move { candidate.run(becomes_true(finished)).await }
+        });
 
         let controller =
             Controller::new(client, settings, inputs, Mode::Forever, clock, Arc::new(observation));

@@ -21,6 +21,8 @@ use crate::configuration::{self, Registry};
 pub(super) enum CommandError {
     #[error("failed to read the configuration {}", path.display())]
     ReadConfiguration { path: PathBuf, source: io::Error },
+    #[error("failed to read the manifest {}", path.display())]
+    ReadManifest { path: PathBuf, source: io::Error },
     #[error("--registry {wanted}: there are {there} registries in the configuration, the first one is 0")]
     NoSuchRegistry { wanted: usize, there: usize },
     #[error(transparent)]
@@ -46,18 +48,21 @@ pub(super) enum CommandError {
 
 /// The bytes of the configuration; `-` is standard input.
 pub(super) fn read_configuration(path: &Path) -> Result<Vec<u8>, CommandError> {
-    // One byte more than is allowed, so that the parser sees that it is too much; an endless pipe ends there.
-    let most = configuration::MAX_BYTES as u64 + 1;
+    let failed = |source| CommandError::ReadConfiguration { path: path.to_owned(), source };
+    read_just_beyond(configuration::MAX_BYTES, path).map_err(failed)
+}
+
+/// The bytes of a file, `-` being standard input. One byte more than is allowed, so that whoever parses it sees that it is
+/// too much; an endless pipe ends there.
+pub(super) fn read_just_beyond(most: usize, path: &Path) -> io::Result<Vec<u8>> {
+    let most = most as u64 + 1;
     let mut text = Vec::new();
-    let read = if path == Path::new("-") {
-        io::stdin().lock().take(most).read_to_end(&mut text)
+    if path == Path::new("-") {
+        io::stdin().lock().take(most).read_to_end(&mut text)?;
     } else {
-        File::open(path).and_then(|file| file.take(most).read_to_end(&mut text))
-    };
-    match read {
-        Ok(_) => Ok(text),
-        Err(source) => Err(CommandError::ReadConfiguration { path: path.to_owned(), source }),
+        File::open(path)?.take(most).read_to_end(&mut text)?;
     }
+    Ok(text)
 }
 
 /// One thread: all that these commands do is wait for the cloud.

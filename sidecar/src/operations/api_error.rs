@@ -1,6 +1,7 @@
 //! Errors of the Kubernetes API: a closed set of reasons, and one line for people.
 
 use kube::Error;
+use kube::client::AuthError;
 
 /// A stable name for what went wrong, for metrics.
 #[must_use]
@@ -33,7 +34,7 @@ pub fn describe(error: &Error) -> String {
             format!("the API server answered {} {}", status.code, reason(error))
         }
         Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
-        _ => {
+        _ => of_plugin(error).unwrap_or_else(|| {
             let mut text = error.to_string();
             let mut cause = std::error::Error::source(error);
             while let Some(error) = cause {
@@ -45,7 +46,23 @@ pub fn describe(error: &Error) -> String {
                 cause = error.source();
             }
             text
+        }),
+    }
+}
+
+/// What went wrong with the exec plugin of a kubeconfig. kube's own texts hold what the plugin wrote, tokens included, and
+/// the environment that it was given.
+fn of_plugin(error: &Error) -> Option<String> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    let mut causes = std::iter::successors(Some(first), |error| error.source());
+    match causes.find_map(|error| error.downcast_ref::<AuthError>())? {
+        AuthError::AuthExecRun { out, .. } => {
+            Some(format!("the exec plugin of the kubeconfig failed with {}: run it by hand", out.status))
         }
+        AuthError::AuthExecParse(_) => {
+            Some("the exec plugin of the kubeconfig wrote no ExecCredential: run it by hand".to_owned())
+        }
+        _ => None,
     }
 }
 
@@ -73,6 +90,23 @@ mod tests {
         check(418, "Refused");
         check(500, "ServerError");
         check(503, "ServerError");
+    }
+
+    #[test]
+    fn what_an_exec_plugin_wrote_is_never_shown() {
+        let out = std::process::Output {
+            status: std::process::ExitStatus::default(),
+            stdout: b"MARKER".to_vec(),
+            stderr: b"MARKER".to_vec(),
+        };
+        let failed = AuthError::AuthExecRun { cmd: "TOKEN=MARKER plugin".to_owned(), out: Box::new(out) };
+        let unread = serde_saphyr::from_str::<u8>("token: MARKER").unwrap_err();
+        assert!(unread.to_string().contains("MARKER"), "the text of the parser shows it");
+        for error in [failed, AuthError::AuthExecParse(Box::new(unread))] {
+            let text = describe(&Error::Auth(error));
+            assert!(text.starts_with("the exec plugin of the kubeconfig"), "{text}");
+            assert!(!text.contains("MARKER"), "{text}");
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub struct Metrics {
     pub waiting: Gauge,
     /// 1 while this replica writes.
     pub leader: Gauge,
-    /// 1 while the policies in the cluster select the same namespaces and service accounts.
+    /// 0 while the policies in the cluster select other namespaces or service accounts than the configuration.
     pub policies_agree: Gauge,
     /// Rights that are missing.
     pub rights_missing: Gauge,
@@ -173,11 +173,16 @@ impl Metrics {
             ),
             waiting: added(own, "namespaces_waiting", "Managed namespaces that wait to be looked at"),
             leader: added(own, "leader", "1 while this replica writes"),
-            policies_agree: added(
-                own,
-                "policies_agree",
-                "1 while the policies select the same namespaces and service accounts",
-            ),
+            policies_agree: {
+                let gauge: Gauge = added(
+                    own,
+                    "policies_agree",
+                    "0 while the policies select other namespaces or service accounts than the configuration",
+                );
+                // Until somebody has looked, nothing is known to be wrong.
+                gauge.set(1);
+                gauge
+            },
             rights_missing: added(own, "rights_missing", "Rights that are missing"),
             last_sync: added(
                 own,

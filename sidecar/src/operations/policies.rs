@@ -25,7 +25,16 @@ pub const INJECT: &str = "acr-credential-helper-inject";
 pub const GUARD: &str = "acr-credential-helper-guard";
 
 /// The label that every namespace has, with its name.
-const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+pub(crate) const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// A policy in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// What it says.
+    pub spec: Value,
+    /// Its `status.policyStatus`: how far Kubewarden is with it. Only one that is `active` is asked.
+    pub status: Option<String>,
+}
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,22 +46,29 @@ pub struct Findings {
     pub absent: Vec<&'static str>,
 }
 
-/// Reads the policies by their names: each with its `spec`, or none where it is not there.
+/// Reads the policies by their names; none where one is not there.
 ///
 /// # Errors
 /// When the API server does not answer, or a right is missing.
-pub async fn read(client: &Client) -> Result<Vec<(&'static str, Option<Value>)>, kube::Error> {
+pub async fn read(client: &Client) -> Result<Vec<(&'static str, Option<Policy>)>, kube::Error> {
     let kind = GroupVersionKind::gvk("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy");
     let policies: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
     let mut read = Vec::with_capacity(POLICIES.len());
     for name in POLICIES {
-        let spec = match policies.get(name).await {
-            Ok(mut policy) => Some(policy.data.get_mut("spec").map(Value::take).unwrap_or_default()),
+        let policy = match policies.get(name).await {
+            Ok(mut policy) => Some(Policy {
+                spec: policy.data.get_mut("spec").map(Value::take).unwrap_or_default(),
+                status: policy
+                    .data
+                    .pointer("/status/policyStatus")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned),
+            }),
             // Of a cluster without Kubewarden, too.
             Err(error) if api_error::is_status(&error, 404) => None,
             Err(error) => return Err(error),
         };
-        read.push((name, spec));
+        read.push((name, policy));
     }
     Ok(read)
 }
@@ -67,9 +83,11 @@ pub async fn look(
     pull_secret: &str,
 ) -> Result<Findings, kube::Error> {
     let mut findings = Findings::default();
-    for (name, spec) in read(client).await? {
-        match spec {
-            Some(spec) => findings.differences.extend(compare(name, &spec, configuration, pull_secret)),
+    for (name, policy) in read(client).await? {
+        match policy {
+            Some(Policy { spec, status: _ }) => {
+                findings.differences.extend(compare(name, &spec, configuration, pull_secret));
+            }
             None => findings.absent.push(name),
         }
     }
@@ -194,6 +212,28 @@ mod tests {
             let policy: Value = serde_saphyr::from_str(policy).unwrap();
             assert!(POLICIES.contains(&policy["metadata"]["name"].as_str().unwrap()));
             check(configuration, &policy["spec"], &[]);
+        }
+    }
+
+    /// Both halves come from one set of values, whatever those are.
+    #[test]
+    fn what_the_chart_renders_agrees() {
+        for (rendered, pull_secret) in [
+            (include_str!("../../../e2e-tests/helm/testdata/minimal.yaml"), DEFAULT_PULL_SECRET),
+            (include_str!("../../../e2e-tests/helm/testdata/everything.yaml"), "acr-pull"),
+        ] {
+            let objects: Vec<Value> = serde_saphyr::from_multiple(rendered).unwrap();
+            let of = |kind: &'static str| objects.iter().filter(move |object| object["kind"] == kind);
+            let config_map = of("ConfigMap").next().unwrap().to_string();
+            let configuration = configuration::parse(config_map.as_bytes()).unwrap();
+            assert_eq!(configuration.warnings.len(), 0, "{:#?}", configuration.warnings);
+            let policies: Vec<_> = of("ClusterAdmissionPolicy").collect();
+            assert_eq!(policies.len(), 2);
+            for policy in policies {
+                let name = policy["metadata"]["name"].as_str().unwrap();
+                let found = compare(name, &policy["spec"], &configuration.configuration, pull_secret);
+                assert_eq!(found, Vec::<String>::new());
+            }
         }
     }
 

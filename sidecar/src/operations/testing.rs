@@ -26,8 +26,9 @@ pub(crate) fn api_server(
 
 /// A refusal as the API server words it.
 pub(crate) fn refusal(code: u16) -> (u16, Value) {
+    let reason = if code == 404 { "NotFound" } else { "No" };
     let body = json!({
-        "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "reason": "No", "code": code,
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "no", "reason": reason, "code": code,
     });
     (code, body)
 }

@@ -140,9 +140,10 @@ async fn a_list_is_written_as_a_whole_in_the_version_that_was_seen() {
     let (_, facts) = outcome.service_accounts.into_iter().next().unwrap();
     assert!(facts.unwrap().lists("acr-pull"));
     assert_snapshot!(request, @r#"
-    PATCH /api/v1/namespaces/team-a/serviceaccounts/default?&fieldManager=acr-credential-sidecar
+    PATCH /api/v1/namespaces/team-a/serviceaccounts/default?&force=true&fieldManager=acr-credential-sidecar
     accept: application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1
     {
+      "apiVersion": "v1",
       "imagePullSecrets": [
         {
           "name": "mine"
@@ -152,7 +153,33 @@ async fn a_list_is_written_as_a_whole_in_the_version_that_was_seen() {
           "name": "acr-pull"
         }
       ],
+      "kind": "ServiceAccount",
       "metadata": {
+        "name": "default",
+        "resourceVersion": "7",
+        "uid": "u"
+      }
+    }
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_holds_nothing_more_is_taken_away_so_that_nobody_owns_it() {
+    let (writer, mut server) = writer();
+    let action =
+        AccountAction { name: "default".into(), version: version(), pull_secrets: [].into(), attach: false };
+    let (outcome, request) = tokio::join!(
+        writer.apply("team-a", &SecretAction::Leave, vec![action]),
+        answer(&mut server, 200, written()),
+    );
+    assert!(outcome.service_accounts.into_iter().all(|(_, facts)| facts.is_ok()));
+    assert_snapshot!(request, @r#"
+    PATCH /api/v1/namespaces/team-a/serviceaccounts/default?&fieldManager=acr-credential-sidecar
+    accept: application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1
+    {
+      "imagePullSecrets": null,
+      "metadata": {
+        "name": "default",
         "resourceVersion": "7",
         "uid": "u"
       }

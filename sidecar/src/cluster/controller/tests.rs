@@ -112,6 +112,22 @@ fn one() -> [ResolvedRegistry; 1] {
     [registry("cri-one", &["one.example.com"])]
 }
 
+/// One of ours, four minutes before its credential expires.
+fn old_secret() -> PullSecret {
+    PullSecret {
+        uid: "u".into(),
+        resource_version: "7".into(),
+        ours: true,
+        intact: true,
+        other_manager: None,
+        terminating: false,
+        hash: "old".into(),
+        inputs: "".into(),
+        registries: "".into(),
+        expires_at: Some(epoch() + SignedDuration::from_mins(4)),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_new_namespace_is_looked_at_by_its_event() {
     let mut world = World::new();
@@ -157,19 +173,7 @@ async fn a_deselected_namespace_is_looked_at_when_its_credential_expires() {
     world.configure("watch-namespace: other", &one());
     world.mint(&one()).await;
     world.namespace("team-a");
-    let secret = PullSecret {
-        uid: "u".into(),
-        resource_version: "7".into(),
-        ours: true,
-        intact: true,
-        other_manager: None,
-        terminating: false,
-        hash: "old".into(),
-        inputs: "".into(),
-        registries: "".into(),
-        expires_at: Some(epoch() + SignedDuration::from_mins(4)),
-    };
-    world.controller.see_all(Seen::PullSecret("team-a".into(), secret));
+    world.controller.see_all(Seen::PullSecret("team-a".into(), old_secret()));
     world.check(&[]);
     tokio::time::advance(Duration::from_secs(239)).await;
     world.controller.ring();
@@ -177,6 +181,32 @@ async fn a_deselected_namespace_is_looked_at_when_its_credential_expires() {
     tokio::time::advance(Duration::from_secs(1)).await;
     world.controller.ring();
     world.check(&["team-a: delete"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_two_hours_causes_no_write() {
+    let mut world = World::new();
+    world.configure("watch-namespace: team-*", &one());
+    world.mint(&one()).await;
+    world.namespace("team-a");
+    world.check(&["team-a: create"]);
+    let Controller { contents, snapshot, .. } = &mut world.controller;
+    let content = contents.for_namespace(snapshot, "team-a", world.clock.now()).unwrap();
+    let secret = PullSecret {
+        hash: content.docker_config.hash.as_str().into(),
+        inputs: content.inputs.as_str().into(),
+        registries: content.registries.as_str().into(),
+        expires_at: content.docker_config.expires_at,
+        ..old_secret()
+    };
+    world.controller.see_all(Seen::PullSecret("team-a".into(), secret));
+    world.check(&[]);
+    world.clock.step(SignedDuration::from_hours(-2));
+    for _ in 0..4 {
+        tokio::time::advance(Duration::from_mins(1)).await;
+        world.controller.take_in_snapshot();
+        world.check(&[]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,9 +39,10 @@ impl Strikes {
         }
     }
 
-    /// Something went wrong once more, and should not be tried again before that time.
+    /// Something went wrong once more, and should not be tried again before that time. Whoever asks for more than the
+    /// longest pause, such as a load balancer in front of an API server, is asked again after that.
     pub fn strike_for(&mut self, now: Instant, at_least: Duration) {
-        self.pause(now, at_least, false);
+        self.pause(now, at_least.min(LONGEST_PAUSE), false);
     }
 
     /// It cannot go right before what is there is changed.
@@ -80,6 +81,15 @@ impl Strikes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_can_ask_for_more_than_the_longest_pause() {
+        let (mut strikes, now) = (Strikes::default(), Instant::now());
+        strikes.strike_for(now, Duration::from_secs(30));
+        assert_eq!(strikes.hold(now), Duration::from_secs(30));
+        strikes.strike_for(now, Duration::from_hours(24));
+        assert_eq!(strikes.hold(now), LONGEST_PAUSE);
+    }
 
     #[test]
     fn pauses_grow_to_five_minutes_and_are_forgotten_after_a_quiet_time() {

@@ -67,6 +67,24 @@ fn the_answer_to_our_write_and_its_event_come_in_any_order() {
 }
 
 #[test]
+fn a_pull_secret_that_is_deleted_before_the_answer_to_our_write_comes_is_lost() {
+    let mut created = store();
+    created.see_secret("a", secret("u", "7"));
+    assert!(created.lose_secret("a", "u").is_some());
+    created.wrote_secret("a", secret("u", "7"));
+    let mut unseen = store();
+    assert_eq!(unseen.lose_secret("a", "u"), None);
+    unseen.wrote_secret("a", secret("u", "7"));
+    for store in [&created, &unseen] {
+        let entry = store.get("a").unwrap();
+        assert!(entry.pull_secret.is_none() && entry.lost);
+    }
+    created.wrote_secret("a", secret("v", "9"));
+    assert_eq!(version(&created), Some("9"));
+    assert!(!created.get("a").unwrap().lost);
+}
+
+#[test]
 fn what_this_process_never_wrote_is_not_known_to_be_touched() {
     let mut store = store();
     store.see_secret("a", secret("u", "7"));

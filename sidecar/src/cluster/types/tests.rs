@@ -105,7 +105,7 @@ fn a_foreign_secret_is_its_makers() {
         ],
     })));
     let found = found.unwrap();
-    assert!(!found.ours && !found.intact, "an update under our name is not ours: we only ever apply");
+    assert!(!found.ours && !found.intact, "an update under our name is not ours: Secrets we only ever apply");
     assert!(PullSecret::of(&ObjectMeta::default()).is_none());
 }
 

@@ -11,6 +11,7 @@ use super::super::report::{self, Line, Mark};
 use super::super::status::is_managed;
 use super::policy::Policies;
 use super::subject::Subject;
+use super::verdict::Account;
 use crate::cloud::personal_hosts;
 use crate::cluster::fingerprint::instance_name;
 use crate::configuration::{Attach, Configuration, Instance, Registry};
@@ -35,37 +36,29 @@ pub(super) struct Cluster {
     pub(super) secret: Option<PullSecret>,
     /// The hosts in it, where they were read.
     pub(super) hosts: Option<Vec<String>>,
-    /// The lists of the Pods that a workload has made.
+    /// The lists of the Pods that a workload has made, as far as they have not finished.
     pub(super) lists_of_pods: Vec<Vec<String>>,
 }
 
-/// A service account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Account {
-    /// It may not be read.
-    Unknown,
-    Absent,
-    Found {
-        pull_secrets: Vec<String>,
-        /// Whether its Pods may list only pull secrets that it lists.
-        enforces_mountable: bool,
-    },
-}
-
-/// Judges every step; a step that fails does not hide what else is wrong. Where no image needs a login, no other step
-/// matters.
+/// Judges every step; a step that fails does not hide what else is wrong. Where no image needs a login, nothing else matters
+/// but that a policy may refuse the list all the same.
 pub(super) fn judge(subject: &Subject, around: &Surroundings<'_>) -> Vec<Line> {
     let images: Vec<Line> = subject.images.iter().map(|at| image(at, subject, around)).collect();
     if images.iter().all(|line| line.mark == Mark::Skipped) {
-        return images;
+        return [images, list::refusals(subject, around)].concat();
     }
     let mut lines = vec![namespace(subject, around), service_account(subject, around)];
-    lines.extend(list::policy(subject, around));
+    lines.extend(list::policies(subject, around));
     lines.push(list::list(subject, around));
     lines.push(secret(around));
     lines.extend(images);
     lines.extend(list::pods(subject, around));
     lines
+}
+
+/// Whether nothing of this stands in the way.
+pub(super) fn passes(lines: &[Line]) -> bool {
+    lines.iter().all(|line| line.mark != Mark::Error)
 }
 
 fn namespace(subject: &Subject, around: &Surroundings<'_>) -> Line {
@@ -126,8 +119,15 @@ fn service_account(subject: &Subject, around: &Surroundings<'_>) -> Line {
         Account::Unknown | Account::Found { .. } => {}
     }
     if !configuration.service_accounts.contains(name) {
-        return if lists(&subject.pull_secrets) {
+        return if subject.lists(pull_secret) {
             say(Mark::Ok, "is not selected, but the list below has the pull secret anyway".to_owned())
+        } else if list::is_copied(subject, around) {
+            say(Mark::Ok, format!("is not selected, but lists {pull_secret} anyway"))
+        } else if list::is_added(subject, around) {
+            say(
+                Mark::Warning,
+                format!("is not selected, but the policies select it: add {name} to service-account"),
+            )
         } else {
             say(
                 Mark::Error,
@@ -184,6 +184,8 @@ enum Cover<'a> {
     May(&'a Registry),
     /// It has that host, but is for other namespaces.
     Elsewhere(&'a Registry),
+    /// Its hosts are asked of the cloud, and it is for other namespaces.
+    MayElsewhere(&'a Registry),
 }
 
 fn image(image: &str, subject: &Subject, around: &Surroundings<'_>) -> Line {
@@ -223,11 +225,19 @@ fn image(image: &str, subject: &Subject, around: &Surroundings<'_>) -> Line {
                 registry.place
             ),
         ),
+        Some(Cover::MayElsewhere(registry)) if is_acr(host) => say(
+            Mark::Error,
+            format!(
+                "no registry for this namespace has {host}: add its instance to acr-registry-info, or, if it is that of {}, \
+                 add {} to its namespaces",
+                registry.place, subject.namespace
+            ),
+        ),
         Some(Cover::May(_)) | None if is_acr(host) => say(
             Mark::Error,
             format!("no registry of the configuration has {host}: add its instance to acr-registry-info"),
         ),
-        Some(Cover::May(_)) | None => say(
+        Some(Cover::May(_) | Cover::MayElsewhere(_)) | None => say(
             Mark::Skipped,
             format!("{host} is not a registry of the configuration: pulled without its credentials"),
         ),
@@ -247,6 +257,7 @@ fn cover<'a>(host: &str, subject: &Subject, configuration: &'a Configuration) ->
         .map(Cover::Has)
         .or_else(|| first(&elsewhere, Some(true)).map(Cover::Elsewhere))
         .or_else(|| first(&here, None).map(Cover::May))
+        .or_else(|| first(&elsewhere, None).map(Cover::MayElsewhere))
 }
 
 /// Whether a registry has this host; none where only the cloud knows.

@@ -1,5 +1,8 @@
 //! Passes on what happens: to metrics, to health, and to people by Events.
 
+mod policies;
+mod registries;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +13,6 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Parts;
-use crate::broker::{Entry, Snapshot, Status};
-use crate::clock::{Clock as _, SystemClock};
 use crate::cluster::configuration::{Active, Standing};
 use crate::cluster::controller::{Ended, Settings};
 use crate::cluster::notice::{About as AboutWhat, Notice, Reason as Why};
@@ -24,7 +25,7 @@ use crate::operations::api_error::describe;
 use crate::operations::events::{self, About, Events, Reason};
 use crate::operations::health::{Gate, Health, Heartbeat};
 use crate::operations::metrics::{Metrics, count};
-use crate::operations::policies::{self, Findings};
+use crate::operations::policies::POLICIES;
 use crate::operations::rights::{self, Needs};
 
 /// A loop that makes a round every five seconds and has made none for so long hangs.
@@ -32,12 +33,6 @@ const STUCK_AFTER: Duration = Duration::from_mins(1);
 
 /// Missing rights are looked at again after so long.
 const RIGHTS_AGAIN: Duration = Duration::from_mins(1);
-
-/// Policies are compared again after so long: they are not watched, since most clusters never change them.
-const POLICIES_AGAIN: Duration = Duration::from_mins(10);
-
-/// All of them together.
-const POLICIES_LIMIT: Duration = Duration::from_secs(15);
 
 /// All reviews of rights together.
 const RIGHTS_LIMIT: Duration = Duration::from_secs(30);
@@ -75,7 +70,7 @@ impl Observation {
             Arc::clone(metrics),
             events.clone(),
         ));
-        tasks.spawn(registries(
+        tasks.spawn(registries::watch(
             parts.snapshots.subscribe(),
             leading.clone(),
             About::config_map(&parts.namespace, &parts.config_map),
@@ -91,10 +86,11 @@ impl Observation {
                 pull_secret: Arc::clone(&settings.pull_secret),
                 gate: health.gate("rights", "they have not been checked yet"),
                 metrics: Arc::clone(metrics),
+                events: events.clone(),
             }
             .watch(parts.follower.active()),
         );
-        tasks.spawn(policies(
+        tasks.spawn(policies::watch(
             parts.client.clone(),
             parts.follower.active(),
             Arc::clone(&settings.pull_secret),
@@ -205,121 +201,6 @@ async fn configuration(
     Ended("the watch of the configuration")
 }
 
-/// Tells how the registries stand, and who leads.
-async fn registries(
-    mut snapshots: watch::Receiver<Arc<Snapshot>>,
-    mut leading: watch::Receiver<bool>,
-    about: About,
-    health: Arc<Health>,
-    metrics: Arc<Metrics>,
-    events: Events,
-) -> Ended {
-    let mut before: Vec<Stand> = Vec::new();
-    loop {
-        let leads = *leading.borrow_and_update();
-        health.show_leader(leads);
-        metrics.leader.set(leads.into());
-        let snapshot = Arc::clone(&snapshots.borrow_and_update());
-        health.show_registries(Arc::clone(&snapshot));
-        metrics.show_registries(&snapshot, SystemClock.now());
-        let now: Vec<_> = snapshot.entries.iter().map(Stand::of).collect();
-        for stand in now.iter().filter(|entry| !before.contains(entry)) {
-            let was_bad = before.iter().any(|known| known.place == stand.place && known.is_bad());
-            if let Some((reason, note)) = stand.news(was_bad) {
-                events.say(reason, about.clone(), note);
-            }
-        }
-        before = now;
-        tokio::select! {
-            changed = snapshots.changed() => if changed.is_err() { return Ended("the renewal of credentials") },
-            changed = leading.changed() => if changed.is_err() { return Ended("the election of a leader") },
-        }
-    }
-}
-
-/// What people are told of a registry, when it changes.
-#[derive(PartialEq)]
-struct Stand {
-    place: String,
-    status: Status,
-    /// Whether there is a credential, and a host for it, whatever became of the last call.
-    can_pull: bool,
-}
-
-impl Stand {
-    fn of(entry: &Entry) -> Self {
-        let place = entry.registry.registry.place.clone();
-        let can_pull = entry.issued.is_some() && !entry.hosts.is_empty();
-        Self { place, status: entry.status.clone(), can_pull }
-    }
-
-    fn is_bad(&self) -> bool {
-        !matches!(self.status, Status::Pending | Status::Valid)
-    }
-
-    fn news(&self, was_bad: bool) -> Option<(Reason, String)> {
-        let Self { place, status, can_pull } = self;
-        match status {
-            Status::Valid if was_bad => {
-                Some((Reason::CredentialRestored, format!("{place}: there is a credential again")))
-            }
-            Status::Pending | Status::Valid => None,
-            Status::Failing(trouble) => {
-                let reason =
-                    if *can_pull { Reason::CredentialNotRenewed } else { Reason::CredentialUnavailable };
-                Some((reason, format!("{place}: {}", trouble.failure)))
-            }
-            Status::Expired { since, trouble } => {
-                let why =
-                    trouble.as_ref().map(|trouble| format!(": {}", trouble.failure)).unwrap_or_default();
-                let note = format!("{place}: the credential expired at {since}{why}");
-                Some((Reason::CredentialUnavailable, note))
-            }
-        }
-    }
-}
-
-/// Tells where the policies in the cluster select something else than the configuration.
-async fn policies(
-    client: Client,
-    mut active: watch::Receiver<Option<Arc<Active>>>,
-    pull_secret: Arc<str>,
-    about: About,
-    health: Arc<Health>,
-    metrics: Arc<Metrics>,
-    events: Events,
-) -> Ended {
-    let mut before = Vec::new();
-    loop {
-        let now = active.borrow_and_update().clone();
-        if let Some(active) = now {
-            match timeout(POLICIES_LIMIT, policies::look(&client, &active.configuration, &pull_secret)).await
-            {
-                Ok(Ok(Findings { differences, absent: _ })) => {
-                    metrics.policies_agree.set(differences.is_empty().into());
-                    for difference in differences.iter().filter(|difference| !before.contains(*difference)) {
-                        tracing::warn!("{difference}");
-                        events.say(Reason::PoliciesDisagree, about.clone(), difference.as_str());
-                    }
-                    health.note("policies", differences.clone());
-                    before = differences;
-                }
-                Ok(Err(error)) => {
-                    tracing::warn!(
-                        "the policies could not be compared with the configuration: {}",
-                        describe(&error)
-                    );
-                }
-                Err(_) => tracing::warn!("the policies could not be compared with the configuration in time"),
-            }
-        }
-        tokio::select! {
-            changed = active.changed() => if changed.is_err() { return Ended("the watch of the configuration") },
-            () = sleep(POLICIES_AGAIN) => {}
-        }
-    }
-}
-
 /// Checks the sidecar's own rights.
 struct Rights {
     client: Client,
@@ -328,6 +209,7 @@ struct Rights {
     pull_secret: Arc<str>,
     gate: Gate,
     metrics: Arc<Metrics>,
+    events: Events,
 }
 
 impl Rights {
@@ -355,7 +237,7 @@ impl Rights {
             lease: FIELD_MANAGER,
             // These are mounted.
             key_secrets: &[],
-            policies: &policies::POLICIES,
+            policies: &POLICIES,
             service_accounts,
         };
         let missing = match timeout(RIGHTS_LIMIT, rights::missing(&self.client, rights::needed(&needs))).await
@@ -378,6 +260,8 @@ impl Rights {
         let lines: Vec<_> = missing.iter().map(ToString::to_string).collect();
         let text = format!("missing: {}", lines.join("; "));
         tracing::error!("rights: {text}: bind the roles that are shipped with this release");
+        let about = About::config_map(&self.namespace, &self.config_map);
+        self.events.say(Reason::RightsMissing, about, text.as_str());
         self.gate.close(text);
         false
     }

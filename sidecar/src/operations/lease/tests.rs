@@ -19,6 +19,10 @@ struct Contents {
     version: u32,
     /// Whom the API server does not answer.
     cut_off: Vec<&'static str>,
+    /// How long a call takes of one who is cut off, before it fails.
+    hangs: Duration,
+    /// How many of these calls there were.
+    failed: usize,
 }
 
 /// The way of one replica to the Lease.
@@ -57,28 +61,41 @@ impl Memory {
         let election = Election::at(way, who, Timing::default(), Arc::new(Metrics::new()));
         let leads = election.subscribe();
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(election.run(async move {
-            let _ = stopped.await;
-        }));
+        let task = tokio::spawn(async move {
+            let stopped = async move {
+                let _ = stopped.await;
+            };
+            election.run(stopped).await
+        });
         Replica { leads, stop: Some(stop), task }
     }
 }
 
 impl Way {
-    fn check(&self) -> Result<(), kube::Error> {
-        let is_cut_off = self.memory.0.lock().unwrap().cut_off.contains(&self.who);
-        if is_cut_off { Err(refusal(503)) } else { Ok(()) }
+    async fn check(&self) -> Result<(), kube::Error> {
+        let hangs = {
+            let mut contents = self.memory.0.lock().unwrap();
+            if !contents.cut_off.contains(&self.who) {
+                return Ok(());
+            }
+            contents.failed += 1;
+            contents.hangs
+        };
+        if !hangs.is_zero() {
+            sleep(hangs).await;
+        }
+        Err(refusal(503))
     }
 }
 
 impl Store for Way {
     async fn get(&self) -> Result<Option<Lease>, kube::Error> {
-        self.check()?;
+        self.check().await?;
         Ok(self.memory.0.lock().unwrap().lease.clone())
     }
 
     async fn create(&self, spec: &LeaseSpec) -> Result<Lease, kube::Error> {
-        self.check()?;
+        self.check().await?;
         if self.memory.0.lock().unwrap().lease.is_some() {
             return Err(refusal(409));
         }
@@ -86,7 +103,7 @@ impl Store for Way {
     }
 
     async fn replace(&self, version: &str, spec: &LeaseSpec) -> Result<Lease, kube::Error> {
-        self.check()?;
+        self.check().await?;
         match &self.memory.0.lock().unwrap().lease {
             None => return Err(refusal(404)),
             Some(lease) if lease.metadata.resource_version.as_deref() != Some(version) => {
@@ -162,14 +179,44 @@ async fn a_leader_that_is_cut_off_stops_before_another_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_leader_outlives_an_api_server_that_is_away_for_some_seconds() {
+async fn a_leader_outlives_six_seconds_without_an_api_server_whenever_they_begin() {
     let memory = Memory::default();
     let one = memory.start("one");
-    pass(6 * SECOND, || ()).await;
+    for phase in 0..20 {
+        pass(20 * SECOND + phase * SECOND / 10, || assert!(one.leads())).await;
+        memory.cut_off(&["one"]);
+        pass(6 * SECOND, || assert!(one.leads())).await;
+        memory.cut_off(&[]);
+    }
+    pass(20 * SECOND, || assert!(one.leads())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_calls_hang_outlives_four_seconds_whenever_they_begin() {
+    for hangs in [SECOND, 2 * SECOND, 3 * SECOND, CALL_LIMIT, 30 * SECOND] {
+        let memory = Memory::default();
+        memory.0.lock().unwrap().hangs = hangs;
+        let one = memory.start("one");
+        for phase in 0..20 {
+            pass(20 * SECOND + phase * SECOND / 10, || assert!(one.leads())).await;
+            memory.cut_off(&["one"]);
+            pass(4 * SECOND, || assert!(one.leads(), "{hangs:?} {phase}")).await;
+            memory.cut_off(&[]);
+        }
+        pass(20 * SECOND, || assert!(one.leads(), "{hangs:?}")).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_calls_hang_has_two_tries_before_it_stops() {
+    let memory = Memory::default();
+    memory.0.lock().unwrap().hangs = 2 * SECOND;
+    let one = memory.start("one");
+    pass(21 * SECOND, || assert!(one.leads())).await;
     memory.cut_off(&["one"]);
-    pass(3 * SECOND, || assert!(one.leads())).await;
-    memory.cut_off(&[]);
-    pass(60 * SECOND, || assert!(one.leads())).await;
+    pass(12 * SECOND, || ()).await;
+    assert_eq!(one.task.await.unwrap(), Err(Lost::NotRenewed(10 * SECOND)));
+    assert_eq!(memory.0.lock().unwrap().failed, 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,168 @@
+//! What `cleanup` finds in the cluster, and how it is told.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::api::{ListParams, ObjectMeta};
+use kube::{Api, Client, ResourceExt as _};
+
+use super::super::cluster::{self, PullSecret, call};
+use super::super::report;
+use super::super::setup::CommandError;
+use crate::args::ClusterArgs;
+use crate::cluster::state::STATE_SECRET;
+use crate::cluster::types::FIELD_MANAGER;
+use crate::operations::policies;
+
+/// What is done first, on demand.
+pub(super) struct First {
+    /// The policies that are there, to delete.
+    pub(super) policies: Vec<&'static str>,
+    /// The Deployment to scale to 0.
+    pub(super) stop: Option<Stop>,
+}
+
+/// A Deployment by its name.
+pub(super) struct Stop {
+    /// Namespace and name.
+    pub(super) place: String,
+    /// Whether there is one.
+    pub(super) is_there: bool,
+}
+
+/// What is to be removed.
+pub(super) struct Found {
+    pub(super) secrets: Vec<PullSecret>,
+    pub(super) accounts: Vec<Account>,
+    /// Says which replica writes; of no use to anybody else.
+    pub(super) lease: Option<ObjectMeta>,
+}
+
+/// A service account that lists the pull secret.
+pub(super) struct Account {
+    pub(super) namespace: String,
+    pub(super) name: String,
+}
+
+impl First {
+    /// Looks for the policies where they are to be deleted, and for the Deployment that is to be stopped.
+    pub(super) async fn look(
+        client: &Client,
+        args: &ClusterArgs,
+        policies: bool,
+        stop: Option<&str>,
+    ) -> Result<Self, CommandError> {
+        let read =
+            if policies { call("read the policies", policies::read(client)).await? } else { Vec::new() };
+        let policies = read.into_iter().filter_map(|(name, spec)| spec.map(|_| name)).collect();
+        let stop = match stop {
+            None => None,
+            Some(name) => {
+                let namespace = &args.sidecar_namespace;
+                let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+                let found = call(format!("read the Deployment {name}"), deployments.get_opt(name)).await?;
+                Some(Stop { place: format!("{namespace}/{name}"), is_there: found.is_some() })
+            }
+        };
+        Ok(Self { policies, stop })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.steps().is_empty()
+    }
+
+    /// What is done, in its order.
+    pub(super) fn steps(&self) -> Vec<String> {
+        let Self { policies, stop } = self;
+        let delete = match policies.as_slice() {
+            [] => None,
+            [policy] => Some(format!("delete the ClusterAdmissionPolicy {policy}")),
+            policies => Some(format!("delete the ClusterAdmissionPolicies {}", policies.join(", "))),
+        };
+        let scale = stop.as_ref().filter(|stop| stop.is_there);
+        let scale = scale.map(|Stop { place, .. }| format!("scale the Deployment {place} to 0"));
+        delete.into_iter().chain(scale).collect()
+    }
+
+    /// A line for each thing that would be done.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let Self { policies, stop } = self;
+        let policies =
+            policies.iter().map(|policy| format!("would delete the ClusterAdmissionPolicy {policy}"));
+        let stop = stop.iter().map(|Stop { place, is_there }| match is_there {
+            true => format!("would scale the Deployment {place} to 0"),
+            false => format!("there is no Deployment {place} to scale to 0"),
+        });
+        policies.chain(stop).collect()
+    }
+}
+
+impl Found {
+    /// Looks for all of it, by metadata alone except for the lists of service accounts.
+    pub(super) async fn look(client: &Client, args: &ClusterArgs) -> Result<Self, CommandError> {
+        let ClusterArgs { sidecar_namespace, pull_secret, .. } = args;
+        let mut secrets = cluster::pull_secrets(client, pull_secret).await?;
+        let own: Api<Secret> = Api::namespaced(client.clone(), sidecar_namespace);
+        let state = call("read the metadata of the state", own.get_metadata_opt(STATE_SECRET)).await?;
+        secrets.extend(state.map(|state| PullSecret::of(state.metadata)));
+        secrets.retain(|secret| secret.ours);
+        let leases: Api<Lease> = Api::namespaced(client.clone(), sidecar_namespace);
+        let lease = call("read the Lease", leases.get_metadata_opt(FIELD_MANAGER)).await?;
+        let lease = lease.map(|lease| lease.metadata);
+        let api: Api<ServiceAccount> = Api::all(client.clone());
+        let mut parameters = ListParams::default().limit(500);
+        let mut accounts = Vec::new();
+        loop {
+            let page = call("list the service accounts", api.list(&parameters)).await?;
+            let listing = page.items.into_iter().filter(|account| lists(account, pull_secret));
+            accounts.extend(listing.map(|account| Account {
+                namespace: account.namespace().unwrap_or_default(),
+                name: account.name_any(),
+            }));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters.continue_token = Some(token),
+                None => return Ok(Self { secrets, accounts, lease }),
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.secrets.is_empty() && self.accounts.is_empty() && self.lease.is_none()
+    }
+
+    /// All of it, counted; the Lease by its name.
+    pub(super) fn summary(&self) -> String {
+        let secrets = report::counted(self.secrets.len(), "Secret");
+        let accounts = report::counted_as(
+            self.accounts.len(),
+            "entry of a service account",
+            "entries of service accounts",
+        );
+        let lease = self.lease.as_ref().map(|lease| format!(", and the Lease {}", place(lease)));
+        format!("{secrets} and {accounts}{}", lease.unwrap_or_default())
+    }
+
+    /// A line for each thing that would be done.
+    pub(super) fn lines(&self, pull_secret: &str) -> Vec<String> {
+        let Self { secrets, accounts, lease } = self;
+        let accounts = accounts.iter().map(|Account { namespace, name }| {
+            format!("would take {pull_secret} off the ServiceAccount {namespace}/{name}")
+        });
+        let secrets = secrets
+            .iter()
+            .map(|PullSecret { namespace, name, .. }| format!("would delete the Secret {namespace}/{name}"));
+        let lease = lease.iter().map(|lease| format!("would delete the Lease {}", place(lease)));
+        accounts.chain(secrets).chain(lease).collect()
+    }
+}
+
+/// Namespace and name.
+pub(super) fn place(metadata: &ObjectMeta) -> String {
+    let ObjectMeta { namespace, name, .. } = metadata;
+    format!("{}/{}", namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())
+}
+
+/// Whether the account lists the pull secret.
+pub(super) fn lists(account: &ServiceAccount, pull_secret: &str) -> bool {
+    account.image_pull_secrets.iter().flatten().any(|entry| entry.name == pull_secret)
+}

@@ -1,0 +1,72 @@
+//! How long `cleanup` waits for others.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::super::setup::CommandError;
+
+/// For all of them together: Kubewarden takes the webhooks of a policy away within seconds, a Pod has 30 seconds to end, and
+/// a Lease that nobody released runs out within 15. The chart's Job is cut off after 240 (`cleanup.timeoutSeconds`), and has
+/// to say before that what it waits for; a last call may take 30 seconds more.
+const LIMIT: Duration = Duration::from_mins(3);
+
+/// How often it is looked whether the wait is over.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// The time that is left for every wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    end: Instant,
+}
+
+impl Patience {
+    /// It begins to run out now.
+    pub(super) fn start() -> Self {
+        Self { end: Instant::now() + LIMIT }
+    }
+
+    /// Waits until nothing stands in the way. An obstacle is a sentence that says what does, and the way out.
+    ///
+    /// # Errors
+    /// When something still stands in the way at the end, or it cannot be looked at.
+    pub(super) async fn wait(
+        self,
+        obstacle: impl AsyncFn() -> Result<Option<String>, CommandError>,
+    ) -> Result<(), CommandError> {
+        while let Some(advice) = obstacle().await? {
+            if Instant::now() >= self.end {
+                return Err(CommandError::Refused(advice));
+            }
+            sleep(AGAIN).await;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::super::cluster::CALL_LIMIT;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn all_waits_end_together() {
+        let (began, patience) = (Instant::now(), Patience::start());
+        sleep(LIMIT / 2).await;
+        for _ in 0..2 {
+            let error = patience.wait(async || Ok(Some("it stays".to_owned()))).await.unwrap_err();
+            assert_eq!(error.to_string(), "it stays");
+        }
+        assert!(began.elapsed() < LIMIT + 2 * AGAIN, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn the_charts_job_lives_longer() {
+        let values = include_str!("../../../../charts/acr-credential-helper/values.yaml");
+        let values: Value = serde_saphyr::from_str(values).unwrap();
+        let job = Duration::from_secs(values["cleanup"]["timeoutSeconds"].as_u64().unwrap());
+        assert!(LIMIT + CALL_LIMIT < job, "{job:?}");
+    }
+}

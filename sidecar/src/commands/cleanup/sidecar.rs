@@ -1,0 +1,194 @@
+//! Stops the sidecar, so that it writes nothing while everything is removed.
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::core::Selector;
+use kube::{Api, Client};
+use serde_json::json;
+
+use super::super::cluster::{self, call};
+use super::super::report;
+use super::super::setup::CommandError;
+use super::patience::Patience;
+use crate::args::ClusterArgs;
+
+/// A Pod that failed, or was evicted, is at work no more, and scaling to 0 may leave it.
+const UNFINISHED: &str = "status.phase!=Failed,status.phase!=Succeeded";
+
+/// Scales the Deployment to 0, and returns when none of its Pods is at work and nobody leads. A Deployment that is not there is
+/// no error, or an uninstallation that was cut off could not be done again; but it is said.
+///
+/// # Errors
+/// When the API server does not answer, a right is missing, or a Pod does not end.
+pub(super) async fn stop(
+    client: &Client,
+    args: &ClusterArgs,
+    deployment: &str,
+    patience: Patience,
+) -> Result<(), CommandError> {
+    let namespace = &args.sidecar_namespace;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let found = call(format!("read the Deployment {deployment}"), deployments.get_opt(deployment)).await?;
+    let is_there = found.is_some();
+    match found.and_then(|found| found.spec) {
+        Some(spec) => {
+            let of_it = pods_of(spec, deployment)?;
+            let none = Patch::Merge(json!({ "spec": { "replicas": 0 } }));
+            let parameters = PatchParams::default();
+            let scaled = deployments.patch_scale(deployment, &parameters, &none);
+            call(format!("scale the Deployment {deployment} to 0"), scaled).await?;
+            let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+            let left = async || {
+                let pods =
+                    cluster::list_metadata(&pods, "list the Pods of the sidecar", of_it.clone()).await?;
+                Ok(pods.into_iter().find_map(|pod| pod.name).map(|name| at_work(&format!("the Pod {name}"))))
+            };
+            patience.wait(left).await?;
+        }
+        None => report::to_stdout(format_args!("There is no Deployment {namespace}/{deployment}."))?,
+    }
+    let leader = async || {
+        let leader = cluster::leader(client, args, Timestamp::now()).await?;
+        let leader = leader.filter(|leader| leader.is_alive);
+        Ok(leader.map(|leader| at_work(&format!("the sidecar {}", leader.name))))
+    };
+    patience.wait(leader).await?;
+    if is_there {
+        report::to_stdout(format_args!("Stopped the Deployment {deployment}."))?;
+    }
+    Ok(())
+}
+
+/// The API server takes no Deployment with an empty selector, so this is never every Pod of the namespace.
+fn pods_of(spec: DeploymentSpec, deployment: &str) -> Result<ListParams, CommandError> {
+    let selector = Selector::try_from(spec.selector).map_err(|error| {
+        CommandError::Refused(format!(
+            "the selector of the Deployment {deployment} is not understood: {error}"
+        ))
+    })?;
+    Ok(ListParams::default().labels_from(&selector).fields(UNFINISHED))
+}
+
+fn at_work(who: &str) -> String {
+    format!("{who} is still at work, and would write everything again: end it, and run this again")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use clap::Parser as _;
+    use serde_json::Value;
+    use url::Url;
+
+    use super::*;
+    use crate::args::{Args, CleanupArgs, Command};
+    use crate::operations::testing::{api_server, refusal};
+
+    const DEPLOYMENT: &str = "acr-credential-sidecar";
+
+    fn args() -> ClusterArgs {
+        match Args::parse_from(["acr-credential-sidecar", "cleanup"]).command {
+            Command::Cleanup(CleanupArgs { cluster, .. }) => cluster,
+            _ => unreachable!(),
+        }
+    }
+
+    /// A cluster in which the sidecar's last Pod is seen this often after it was scaled, and the paths by which it was looked for.
+    fn sidecar_that_ends_after(rounds: usize, selector: Value) -> (Client, Arc<Mutex<Vec<String>>>) {
+        let looks = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&looks);
+        let mut scaled = false;
+        let client = api_server(move |method, path, body| {
+            if path.contains("/leases/") {
+                refusal(404)
+            } else if method == "PATCH" {
+                assert!(path.contains("/deployments/acr-credential-sidecar/scale"), "{path}");
+                assert_eq!(body["spec"]["replicas"], 0);
+                scaled = true;
+                (200, json!({ "metadata": {} }))
+            } else if path.contains("/pods") {
+                assert!(scaled, "{path}");
+                let mut seen = seen.lock().unwrap();
+                let left = usize::from(seen.len() < rounds);
+                seen.push(path.to_owned());
+                let items = vec![json!({ "metadata": { "name": "s-0" } }); left];
+                (200, json!({ "metadata": {}, "items": items }))
+            } else {
+                (200, json!({ "metadata": {}, "spec": { "selector": selector, "template": {} } }))
+            }
+        });
+        (client, looks)
+    }
+
+    fn by_label() -> Value {
+        json!({ "matchLabels": { "app": "sidecar" } })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_pod_is_waited_for() {
+        let (client, looks) = sidecar_that_ends_after(3, by_label());
+        stop(&client, &args(), DEPLOYMENT, Patience::start()).await.unwrap();
+        assert_eq!(looks.lock().unwrap().len(), 4);
+    }
+
+    /// The API server selects; what it is asked for is all of the Deployment's selector, and Pods that have not finished.
+    #[track_caller]
+    fn check_look(look: &str, labels: &str) {
+        let look = Url::parse("http://localhost").unwrap().join(look).unwrap();
+        let get = |key| look.query_pairs().find(|(name, _)| name == key).map(|(_, value)| value.into_owned());
+        assert_eq!(get("labelSelector").as_deref(), Some(labels));
+        assert_eq!(get("fieldSelector").as_deref(), Some("status.phase!=Failed,status.phase!=Succeeded"));
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_failed_is_not_waited_for_nor_are_those_of_others() {
+        let expressions = json!([
+            { "key": "tier", "operator": "In", "values": ["a", "b"] },
+            { "key": "canary", "operator": "DoesNotExist" },
+        ]);
+        for (selector, labels) in [
+            (by_label(), "app=sidecar"),
+            (json!({ "matchExpressions": expressions }), "tier in (a,b),!canary"),
+            (
+                json!({ "matchLabels": { "app": "sidecar" }, "matchExpressions": expressions }),
+                "app=sidecar,tier in (a,b),!canary",
+            ),
+        ] {
+            let (client, looks) = sidecar_that_ends_after(0, selector);
+            stop(&client, &args(), DEPLOYMENT, Patience::start()).await.unwrap();
+            let looks = looks.lock().unwrap();
+            assert_eq!(looks.len(), 1);
+            check_look(&looks[0], labels);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_does_not_end_is_named() {
+        let (client, _) = sidecar_that_ends_after(usize::MAX, by_label());
+        let error = stop(&client, &args(), DEPLOYMENT, Patience::start()).await.unwrap_err().to_string();
+        assert!(error.starts_with("the Pod s-0 is still at work"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_deployment_that_is_gone_has_stopped() {
+        stop(&api_server(|_, _, _| refusal(404)), &args(), DEPLOYMENT, Patience::start()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wrong_name_does_not_hide_a_sidecar_that_is_at_work() {
+        let client = api_server(|_, path, _| {
+            if !path.contains("/leases/") {
+                return refusal(404);
+            }
+            let spec = json!({
+                "holderIdentity": "s-0", "leaseDurationSeconds": 15, "renewTime": "2999-01-01T00:00:00.000000Z",
+            });
+            (200, json!({ "metadata": {}, "spec": spec }))
+        });
+        let error = stop(&client, &args(), "a-typo", Patience::start()).await.unwrap_err().to_string();
+        assert!(error.starts_with("the sidecar s-0 is still at work"), "{error}");
+    }
+}

@@ -1,0 +1,253 @@
+//! What the cluster has: the object that is asked for, and all that decides about it.
+
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::core::{GroupVersionKind, Selector};
+use kube::{Api, Client, ResourceExt as _};
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use super::super::cluster::{PullSecret, call};
+use super::super::setup::CommandError;
+use super::chain::Cluster;
+use super::policy::Policies;
+use super::subject::Subject;
+use super::verdict::Account;
+use super::{Named, manifest, subject};
+use crate::args::ClusterArgs;
+use crate::cluster::types::ENFORCE_MOUNTABLE;
+use crate::configuration::Configuration;
+use crate::operations::policies;
+
+/// Pods read with one call.
+const PAGE: u32 = 500;
+
+/// What is to be explained, and the lists of the Pods that it has made.
+pub(super) type Found = (Subject, Vec<Vec<String>>);
+
+/// Reads the object that was asked for, and the Pods that it has made.
+pub(super) async fn from_cluster(
+    client: &Client,
+    namespace: &str,
+    (named, name): (Named, &str),
+) -> Result<Found, CommandError> {
+    match named {
+        Named::Pod => {
+            let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+            let pod = call(format!("read the Pod {namespace}/{name}"), api.get(name)).await?;
+            Ok((subject_of("Pod", serde_json::to_value(pod)?)?, Vec::new()))
+        }
+        Named::Workload(kind, version, plural) => {
+            let (group, version) = version.split_once('/').unwrap_or(("", version));
+            let gvk = GroupVersionKind::gvk(group, version, kind);
+            let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
+            let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+            let object = call(format!("read the {kind} {namespace}/{name}"), api.get(name)).await?;
+            let lists = lists_of_pods(client, namespace, &object.data).await?;
+            Ok((subject_of(kind, serde_json::to_value(object)?)?, lists))
+        }
+    }
+}
+
+/// What an object of the cluster says.
+fn subject_of(kind: &str, mut object: Value) -> Result<Subject, CommandError> {
+    // An answer need not say its kind.
+    if let Some(object) = object.as_object_mut() {
+        object.insert("kind".to_owned(), kind.into());
+    }
+    let mut subjects = Vec::new();
+    manifest::read_object(&object, None, true, &mut subjects).map_err(CommandError::Refused)?;
+    subjects.pop().ok_or_else(|| CommandError::Refused(format!("{kind} makes no Pods")))
+}
+
+/// The lists of the Pods that a workload's selector finds, all pages; of one without a selector, none.
+async fn lists_of_pods(
+    client: &Client,
+    namespace: &str,
+    workload: &Value,
+) -> Result<Vec<Vec<String>>, CommandError> {
+    let selector = match workload.pointer("/spec/selector") {
+        None => return Ok(Vec::new()),
+        Some(selector) if selector.get("matchLabels").or(selector.get("matchExpressions")).is_some() => {
+            LabelSelector::deserialize(selector)
+        }
+        // Of a ReplicationController.
+        Some(labels) => Option::deserialize(labels)
+            .map(|match_labels| LabelSelector { match_labels, ..LabelSelector::default() }),
+    };
+    let selector = selector.map_err(|error| CommandError::Refused(format!("selector: {error}")))?;
+    let selector =
+        Selector::try_from(selector).map_err(|error| CommandError::Refused(format!("selector: {error}")))?;
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let mut params = ListParams::default().labels_from(&selector).limit(PAGE);
+    let mut lists = Vec::new();
+    loop {
+        let page = call("list its Pods", api.list(&params)).await?;
+        lists.extend(page.items.into_iter().filter_map(list_that_matters));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params.continue_token = Some(token),
+            None => return Ok(lists),
+        }
+    }
+}
+
+/// The list of a Pod; none of one that has finished, or is about to go: it pulls nothing any more.
+fn list_that_matters(pod: Pod) -> Option<Vec<String>> {
+    let phase = pod.status.and_then(|status| status.phase);
+    let has_finished = matches!(phase.as_deref(), Some("Succeeded" | "Failed"));
+    let is_over = has_finished || pod.metadata.deletion_timestamp.is_some();
+    (!is_over).then(|| subject::pull_secrets(&pod.spec.unwrap_or_default()))
+}
+
+/// The policies; that they may not be read spoils nothing else.
+pub(super) async fn policies(client: &Client, configuration: &Configuration, pull_secret: &str) -> Policies {
+    match call("read the policies", policies::read(client)).await {
+        Ok(read) => {
+            let present = read.iter().filter_map(|(name, policy)| Some((name, policy.as_ref()?)));
+            let differences = present
+                .flat_map(|(name, policy)| policies::compare(name, &policy.spec, configuration, pull_secret))
+                .collect();
+            Policies::known(&read, differences)
+        }
+        Err(error) => Policies::Unknown(error.to_string()),
+    }
+}
+
+/// Reads all that decides about the subject.
+pub(super) async fn look(
+    client: &Client,
+    subject: &Subject,
+    args: &ClusterArgs,
+    read_secret: bool,
+    policies: Policies,
+    lists_of_pods: Vec<Vec<String>>,
+) -> Result<Cluster, CommandError> {
+    let name = &args.pull_secret;
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace = call("read the namespace", namespaces.get_metadata_opt(&subject.namespace)).await?;
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &subject.namespace);
+    let secret = call("read the metadata of the pull secret", secrets.get_metadata_opt(name)).await?;
+    let hosts = if read_secret && secret.is_some() {
+        let secret = call("read the pull secret", secrets.get_opt(name)).await?;
+        secret.as_ref().map(subject::hosts_in)
+    } else {
+        None
+    };
+    Ok(Cluster {
+        namespace: namespace.map(|namespace| namespace.metadata),
+        account: account(client, subject).await,
+        secret: secret.map(|secret| PullSecret::of(secret.metadata)),
+        hosts,
+        policies,
+        lists_of_pods,
+    })
+}
+
+/// The service account; that it may not be read spoils nothing else.
+async fn account(client: &Client, subject: &Subject) -> Account {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &subject.namespace);
+    match call("read the service account", accounts.get_opt(&subject.service_account)).await {
+        Err(_) => Account::Unknown,
+        Ok(None) => Account::Absent,
+        Ok(Some(account)) => {
+            let enforces = account.annotations().get(ENFORCE_MOUNTABLE).is_some_and(|value| value == "true");
+            let entries = account.image_pull_secrets.into_iter().flatten();
+            Account::Found {
+                pull_secrets: entries.map(|entry| entry.name).collect(),
+                enforces_mountable: enforces,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::subject::Kind;
+    use super::super::verdict::Injection;
+    use super::*;
+    use crate::configuration;
+    use crate::operations::testing::{api_server, refusal};
+
+    #[test]
+    fn pods_that_pull_nothing_any_more_do_not_count() {
+        let check = |metadata: Value, phase: &str, expected: Option<&[&str]>| {
+            let pod = json!({
+                "metadata": metadata,
+                "spec": { "containers": [], "imagePullSecrets": [{ "name": "a" }] },
+                "status": { "phase": phase },
+            });
+            let list = list_that_matters(serde_json::from_value(pod).unwrap());
+            let expected = expected.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+            assert_eq!(list, expected, "{phase}");
+        };
+        check(json!({}), "Running", Some(&["a"]));
+        check(json!({}), "Pending", Some(&["a"]));
+        check(json!({}), "Succeeded", None);
+        check(json!({}), "Failed", None);
+        check(json!({ "deletionTimestamp": "2030-01-01T00:00:00Z" }), "Running", None);
+    }
+
+    #[test]
+    fn an_object_of_the_cluster_is_known_to_be_there_with_its_labels_and_owner() {
+        let owner = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "u", "controller": true });
+        let object = json!({
+            "metadata": { "name": "web-1", "namespace": "team-a", "labels": { "own": "x" }, "ownerReferences": [owner] },
+            "spec": { "template": { "metadata": { "labels": { "app": "web" } }, "spec": { "containers": [] } } },
+        });
+        let subject = subject_of("ReplicaSet", object.clone()).unwrap();
+        assert!(subject.is_owned && subject.labels.contains_key("app"));
+        assert!(
+            matches!(&subject.kind, Kind::Workload { exists: true, labels, .. } if labels.contains_key("own"))
+        );
+        let pod = json!({ "metadata": object["metadata"], "spec": { "containers": [] } });
+        let subject = subject_of("Pod", pod).unwrap();
+        assert_eq!((subject.kind, subject.title.as_str()), (Kind::Pod, "Pod team-a/web-1"));
+        assert!(subject.is_owned && subject.labels.contains_key("own"));
+    }
+
+    #[tokio::test]
+    async fn the_pods_of_all_pages_are_read() {
+        let pod = |name: &str, list: &Value| {
+            let spec = json!({ "containers": [], "imagePullSecrets": list });
+            json!({ "metadata": { "name": name }, "spec": spec })
+        };
+        let client = api_server(move |_, path, _| {
+            assert!(path.contains("labelSelector=app%3Dweb") && path.contains("limit=500"), "{path}");
+            let page = if path.contains("continue=more") {
+                json!({ "metadata": {}, "items": [pod("b", &json!([]))] })
+            } else {
+                json!({ "metadata": { "continue": "more" }, "items": [pod("a", &json!([{ "name": "ours" }]))] })
+            };
+            (200, page)
+        });
+        let workload = json!({ "spec": { "selector": { "matchLabels": { "app": "web" } } } });
+        let lists = lists_of_pods(&client, "team-a", &workload).await.unwrap();
+        assert_eq!(lists, [vec!["ours".to_owned()], Vec::new()]);
+    }
+
+    #[tokio::test]
+    async fn policies_are_read_with_their_status() {
+        let configuration = configuration::parse(b"acr-registry-info: ''\n").unwrap().configuration;
+        let pod = json!({ "metadata": { "name": "web" }, "spec": { "containers": [] } });
+        let subject = subject_of("Pod", pod).unwrap();
+        for (status, expected) in [("active", Injection::Added), ("pending", Injection::LeftOut)] {
+            let client = api_server(move |_, path, _| {
+                if !path.contains("inject") {
+                    return refusal(404);
+                }
+                let policy =
+                    json!({ "metadata": { "name": "p" }, "spec": {}, "status": { "policyStatus": status } });
+                (200, policy)
+            });
+            let read = policies(&client, &configuration, "acr-credential-secret-aggregation").await;
+            let Policies::Known { inject: Some(inject), guard: None, differences } = read else {
+                panic!("one was read: {read:?}");
+            };
+            assert_eq!(inject.inject(&subject, None, &Account::Unknown), expected, "{status}");
+            assert_eq!(differences, Vec::<String>::new());
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Tells people where the policies disagree with the configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::cluster::configuration::Active;
+use crate::cluster::controller::Ended;
+use crate::operations::api_error::describe;
+use crate::operations::events::{About, Events, Reason};
+use crate::operations::health::Health;
+use crate::operations::metrics::Metrics;
+use crate::operations::policies::{self, Findings};
+
+/// Policies are compared again after so long: they are not watched, since most clusters never change them.
+const POLICIES_AGAIN: Duration = Duration::from_mins(10);
+
+/// All of them together.
+const POLICIES_LIMIT: Duration = Duration::from_secs(15);
+
+/// Tells where the policies in the cluster select something else than the configuration.
+pub(super) async fn watch(
+    client: Client,
+    mut active: watch::Receiver<Option<Arc<Active>>>,
+    pull_secret: Arc<str>,
+    about: About,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    events: Events,
+) -> Ended {
+    let mut before = Vec::new();
+    loop {
+        let now = active.borrow_and_update().clone();
+        if let Some(active) = now {
+            let looked =
+                timeout(POLICIES_LIMIT, policies::look(&client, &active.configuration, &pull_secret));
+            let problem = match looked.await {
+                Ok(Ok(Findings { differences, absent: _ })) => {
+                    metrics.policies_agree.set(differences.is_empty().into());
+                    for difference in differences.iter().filter(|difference| !before.contains(*difference)) {
+                        tracing::warn!("{difference}");
+                        events.say(Reason::PoliciesDisagree, about.clone(), difference.as_str());
+                    }
+                    health.note("policies", differences.clone());
+                    before = differences;
+                    None
+                }
+                Ok(Err(error)) => Some(describe(&error)),
+                Err(_) => Some(format!("no answer within {} s", POLICIES_LIMIT.as_secs())),
+            };
+            if let Some(problem) = problem {
+                let problem = format!("they could not be compared with the configuration: {problem}");
+                tracing::warn!("policies: {problem}");
+                health.note("policies", vec![problem]);
+            }
+        }
+        tokio::select! {
+            changed = active.changed() => if changed.is_err() { return Ended("the watch of the configuration") },
+            () = sleep(POLICIES_AGAIN) => {}
+        }
+    }
+}

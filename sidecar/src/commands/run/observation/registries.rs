@@ -1,0 +1,86 @@
+//! Tells people how the registries stand.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::broker::{Entry, Snapshot, Status};
+use crate::clock::{Clock as _, SystemClock};
+use crate::cluster::controller::Ended;
+use crate::operations::events::{About, Events, Reason};
+use crate::operations::health::Health;
+use crate::operations::metrics::Metrics;
+
+/// Tells how the registries stand, and who leads.
+pub(super) async fn watch(
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
+    mut leading: watch::Receiver<bool>,
+    about: About,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    events: Events,
+) -> Ended {
+    let mut before: Vec<Stand> = Vec::new();
+    loop {
+        let leads = *leading.borrow_and_update();
+        health.show_leader(leads);
+        metrics.leader.set(leads.into());
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        health.show_registries(Arc::clone(&snapshot));
+        metrics.show_registries(&snapshot, SystemClock.now());
+        let now: Vec<_> = snapshot.entries.iter().map(Stand::of).collect();
+        for stand in now.iter().filter(|entry| !before.contains(entry)) {
+            let was_bad = before.iter().any(|known| known.place == stand.place && known.is_bad());
+            if let Some((reason, note)) = stand.news(was_bad) {
+                events.say(reason, about.clone(), note);
+            }
+        }
+        before = now;
+        tokio::select! {
+            changed = snapshots.changed() => if changed.is_err() { return Ended("the renewal of credentials") },
+            changed = leading.changed() => if changed.is_err() { return Ended("the election of a leader") },
+        }
+    }
+}
+
+/// What people are told of a registry, when it changes.
+#[derive(PartialEq)]
+struct Stand {
+    place: String,
+    status: Status,
+    /// Whether there is a credential, and a host for it, whatever became of the last call.
+    can_pull: bool,
+}
+
+impl Stand {
+    fn of(entry: &Entry) -> Self {
+        let place = entry.registry.registry.place.clone();
+        let can_pull = entry.issued.is_some() && !entry.hosts.is_empty();
+        Self { place, status: entry.status.clone(), can_pull }
+    }
+
+    fn is_bad(&self) -> bool {
+        !matches!(self.status, Status::Pending | Status::Valid)
+    }
+
+    fn news(&self, was_bad: bool) -> Option<(Reason, String)> {
+        let Self { place, status, can_pull } = self;
+        match status {
+            Status::Valid if was_bad => {
+                Some((Reason::CredentialRestored, format!("{place}: there is a credential again")))
+            }
+            Status::Pending | Status::Valid => None,
+            Status::Failing(trouble) => {
+                let reason =
+                    if *can_pull { Reason::CredentialNotRenewed } else { Reason::CredentialUnavailable };
+                Some((reason, format!("{place}: {}", trouble.failure)))
+            }
+            Status::Expired { since, trouble } => {
+                let why =
+                    trouble.as_ref().map(|trouble| format!(": {}", trouble.failure)).unwrap_or_default();
+                let note = format!("{place}: the credential expired at {since}{why}");
+                Some((Reason::CredentialUnavailable, note))
+            }
+        }
+    }
+}
