@@ -42,7 +42,7 @@ func TestHelpOfUpHasAnExampleAndEveryFlag(t *testing.T) {
 
 func TestUpNeedsADirectory(t *testing.T) {
 	var out bytes.Buffer
-	err := up(context.Background(), upOptions{}, &out, &out)
+	err := up(context.Background(), upOptions{}, nil, &out, &out)
 	if err == nil || !strings.HasPrefix(err.Error(), "--dir is missing") {
 		t.Errorf("got %v", err)
 	}
@@ -71,7 +71,10 @@ func TestFlagsThatDoNotGoTogetherAreTold(t *testing.T) {
 }
 
 func TestInputThatEndsIsAReasonToStop(t *testing.T) {
-	ctx := untilTold(t.Context(), strings.NewReader("ignored\n"))
+	ctx, orders := untilTold(t.Context(), strings.NewReader("restart etcd\n"))
+	if order := <-orders; order != "restart etcd" {
+		t.Errorf("the order is %q", order)
+	}
 	<-ctx.Done()
 	if cause := context.Cause(ctx); cause.Error() != "standard input ended" {
 		t.Errorf("the reason is %q", cause)

@@ -39,6 +39,9 @@ func nextStatus(pod *corev1.Pod, pull puller, now metav1.Time) (corev1.PodStatus
 	for i := range pod.Spec.Containers {
 		container := &pod.Spec.Containers[i]
 		next, done := startedBefore(pod.Status.ContainerStatuses, container)
+		// A container whose image is changed is started anew. (One that ran before the
+		// others is not: that is over.)
+		done = done && next.Image == container.Image
 		switch {
 		case done:
 		case !initialized:

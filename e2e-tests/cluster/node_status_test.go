@@ -120,3 +120,16 @@ func TestASidecarGoesOnRunning(t *testing.T) {
 		t.Errorf("complete: %t, %s", complete, got)
 	}
 }
+
+func TestAnImageThatIsChangedIsPulledAgain(t *testing.T) {
+	var asked []string
+	pod := podOf([]string{"init"}, []string{"web", "db"})
+	pod.Status, _ = nextStatus(pod, pullsExcept(&asked), metav1.Now())
+	asked = nil
+	pod.Spec.InitContainers[0].Image = "init:2"
+	pod.Spec.Containers[0].Image = "web:2"
+	status, complete := nextStatus(pod, pullsExcept(&asked), metav1.Now())
+	if !complete || !slices.Equal(asked, []string{"web"}) || status.ContainerStatuses[0].ImageID != "web:2@sha256:0" {
+		t.Errorf("complete: %t, asked for %v, %s", complete, asked, status.ContainerStatuses[0].ImageID)
+	}
+}

@@ -144,9 +144,15 @@ func (p *process) stop() {
 	select {
 	case <-p.exited:
 	case <-time.After(stopTimeout):
-		_ = p.cmd.Process.Kill()
-		<-p.exited
+		p.kill()
 	}
+}
+
+// kill ends the part without giving it time to tidy up, and returns when it is gone.
+func (p *process) kill() {
+	// An error means that it has ended already.
+	_ = p.cmd.Process.Kill()
+	<-p.exited
 }
 
 // lastLines returns the last n lines of text, without a newline at the end.

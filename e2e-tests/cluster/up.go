@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -64,6 +65,10 @@ When the cluster is ready, one line of JSON on standard output says where it is:
   {"kubeconfig":"…","server":"https://127.0.0.1:…","caFile":"…","dir":"…",
    "registry":"127.0.0.1:…","node":"node","pids":{"etcd":…}}
 
+A line "restart PART" on standard input kills a part, as a crash would, and
+starts it again; "restart kube-apiserver", for example. When it is ready, one line
+of JSON on standard output says so: {"restarted":"kube-apiserver","pid":…}.
+
 It runs until standard input ends, or until SIGTERM or Ctrl-C. Then the parts are
 stopped and DIR is removed. If a part fails, the end of its log is shown, the
 exit code is 1, and DIR is left for a closer look.`,
@@ -84,8 +89,8 @@ exit code is 1, and DIR is left for a closer look.`,
 			if err := options.check(); err != nil {
 				return err
 			}
-			ctx := untilTold(command.Context(), command.InOrStdin())
-			return up(ctx, options, command.OutOrStdout(), command.ErrOrStderr())
+			ctx, orders := untilTold(command.Context(), command.InOrStdin())
+			return up(ctx, options, orders, command.OutOrStdout(), command.ErrOrStderr())
 		},
 	}
 	flags := command.Flags()
@@ -120,27 +125,35 @@ func (o upOptions) check() error {
 
 // untilTold returns a context that lasts until standard input ends or a signal
 // asks to stop; its cause says which. Whoever starts `cluster up` holds the other
-// end of standard input, which is closed when they die, however they die.
-func untilTold(parent context.Context, stdin io.Reader) context.Context {
+// end of standard input, which is closed when they die, however they die. The lines
+// that come until then are passed on.
+func untilTold(parent context.Context, stdin io.Reader) (context.Context, <-chan string) {
 	ctx, cancel := context.WithCancelCause(parent)
 	// Progress is still reported to a reader that is gone; that must not be the
 	// death of us before the parts are stopped.
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	orders := make(chan string)
 	go func() {
 		cancel(fmt.Errorf("signal: %s", <-signals))
 	}()
 	go func() {
-		_, _ = io.Copy(io.Discard, stdin)
+		for lines := bufio.NewScanner(stdin); lines.Scan(); {
+			select {
+			case orders <- lines.Text():
+			case <-ctx.Done():
+				return
+			}
+		}
 		cancel(errors.New("standard input ended"))
 	}()
-	return ctx
+	return ctx, orders
 }
 
-// up runs a cluster until ctx ends. Once the cluster is ready, that is the one way
-// to end without an error.
-func up(ctx context.Context, options upOptions, stdout, progress io.Writer) error {
+// up runs a cluster until ctx ends, and carries out orders. Once the cluster is
+// ready, the end of ctx is the one way to end without an error.
+func up(ctx context.Context, options upOptions, orders <-chan string, stdout, progress io.Writer) error {
 	if options.dir == "" {
 		return errors.New("--dir is missing: name an empty directory, or one to make")
 	}
@@ -152,7 +165,7 @@ func up(ctx context.Context, options upOptions, stdout, progress io.Writer) erro
 		return err
 	}
 	c := &cluster{options: options, files: newLayout(dir), users: newCredentials(), progress: progress}
-	err = c.run(ctx, stdout)
+	err = c.run(ctx, orders, stdout)
 	failed := err != nil && ctx.Err() == nil
 	c.stop()
 	if failed {
@@ -195,7 +208,7 @@ type cluster struct {
 
 // run starts the cluster, prints its summary and watches over it until ctx ends or
 // a part does. It leaves the processes for stop.
-func (c *cluster) run(ctx context.Context, stdout io.Writer) error {
+func (c *cluster) run(ctx context.Context, orders <-chan string, stdout io.Writer) error {
 	began := time.Now()
 	if err := c.start(ctx); err != nil {
 		return err
@@ -204,7 +217,7 @@ func (c *cluster) run(ctx context.Context, stdout io.Writer) error {
 	if err := json.NewEncoder(stdout).Encode(c.summary()); err != nil {
 		return fmt.Errorf("printing where the cluster is: %w", err)
 	}
-	return c.watch(ctx)
+	return c.watch(ctx, orders, stdout)
 }
 
 // start starts the parts one after the other, each when the one before is ready.
@@ -264,24 +277,6 @@ func (c *cluster) add(ctx context.Context, p part) error {
 	}
 	c.say("%-23s ready in %s", p.name, seconds(began))
 	return nil
-}
-
-// watch returns nil when ctx ends, and an error when a part dies before that.
-func (c *cluster) watch(ctx context.Context) error {
-	died := make(chan *process, len(c.processes))
-	for _, child := range c.processes {
-		go func() {
-			<-child.exited
-			died <- child
-		}()
-	}
-	select {
-	case <-ctx.Done():
-		c.say("stopping (%s)", context.Cause(ctx))
-		return nil
-	case child := <-died:
-		return child.died()
-	}
 }
 
 // stop stops the parts that still run, the last one first: a controller without an

@@ -27,7 +27,7 @@ POST   /_admin/oidc-token  {\"subject\": \"system:serviceaccount:kube-system:acr
 
 A fault: kind, and action, instance and times to limit it. Kinds:
 throttle {status, timeLeftMs, acsRetryAfterMs, retryAfter}, error {status, code, xml}, reset, stall,
-delay {ms}, slow {pauseMs}, truncate {bytes}, nonJson, unsuccessful {code}, life {seconds}, clockSkew {seconds}.
+delay {ms}, slow {pauseMs}, truncate {bytes}, nonJson, unsuccessful {code}, life {seconds}, emptyPassword, clockSkew {seconds}.
 Token: subject, provider (ARN), issuer, audience, expiresIn, signedBy (testKey or stranger).
 ";
 

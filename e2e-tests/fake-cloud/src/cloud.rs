@@ -76,9 +76,16 @@ pub(crate) struct Call<'a> {
     skew: SignedDuration,
     /// Life of what is handed out, if a fault says so.
     life: Option<SignedDuration>,
+    /// Whether passwords are left out of what is handed out.
+    without_password: bool,
 }
 
 impl Call<'_> {
+    /// The password as it is handed out.
+    fn shown(&self, password: String) -> String {
+        if self.without_password { String::new() } else { password }
+    }
+
     /// When something expires that would live until `regular`.
     fn expiry(&self, regular: Timestamp) -> Timestamp {
         self.life.map_or(regular, |life| later(self.now, life))
@@ -208,6 +215,7 @@ impl Cloud {
             now,
             skew: fault.as_ref().and_then(FaultKind::skew).unwrap_or_default(),
             life: fault.as_ref().and_then(FaultKind::life),
+            without_password: fault == Some(FaultKind::EmptyPassword),
         };
         let answer = match action {
             Action::MetadataToken | Action::MetadataCredentials | Action::Metadata => {

@@ -130,6 +130,8 @@ pub enum FaultKind {
         /// In seconds.
         seconds: i64,
     },
+    /// Registry credentials are handed out with a user and an empty password.
+    EmptyPassword,
     /// The server's clock is off by so many seconds when it checks dates.
     ClockSkew {
         /// In seconds.

@@ -25,7 +25,7 @@ impl Cloud {
             self.hand_out("enterprise", Registry::Instance { region: call.region.into(), id }, expires);
         let mut body = succeeded();
         body.insert("TempUsername".into(), json!(USER_NAME));
-        body.insert("AuthorizationToken".into(), json!(password));
+        body.insert("AuthorizationToken".into(), json!(call.shown(password)));
         body.insert("ExpireTime".into(), json!(expires.as_millisecond()));
         Ok(body)
     }
@@ -67,7 +67,7 @@ impl Cloud {
         let expires = call.expiry(self.regular_expiry(&caller, call));
         let password = self.hand_out("personal", Registry::Personal { region: call.region.into() }, expires);
         let data = json!({
-            "authorizationToken": password,
+            "authorizationToken": call.shown(password),
             "tempUserName": USER_NAME,
             "expireDate": expires.as_millisecond(),
         });

@@ -47,6 +47,7 @@ pub(super) fn instead(fault: &FaultKind, envelope: &Envelope, now: Timestamp) ->
         | FaultKind::Slow { .. }
         | FaultKind::Truncate { .. }
         | FaultKind::Life { .. }
+        | FaultKind::EmptyPassword
         | FaultKind::ClockSkew { .. } => None,
     }
 }

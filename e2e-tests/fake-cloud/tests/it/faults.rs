@@ -42,6 +42,16 @@ fn a_fault_meets_its_action_so_many_times() {
 }
 
 #[test]
+fn a_credential_can_come_without_its_password() {
+    let mut cloud = with(json!({"kind": "emptyPassword", "times": 1}));
+    for is_empty in [true, false] {
+        let answer = body_of(&check(&mut cloud, &token_request(&Key::of("puller")), "200"));
+        assert_eq!(answer["TempUsername"], "cr_temp_user");
+        assert_eq!(answer["AuthorizationToken"] == "", is_empty);
+    }
+}
+
+#[test]
 fn a_fault_without_a_number_stays_until_it_is_cleared() {
     let mut cloud = with(json!({"kind": "error"}));
     for _ in 0..3 {
