@@ -12,6 +12,14 @@ CONFORMANCE := e2e-tests/fake-cloud/conformance
 CONFORMANCE_VENV := e2e-tests/target/conformance
 FAKE_CLOUD := e2e-tests/target/debug/fake-cloud
 CLUSTER_SOURCES := $(filter-out %_test.go,$(wildcard e2e-tests/cluster/*.go)) e2e-tests/cluster/go.mod e2e-tests/cluster/go.sum
+# The architecture as images name it, and the binary that the image holds.
+ARCHITECTURE := $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
+STATIC_TARGET := $(shell uname -m)-unknown-linux-musl
+STATIC := dist/$(ARCHITECTURE)/acr-credential-sidecar
+# Helm and helm-docs, in the versions that e2e-tests/helm/go.mod names.
+HELM := e2e-tests/helm/bin/helm
+HELM_DOCS := e2e-tests/helm/bin/helm-docs
+CHART := charts/acr-credential-helper
 say = @printf '\n▸ %s\n' "$(1)"
 
 .PHONY: help
@@ -20,13 +28,20 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-zA-Z0-9_.-]+:.*## / { printf "  %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: wasm sidecar $(CLUSTER) ## Mint credentials, and show the policy at work on a real Kubernetes API server
-	$(call say,Building the demo (the first time takes some minutes))
-	cargo build --locked $(E2E_MANIFEST) --bin demo
+demo: build-demo ## Play the whole product on a real Kubernetes control plane and a fake cloud, in a minute
 	@e2e-tests/target/debug/demo
 
+.PHONY: demo-shell
+demo-shell: build-demo ## Set the same up, say what to try, and leave it to you
+	@e2e-tests/target/debug/demo --shell
+
+.PHONY: build-demo
+build-demo: wasm sidecar $(CLUSTER)
+	$(call say,Building the demo (the first time takes some minutes))
+	cargo build --locked $(E2E_MANIFEST) --bin demo
+
 .PHONY: test
-test: test-unit test-fake-cloud test-cluster test-system ## Run all tests
+test: test-unit test-fake-cloud test-cluster test-chart test-system ## Run all tests
 
 .PHONY: test-unit
 test-unit: toolchain ## Run the tests of the policy and of the sidecar, natively
@@ -44,10 +59,17 @@ test-cluster: $(CLUSTER) ## Run the tests of the test bed's control plane
 	@# With the flag of the build, whose packages it then uses again. Vetting all of Kubernetes is for `make lint`.
 	cd e2e-tests/cluster && go test -trimpath -vet=off ./...
 
+.PHONY: test-chart
+test-chart: $(HELM) ## Run the tests of the chart that need no cluster
+	$(call say,Testing what the chart renders)
+	@# -count=1: Go does not notice that files outside of the module changed.
+	cd e2e-tests/helm && go test -trimpath -vet=off -count=1 ./...
+
 .PHONY: test-system
-test-system: wasm sidecar guests $(CLUSTER) ## Run the compiled policy on a real control plane, and the sidecar on the fake cloud
+test-system: wasm sidecar static guests $(CLUSTER) $(HELM) ## Run the compiled policy on a real control plane, and the sidecar on the fake cloud
 	$(call say,Testing the whole on a real control plane and the fake cloud (the first build takes some minutes))
-	cargo test --locked $(E2E_MANIFEST)
+	@# Most of these tests wait most of the time, so more of them run at once than there are cores.
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked $(E2E_MANIFEST)
 
 .PHONY: conformance
 conformance: $(CONFORMANCE_VENV)/installed fake-cloud ## Run Alibaba Cloud's official SDKs against the fake cloud (needs Python 3)
@@ -60,21 +82,23 @@ conformance-record: $(CONFORMANCE_VENV)/installed fake-cloud ## The same, and ke
 	$(CONFORMANCE_VENV)/bin/python $(CONFORMANCE)/conformance.py --fake $(FAKE_CLOUD) --record
 
 .PHONY: bench
-bench: wasm guests fake-cloud ## Compare the speed of the policy and of the sidecar with others, side by side
+bench: wasm guests fake-cloud static $(CLUSTER) ## Compare the speed of the policy and of the sidecar with others, side by side
 	$(call say,Building the benchmarks)
-	cargo build --locked --release -p acr-credential-sidecar
-	@# The profile of the tests: its dependencies are optimised, and built already.
-	cargo bench --locked --profile dev $(E2E_MANIFEST)
+	@# The profile of the tests: its dependencies are optimised, and built already. What measures is optimised here alone.
+	@# One of them alone, or parts of it: cargo bench … --bench controller -- fill rest latency large
+	cargo bench --locked --profile dev --config profile.dev.package.acr-e2e-tests.opt-level=3 $(E2E_MANIFEST)
 
 .PHONY: lint
-lint: toolchain ## Check formatting, lints and, where cargo-deny is installed, dependencies
+lint: toolchain $(HELM) ## Check formatting, lints and, where cargo-deny is installed, dependencies
 	cargo fmt --all --check
 	cargo fmt --all --check $(E2E_MANIFEST)
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --target wasm32-wasip1 -- -D warnings
 	cargo clippy --locked --workspace --all-targets $(E2E_MANIFEST) -- -D warnings
-	@unformatted="$$(gofmt -l e2e-tests/cluster)"; [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
+	@unformatted="$$(gofmt -l e2e-tests/cluster e2e-tests/helm)"; [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
 	cd e2e-tests/cluster && go vet -trimpath ./...
+	cd e2e-tests/helm && go vet -trimpath ./...
+	for values in $(CHART)/ci/*-values.yaml; do $(HELM) lint --strict --quiet --values "$$values" $(CHART); done
 	@if command -v cargo-deny > /dev/null; then cargo deny check bans licenses sources; \
 	  else echo 'cargo-deny is not installed: dependencies are not checked'; fi
 
@@ -95,11 +119,16 @@ e2e-tests: annotated-policy.wasm ## Run the kwctl tests (need kwctl, bats and jq
 fixtures: guests $(CLUSTER) ## Record the requests in tests/fixtures from a real API server
 	cargo run --locked $(E2E_MANIFEST) --bin record-fixtures
 
+.PHONY: chart
+chart: $(HELM) ## Write the README of the chart, deploy/ and the snapshots of the tests, out of the chart
+	$(HELM_DOCS) --chart-search-root=charts --skip-version-footer --sort-values-order=file --log-level=warning
+	cd e2e-tests/helm && go run -trimpath .
+
 .PHONY: clean
 clean: ## Remove everything that was built
 	cargo clean
 	cargo clean $(E2E_MANIFEST)
-	rm -rf e2e-tests/cluster/bin annotated-policy.wasm
+	rm -rf e2e-tests/cluster/bin e2e-tests/helm/bin annotated-policy.wasm dist
 
 .PHONY: toolchain
 toolchain:
@@ -115,6 +144,16 @@ wasm: toolchain
 sidecar: toolchain ## Build the sidecar
 	$(call say,Building the sidecar)
 	cargo build --locked -p acr-credential-sidecar
+
+.PHONY: static
+static: toolchain ## Build the sidecar as one static binary, as the image holds it (on Linux)
+	$(call say,Building the binary of the image)
+	rustup target add $(STATIC_TARGET)
+	@# ring's C code asks nothing of a C library, so the machine's own compiler serves. No path of this machine gets into the binary.
+	CC_$(subst -,_,$(STATIC_TARGET))=cc \
+	  RUSTFLAGS='--remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo' \
+	  cargo $(AUDITABLE) build --locked --release --target $(STATIC_TARGET) -p acr-credential-sidecar
+	install -D target/$(STATIC_TARGET)/release/acr-credential-sidecar $(STATIC)
 
 .PHONY: guests
 guests: toolchain
@@ -139,5 +178,14 @@ cluster: $(CLUSTER)
 $(CLUSTER): $(CLUSTER_SOURCES)
 	$(call say,Building etcd$(comma) kube-apiserver$(comma) kube-controller-manager and kubectl into one binary (the first time takes some minutes))
 	cd e2e-tests/cluster && go build -trimpath -ldflags='-s -w' -o bin/cluster .
+
+.PHONY: helm
+helm: $(HELM)
+
+$(HELM): e2e-tests/helm/go.mod e2e-tests/helm/go.sum
+	$(call say,Building Helm (the first time takes some minutes))
+	cd e2e-tests/helm && go build -trimpath -ldflags='-s -w' -o bin/ helm.sh/helm/v4/cmd/helm github.com/norwoodj/helm-docs/cmd/helm-docs
+	@# What go finds up to date it does not touch.
+	@touch $@
 
 comma := ,

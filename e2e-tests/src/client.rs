@@ -1,11 +1,12 @@
 //! A small HTTP client with keep-alive, for what talks to a policy host: tests, the benchmark, and the recording front
 //! of policy-server.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use axum::body::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::Request;
+use hyper::body::Incoming;
 use hyper::header::CONTENT_TYPE;
+use hyper::{Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -25,15 +26,17 @@ impl HttpClient {
         Self::with_roots(RootCertStore::empty())
     }
 
-    /// Trusts the certificate authority in this PEM text.
+    /// Trusts the certificate authorities in this PEM text.
     ///
     /// # Errors
     /// When the text holds no certificate.
     pub fn trusting(ca_pem: &str) -> Result<Self> {
-        let certificate = CertificateDer::from_pem_slice(ca_pem.as_bytes())
-            .context("failed to parse the certificate authority")?;
         let mut roots = RootCertStore::empty();
-        roots.add(certificate).context("failed to trust the certificate authority")?;
+        for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
+            let certificate = certificate.context("failed to parse the certificate authority")?;
+            roots.add(certificate).context("failed to trust the certificate authority")?;
+        }
+        ensure!(!roots.is_empty(), "there is no certificate of an authority");
         Ok(Self::with_roots(roots))
     }
 
@@ -62,6 +65,18 @@ impl HttpClient {
         self.send(url, request).await
     }
 
+    /// Patches with a JSON body; otherwise as [`HttpClient::post`].
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn patch(&self, url: &str, body: Bytes) -> Result<(u16, Bytes)> {
+        let request = Request::patch(url)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .with_context(|| format!("failed to make a request to {url}"))?;
+        self.send(url, request).await
+    }
+
     /// Gets a document; otherwise as [`HttpClient::post`].
     ///
     /// # Errors
@@ -73,9 +88,16 @@ impl HttpClient {
         self.send(url, request).await
     }
 
+    /// Sends any request, and returns the answer as soon as it begins.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn request(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+        self.0.request(request).await.context("failed to send a request")
+    }
+
     async fn send(&self, url: &str, request: Request<Full<Bytes>>) -> Result<(u16, Bytes)> {
-        let response =
-            self.0.request(request).await.with_context(|| format!("failed to send a request to {url}"))?;
+        let response = self.request(request).await.with_context(|| format!("nothing came from {url}"))?;
         let status = response.status().as_u16();
         let body = response
             .into_body()

@@ -5,9 +5,10 @@ mod options;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -38,7 +39,13 @@ pub struct Cluster {
     summary: Summary,
     binary: PathBuf,
     process: Child,
-    stdin: Option<ChildStdin>,
+    line: Arc<Mutex<Option<Line>>>,
+}
+
+/// The way to a control plane: orders go out, an answer to each comes back.
+struct Line {
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
 }
 
 /// The line that `cluster up` prints when it is ready.
@@ -50,6 +57,14 @@ struct Summary {
     ca_file: PathBuf,
     dir: PathBuf,
     registry: Option<String>,
+    pids: BTreeMap<String, u32>,
+}
+
+/// What `cluster up` answers to an order.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    restarted: Option<String>,
+    error: Option<String>,
 }
 
 impl Cluster {
@@ -98,22 +113,48 @@ impl Cluster {
             .stderr(messages.try_clone().context("failed to share the file for messages")?)
             .spawn()
             .with_context(|| format!("failed to start {}", binary.display()))?;
-        let stdin = process.stdin.take();
+        let orders = process.stdin.take().context("the control plane has no standard input")?;
         let stdout = process.stdout.take().context("the control plane has no standard output")?;
+        let mut answers = BufReader::new(stdout);
         let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).context("failed to read from the control plane")?;
+        answers.read_line(&mut line).context("failed to read from the control plane")?;
         let Ok(summary) = serde_json::from_str::<Summary>(&line) else {
-            drop(stdin);
+            drop(orders);
             let status = process.wait().context("failed to wait for the control plane")?;
             bail!("the control plane did not become ready ({status}):\n{}", everything_in(&mut messages)?);
         };
-        Ok(Self { summary, binary, process, stdin })
+        let line = Arc::new(Mutex::new(Some(Line { orders, answers })));
+        Ok(Self { summary, binary, process, line })
+    }
+
+    /// Kills the API server, as a crash would, starts it again, and waits until it is ready. The other parts stay. For
+    /// control planes of a test's own: whoever else uses this one meets it too.
+    ///
+    /// # Errors
+    /// When it does not become ready again: the control plane is gone then.
+    pub async fn restart_api_server(&self) -> Result<()> {
+        let line = Arc::clone(&self.line);
+        let answer = tokio::task::spawn_blocking(move || {
+            let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);
+            line.as_mut().context("the control plane has ended")?.ask("restart kube-apiserver")
+        });
+        let answer = answer.await.context("the thread that asks the control plane ended early")??;
+        match answer {
+            Answer { restarted: Some(_), error: None } => Ok(()),
+            other => bail!("the API server was not restarted: {other:?}"),
+        }
     }
 
     /// The administrator's kubeconfig.
     #[must_use]
     pub fn kubeconfig(&self) -> &Path {
         &self.summary.kubeconfig
+    }
+
+    /// The binary whose subcommand `kubectl` is kubectl.
+    #[must_use]
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// The URL of the API server.
@@ -132,6 +173,12 @@ impl Cluster {
     #[must_use]
     pub fn registry(&self) -> Option<&str> {
         self.summary.registry.as_deref()
+    }
+
+    /// The processes of its parts, by name.
+    #[must_use]
+    pub fn processes(&self) -> &BTreeMap<String, u32> {
+        &self.summary.pids
     }
 
     /// The administrator's client. It lives as long as the tokio runtime of the test that made it, so each test makes
@@ -185,6 +232,8 @@ impl Cluster {
             .args(["kubectl", "--kubeconfig"])
             .arg(self.kubeconfig())
             .args(args)
+            // It remembers what each API server can do; this one's address is nobody's tomorrow.
+            .env("KUBECACHEDIR", self.summary.dir.join("kubectl-cache"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -207,9 +256,19 @@ impl Cluster {
     }
 }
 
+impl Line {
+    fn ask(&mut self, order: &str) -> Result<Answer> {
+        writeln!(self.orders, "{order}").context("failed to give the control plane an order")?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).context("failed to read from the control plane")?;
+        serde_json::from_str(&answer).with_context(|| format!("the control plane has ended: {answer:?}"))
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.stdin.take();
+        // The end of its standard input is what ends it.
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).take();
         // It stops its parts and removes its directory first.
         self.process.wait().ok();
     }

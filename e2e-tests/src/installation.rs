@@ -28,14 +28,14 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Serves these policies and applies what leads to them, with the other objects of our manifests (the rights of the
-    /// policy server). Returns when the API server calls every one of them.
+    /// Serves these policies and applies what leads to them, with the rights of the policy server. Returns when the API
+    /// server calls every one of them.
     ///
     /// # Errors
     /// When a policy refuses its settings, the API server refuses a webhook configuration, or does not call it in time.
     pub async fn start(cluster: &Cluster, policies: Vec<ClusterAdmissionPolicy>) -> Result<Self> {
         let client = cluster.client().await?;
-        for object in Manifests::read_dir(&paths::manifests())?.objects {
+        for object in Manifests::read_file(&paths::manifests().join("rbac.yaml"))?.objects {
             cluster::apply(&client, &object).await?;
         }
         let module = paths::policy_wasm()?;
@@ -97,10 +97,40 @@ pub fn policies_for(namespace: &str, names: &[&str]) -> Result<Vec<ClusterAdmiss
             let mut policy = manifests.policy(&format!("acr-credential-helper-{name}"))?.clone();
             policy.name = format!("{namespace}-{name}");
             policy.spec.settings.insert("namespaces".to_owned(), json!([namespace]));
-            select_namespace(&mut policy, namespace)?;
+            select_namespaces(&mut policy, &Namespaces::Named(&[namespace]))?;
             Ok(policy)
         })
         .collect()
+}
+
+/// Namespaces, as a policy's selector tells them.
+#[derive(Clone, Copy, Debug)]
+pub enum Namespaces<'a> {
+    /// Those of these names.
+    Named(&'a [&'a str]),
+    /// All but those of these names: what goes with globs in the settings.
+    AllBut(&'a [&'a str]),
+}
+
+/// Changes the selector of a policy. The settings have to say the same.
+///
+/// # Errors
+/// When the policy does not select namespaces by name.
+pub fn select_namespaces(policy: &mut ClusterAdmissionPolicy, namespaces: &Namespaces<'_>) -> Result<()> {
+    let (operator, names) = match namespaces {
+        Namespaces::Named(names) => ("In", names),
+        Namespaces::AllBut(names) => ("NotIn", names),
+    };
+    let selector = policy.spec.namespace_selector.as_mut();
+    let expressions = selector.and_then(|selector| selector.match_expressions.as_mut());
+    let expression = expressions
+        .into_iter()
+        .flatten()
+        .find(|expression| expression.key == NAMESPACE_NAME)
+        .with_context(|| format!("{} does not select namespaces by name", policy.name))?;
+    operator.clone_into(&mut expression.operator);
+    expression.values = Some(names.iter().map(|name| (*name).to_owned()).collect());
+    Ok(())
 }
 
 /// Changes one setting of a policy; `path` is such as `manualPullSecrets.pods`.
@@ -199,27 +229,12 @@ fn with_kind(mut configuration: Value, policy: &ClusterAdmissionPolicy) -> Value
     configuration
 }
 
-fn select_namespace(policy: &mut ClusterAdmissionPolicy, namespace: &str) -> Result<()> {
-    let expressions =
-        policy.spec.namespace_selector.as_mut().and_then(|selector| selector.match_expressions.as_mut());
-    let expression = expressions
-        .into_iter()
-        .flatten()
-        .find(|expression| expression.key == NAMESPACE_NAME)
-        .with_context(|| format!("{} does not select namespaces by name", policy.name))?;
-    "In".clone_into(&mut expression.operator);
-    expression.values = Some(vec![namespace.to_owned()]);
-    Ok(())
-}
-
+/// A namespace that the policy is asked about: the first that it names; with globs alone, the one that every cluster has.
 fn first_namespace(policy: &ClusterAdmissionPolicy) -> Result<&str> {
-    policy
-        .spec
-        .settings
-        .get("namespaces")
-        .and_then(|names| names.get(0))
-        .and_then(Value::as_str)
-        .with_context(|| format!("{} names no namespace", policy.name))
+    let names = policy.spec.settings.get("namespaces").and_then(Value::as_array);
+    let names = names.with_context(|| format!("{} names no namespace", policy.name))?;
+    let mut exact = names.iter().filter_map(Value::as_str).filter(|name| !name.contains(['*', '?']));
+    Ok(exact.next().unwrap_or("default"))
 }
 
 /// A request that the policy must be asked about.

@@ -51,13 +51,32 @@ pub fn sidecar_binary() -> Result<PathBuf> {
     configured("SIDECAR_BIN", "../target/debug/acr-credential-sidecar", "run `make sidecar`")
 }
 
-/// The release build of the sidecar: what `SIDECAR_RELEASE_BIN` names, else what `make bench` builds.
+/// The binary that the image holds: what `SIDECAR_STATIC_BIN` names, else what `make static` builds.
 ///
 /// # Errors
 /// When it is not there.
-pub fn sidecar_release_binary() -> Result<PathBuf> {
-    let default = "../target/release/acr-credential-sidecar";
-    configured("SIDECAR_RELEASE_BIN", default, "run `cargo build --release -p acr-credential-sidecar`")
+pub fn sidecar_static_binary() -> Result<PathBuf> {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let default = format!("../dist/{architecture}/acr-credential-sidecar");
+    configured("SIDECAR_STATIC_BIN", &default, "run `make static`")
+}
+
+/// Helm: what `HELM_BIN` names, else what `make helm` builds.
+///
+/// # Errors
+/// When it is not there.
+pub fn helm_binary() -> Result<PathBuf> {
+    configured("HELM_BIN", "helm/bin/helm", "run `make helm`")
+}
+
+/// The directory with our chart.
+#[must_use]
+pub fn chart() -> PathBuf {
+    in_workspace("../charts/acr-credential-helper")
 }
 
 /// The fake cloud: what `FAKE_CLOUD_BIN` names, else what `make fake-cloud` builds.
@@ -104,6 +123,12 @@ fn configured(variable: &str, default: &str, hint: &str) -> Result<PathBuf> {
         Some(path) => existing(path.into(), &format!("{variable} names it")),
         None => existing(in_workspace(default), hint),
     }
+}
+
+/// The root of the repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    in_workspace("..").canonicalize().unwrap_or_else(|_| in_workspace(".."))
 }
 
 fn in_workspace(path: &str) -> PathBuf {

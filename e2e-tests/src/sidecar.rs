@@ -19,6 +19,8 @@ pub struct Sidecar {
     directory: tempfile::TempDir,
     environment: Vec<(String, String)>,
     endpoints: Vec<String>,
+    /// The debug build where none is named.
+    binary: Option<PathBuf>,
 }
 
 /// How a command ended.
@@ -38,12 +40,27 @@ impl Sidecar {
     /// # Errors
     /// When there is no room for a directory.
     pub fn new(cloud: &FakeCloud) -> Result<Self> {
-        let mut endpoints = vec![format!("--acr-endpoint={}", cloud.url())];
-        endpoints.extend(cloud.urls().iter().map(|(region, url)| format!("--acr-endpoint={region}={url}")));
-        endpoints.push(format!("--sts-endpoint={}", cloud.url()));
-        endpoints.push(format!("--metadata-endpoint={}", cloud.url()));
+        let mut sidecar = Self::at(&cloud.url())?;
+        let regions = cloud.urls();
+        let regions = regions.iter().map(|(region, url)| format!("--acr-endpoint={region}={url}"));
+        sidecar.endpoints.extend(regions);
+        Ok(sidecar)
+    }
+
+    /// A place from which a cloud of one region is reached, at this URL.
+    ///
+    /// # Errors
+    /// As [`Sidecar::new`].
+    pub fn at(url: &str) -> Result<Self> {
+        let endpoints = ["acr", "sts", "metadata"].map(|api| format!("--{api}-endpoint={url}")).to_vec();
         let directory = tempfile::tempdir().context("failed to make a directory")?;
-        Ok(Self { directory, environment: Vec::new(), endpoints })
+        Ok(Self { directory, environment: Vec::new(), endpoints, binary: None })
+    }
+
+    /// Runs this build of it.
+    #[must_use]
+    pub fn with_binary(self, binary: PathBuf) -> Self {
+        Self { binary: Some(binary), ..self }
     }
 
     /// Sets an environment variable.
@@ -77,6 +94,12 @@ impl Sidecar {
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// The flags that lead to the cloud.
+    #[must_use]
+    pub fn endpoints(&self) -> &[String] {
+        &self.endpoints
     }
 
     /// Runs a command that calls the cloud.
@@ -121,7 +144,10 @@ impl Sidecar {
     }
 
     fn command(&self) -> Result<Command> {
-        let mut command = Command::new(paths::sidecar_binary()?);
+        let mut command = match &self.binary {
+            Some(binary) => Command::new(binary),
+            None => Command::new(paths::sidecar_binary()?),
+        };
         command
             .current_dir(self.directory())
             .env_clear()
@@ -148,6 +174,20 @@ impl Running {
         std::fs::read_to_string(&self.log).context("failed to read the log")
     }
 
+    /// The base URL of its pages, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The id of the process.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn id(&self) -> Result<u32> {
+        self.process.id().context("the sidecar has ended before")
+    }
+
     /// Gets a page such as `/readyz`; none while it does not listen yet.
     ///
     /// # Errors
@@ -165,9 +205,64 @@ impl Running {
     /// # Errors
     /// When it cannot be told, or waited for.
     pub async fn stop(&mut self) -> Result<Option<i32>> {
-        let id = self.process.id().context("the sidecar has ended before")?;
-        let id = i32::try_from(id).context("the sidecar has no such id")?;
-        kill(Pid::from_raw(id), Signal::SIGTERM).context("failed to tell the sidecar to end")?;
+        self.signal(Signal::SIGTERM)?;
+        self.ended().await
+    }
+
+    /// Kills it, as the kernel does when memory runs out.
+    ///
+    /// # Errors
+    /// When it has ended before.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.signal(Signal::SIGKILL)?;
+        self.ended().await?;
+        Ok(())
+    }
+
+    /// Stops it where it stands, without its knowing, until [`Running::thaw`].
+    ///
+    /// # Errors
+    /// When it has ended before.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When it has ended before.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::SIGCONT)
+    }
+
+    /// Whether it has ended.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.process.try_wait().context("failed to ask for the sidecar")?.is_some())
+    }
+
+    /// Waits until it ends. Returns its exit code, or nothing if it was killed.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub async fn ended(&mut self) -> Result<Option<i32>> {
         Ok(self.process.wait().await.context("failed to wait for the sidecar")?.code())
     }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let id = i32::try_from(self.id()?).context("the sidecar has no such id")?;
+        kill(Pid::from_raw(id), signal).with_context(|| format!("failed to send {signal} to the sidecar"))
+    }
+}
+
+/// The sum of the samples of a metric on the page `/metrics` that carry these labels.
+#[must_use]
+pub fn metric(page: &str, name: &str, labels: &[&str]) -> u64 {
+    let name = format!("acr_credential_sidecar_{name}");
+    page.lines()
+        .filter(|line| line.starts_with(&name) && labels.iter().all(|label| line.contains(label)))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
 }

@@ -1,17 +1,16 @@
 //! What `mint` costs, from the start of the process to its end, beside a process that does nothing.
 //!
-//! The sidecar is the release build, and the fake cloud is a process of its own. All numbers come from one run in which the
+//! The sidecar is the binary of the image, and the fake cloud is a process of its own. All numbers come from one run in which the
 //! contestants take turns. Each contestant's answer is checked before it is measured. The second table has an answer time
 //! like that of a real cloud in the same region: on loopback, without one, all that is measured is CPU time, and half of it
 //! is the fake's.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Instant;
 
-use acr_e2e_tests::client::HttpClient;
+use acr_e2e_tests::cloud_process::CloudProcess;
 use acr_e2e_tests::paths;
 use acr_e2e_tests::table::{self, Samples};
 use anyhow::{Context as _, Result, ensure};
@@ -30,7 +29,7 @@ fn main() -> Result<()> {
     let state = directory.path().join("state.yaml");
     std::fs::write(&state, state_with(MANY)?)?;
     let cloud = CloudProcess::start(&state)?;
-    let sidecar = paths::sidecar_release_binary()?;
+    let sidecar = paths::sidecar_static_binary()?;
 
     // From small to large: the memory of finished processes is told as the largest so far.
     let mut contestants =
@@ -39,7 +38,8 @@ fn main() -> Result<()> {
         contestant.prepare(&cloud)?;
     }
     measure("mint, against the fake cloud on loopback", &mut contestants, &cloud)?;
-    cloud.delay_answers(ANSWER_MS)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(cloud.add_fault(&json!({"kind": "delay", "ms": ANSWER_MS})))?;
     let title = format!("mint, against the fake cloud with an answer time of {ANSWER_MS} ms");
     measure(&title, &mut contestants, &cloud)?;
 
@@ -71,49 +71,6 @@ fn measure(title: &str, contestants: &mut [Contestant<'_>], cloud: &CloudProcess
     let rows: Vec<_> = contestants.iter_mut().map(|contestant| contestant.row(base)).collect();
     table::print(title, &["from start to end", "p50 ms", "p95 ms", "of one", "MiB at most"], &rows)?;
     Ok(())
-}
-
-/// The fake cloud as a process, so that its memory and its threads are not the benchmark's.
-struct CloudProcess {
-    child: Child,
-    url: String,
-}
-
-impl CloudProcess {
-    fn start(state: &Path) -> Result<Self> {
-        let mut child = Command::new(paths::fake_cloud_binary()?)
-            .arg("--state")
-            .arg(state)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("failed to start the fake cloud")?;
-        let mut line = String::new();
-        let stdout = child.stdout.take().context("the fake cloud has no standard output")?;
-        BufReader::new(stdout).read_line(&mut line)?;
-        let addresses: Value = serde_json::from_str(&line).context("the fake cloud did not start")?;
-        let url = addresses["url"].as_str().context("the fake cloud has no address")?.to_owned();
-        Ok(Self { child, url })
-    }
-
-    /// Lets each answer come late, from now on.
-    fn delay_answers(&self, milliseconds: u64) -> Result<()> {
-        let fault = json!({"kind": "delay", "ms": milliseconds}).to_string();
-        let post = HttpClient::plain();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let url = format!("{}/_admin/faults", self.url);
-        let (status, answer) = runtime.block_on(post.post(&url, fault.into()))?;
-        ensure!((200..300).contains(&status), "{}", String::from_utf8_lossy(&answer));
-        Ok(())
-    }
-}
-
-impl Drop for CloudProcess {
-    fn drop(&mut self) {
-        // It ends by itself when its standard input does; there is nobody left to tell.
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
 }
 
 struct Contestant<'a> {
@@ -160,7 +117,7 @@ impl<'a> Contestant<'a> {
                 .env("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "EXAMPLE-secret-of-puller")
                 .args(["mint", "--config"])
                 .arg(&self.configuration)
-                .args(["--acr-endpoint", &cloud.url]);
+                .args(["--acr-endpoint", cloud.url()]);
         }
         let output = command.output().context("failed to run the sidecar")?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

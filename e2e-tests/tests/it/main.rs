@@ -4,11 +4,16 @@
 #![allow(unreachable_pub, clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod availability;
+mod chart;
 mod check;
+mod demo;
+mod docs;
+mod faults;
 mod host;
 mod manifests;
 mod mint;
 mod pods;
+mod release;
 mod secrets;
 mod service_accounts;
 mod sidecar;

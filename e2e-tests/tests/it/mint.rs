@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 /// The ServiceAccount whose tokens the state's RRSA role trusts.
-const SUBJECT: &str = "system:serviceaccount:kube-system:acr-credential-sidecar";
+pub const SUBJECT: &str = "system:serviceaccount:kube-system:acr-credential-sidecar";
 
 pub async fn cloud() -> Result<FakeCloud> {
     let text = std::fs::read_to_string(paths::cloud_state("two-accounts"))?;
@@ -62,7 +62,7 @@ async fn refused(sidecar: &Sidecar, entries: &str, expected: &[&str]) -> Result<
     Ok(())
 }
 
-const EXAMPLE: &str = "- instanceId: cri-example\n  regionId: cn-hangzhou";
+pub const EXAMPLE: &str = "- instanceId: cri-example\n  regionId: cn-hangzhou";
 
 #[tokio::test]
 async fn an_instance_and_personal_edition_come_with_all_their_hosts() -> Result<()> {
@@ -163,7 +163,7 @@ async fn an_access_key_in_a_secret_is_read_as_kubernetes_mounts_it() -> Result<(
 }
 
 /// A Pod with RRSA: the projected token, and the configuration that names role and provider.
-fn rrsa(cloud: &FakeCloud, wanted: &TokenRequest) -> Result<Sidecar> {
+pub fn rrsa(cloud: &FakeCloud, wanted: &TokenRequest) -> Result<Sidecar> {
     let sidecar = Sidecar::new(cloud)?;
     let token = cloud.mint_oidc_token(wanted).map_err(anyhow::Error::msg)?;
     let file = sidecar.file("token", &token)?;

@@ -2,12 +2,13 @@
 
 use acr_e2e_tests::cluster::PATIENCE;
 use acr_e2e_tests::installation::pod;
-use acr_e2e_tests::sidecar::Ended;
+use acr_e2e_tests::sidecar::{Ended, Sidecar};
 use acr_e2e_tests::wait::wait_until;
 use anyhow::Result;
 use serde_json::Value;
 
 use super::stage::{INSTANCE, Stage, logins};
+use crate::mint;
 use crate::support::create;
 
 #[track_caller]
@@ -55,6 +56,33 @@ async fn one_turn_with_a_mistake_says_it_and_fails() -> Result<()> {
     let ended = run(&stage, &["--once"]).await?;
     assert_ne!(ended.code, Some(0));
     assert!(ended.stderr.contains("acr-registry-info[0]"), "{}", ended.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_proxy_in_the_environment_leads_to_the_cluster_unless_no_proxy_names_it() -> Result<()> {
+    // Nobody listens at either.
+    let kubeconfig = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{ "name": "test", "cluster": { "server": "https://127.0.0.1:1" } }],
+        "users": [{ "name": "test", "user": { "token": "x" } }],
+        "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
+        "current-context": "test",
+    });
+    let cloud = mint::cloud().await?;
+    let status = async |without: &str| {
+        let sidecar = Sidecar::new(&cloud)?;
+        let sidecar = sidecar.with("HTTPS_PROXY", "http://127.0.0.1:2").with("NO_PROXY", without);
+        sidecar.file("kubeconfig", &kubeconfig.to_string())?;
+        sidecar.run(&["status", "--kubeconfig=kubeconfig"]).await
+    };
+    for (without, is_proxied) in [("example.com", true), ("127.0.0.1", false)] {
+        let ended = status(without).await?;
+        ended_with(2, &ended);
+        assert!(ended.stderr.contains("Connection refused"), "{}", ended.stderr);
+        assert_eq!(ended.stderr.contains("tunnel"), is_proxied, "{}", ended.stderr);
+    }
     Ok(())
 }
 

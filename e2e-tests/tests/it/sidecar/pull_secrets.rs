@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use kube::api::DeleteParams;
 use serde_json::json;
 
-use super::stage::{INSTANCE, LONG, Stage, annotation, logins, until_page, version};
+use super::stage::{INSTANCE, LONG, Stage, annotation, logins, metric, until_page, version};
 
 #[tokio::test]
 async fn what_a_tenant_changes_is_put_right_and_said() -> Result<()> {
@@ -61,6 +61,10 @@ async fn a_foreign_secret_is_left_alone_until_adoption_is_asked_for() -> Result<
     stage.until_filled(&other).await?;
     let note = stage.until_event(&namespace, "ForeignPullSecret", PATIENCE).await?;
     assert!(note.contains("e2e-tests made this Secret") && note.contains("--adopt"), "{note}");
+    until_page(&mut sidecar, "/metrics", "the Secret is counted", |_, body| {
+        metric(body, "foreign_secrets", &[]) == 1
+    })
+    .await?;
     assert_eq!(stage.pull_secret(&namespace).await?.map(|secret| version(&secret)), before);
     assert_eq!(sidecar.stop().await?, Some(0));
 

@@ -1,5 +1,6 @@
 //! What the shipped rights do not allow.
 
+use acr_e2e_tests::cluster::PATIENCE;
 use anyhow::Result;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
 use kube::Api;
@@ -72,5 +73,7 @@ async fn a_missing_right_is_named() -> Result<()> {
         status == 503 && body.contains("list, watch, patch serviceaccounts: add to the ClusterRole")
     })
     .await?;
+    let note = stage.until_event(&stage.name, "RightsMissing", PATIENCE).await?;
+    assert!(note.contains("list, watch, patch serviceaccounts"), "{note}");
     Ok(())
 }

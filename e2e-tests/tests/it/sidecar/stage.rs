@@ -4,30 +4,29 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use acr_e2e_tests::api_proxy::ApiProxy;
 use acr_e2e_tests::cluster::{
     self, Cluster, Node, Options, PATIENCE, Registry, fresh_namespace, named_namespace,
 };
+use acr_e2e_tests::grants::{self, ACCOUNT};
 use acr_e2e_tests::kubeconfig;
-use acr_e2e_tests::manifests::Manifests;
-use acr_e2e_tests::paths;
+pub use acr_e2e_tests::sidecar::metric;
 use acr_e2e_tests::sidecar::{Ended, Running, Sidecar};
 use acr_e2e_tests::wait::wait_until;
-use acr_fake_cloud::{Action, FakeCloud};
-use anyhow::{Context as _, Result};
+use acr_fake_cloud::{Action, FakeCloud, Fault, FaultKind, TokenRequest};
+use anyhow::Result;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::mint;
-
-/// The account that the manifest makes, which the sidecar runs as.
-const ACCOUNT: &str = "acr-credential-sidecar";
 
 /// A credential is renewed after a minute at the earliest, so some tests wait for more than that.
 pub const LONG: Duration = Duration::from_mins(3);
@@ -50,8 +49,9 @@ async fn bed() -> Result<&'static Bed> {
         // The cloud outlives the test that comes first, and so does the runtime that it listens on.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let cloud = Box::leak(Box::new(runtime)).spawn(mint::cloud()).await??;
-        let registry =
-            Registry { cloud: cloud.url(), images: vec!["team/web:1".to_owned()], public_images: Vec::new() };
+        furnish(&cloud)?;
+        let images = ["team/web:1", "team/web:2"].map(str::to_owned).to_vec();
+        let registry = Registry { cloud: cloud.url(), images, public_images: Vec::new() };
         let node = Node {
             hosts: vec!["*.aliyuncs.com".to_owned()],
             pull_back_off: Duration::from_millis(200),
@@ -62,6 +62,50 @@ async fn bed() -> Result<&'static Bed> {
         Ok(Bed { cloud, cluster: Cluster::start_with(options).await? })
     })
     .await
+}
+
+/// What the shared cloud has besides: all that the scenarios of the vendor's documentation name, and an instance whose
+/// credentials live shortly.
+fn furnish(cloud: &FakeCloud) -> Result<()> {
+    let customer = json!({
+        "accessKeys": { "LTAI5tEXAMPLEcustomer": { "secret": "EXAMPLE-secret-of-customer" } },
+        "policies": ["AliyunContainerRegistryReadOnlyAccess"],
+    });
+    cloud.patch(&json!({ "accounts": {
+        "1000000000000001": {
+            "personal": ["cn-beijing", "cn-hangzhou"],
+            "instances": { "cri-shortlived": { "name": "shortlived" } },
+        },
+        "2000000000000002": { "personal": ["cn-beijing", "cn-hangzhou"], "users": { "customer": customer } },
+    }}))?;
+    cloud.add_fault(Fault {
+        action: Some(Action::GetAuthorizationToken),
+        instance: Some("cri-shortlived".to_owned()),
+        times: None,
+        kind: FaultKind::Life { seconds: 90 },
+    });
+    Ok(())
+}
+
+/// Whose rights a sidecar mints with.
+#[derive(Clone, Copy)]
+pub enum Identity {
+    /// A RAM user's, by the key in the environment.
+    User,
+    /// The node's role, which ECS metadata hands out.
+    Node,
+    /// The OIDC token of its account.
+    Rrsa,
+}
+
+impl Identity {
+    fn sidecar(self, cloud: &FakeCloud) -> Result<Sidecar> {
+        match self {
+            Self::User => mint::puller(cloud),
+            Self::Node => Sidecar::new(cloud),
+            Self::Rrsa => mint::rrsa(cloud, &TokenRequest::of(mint::SUBJECT)),
+        }
+    }
 }
 
 /// Whose cloud a stage is on.
@@ -82,38 +126,67 @@ pub struct Stage {
     sky: Sky,
 }
 
+/// Where the sidecar keeps its credentials for the next process, in its own namespace.
+pub const STATE: &str = "acr-credential-sidecar-state";
+
+/// The kubeconfig that a sidecar is started with, in its directory.
+const KUBECONFIG: &str = "kubeconfig";
+
+/// The same, by way of a proxy.
+const THROUGH_PROXY: &str = "kubeconfig-through-proxy";
+
 impl Stage {
     /// With a cloud of its own.
     pub async fn new(prefix: &str) -> Result<Self> {
-        Self::on(prefix, Sky::Own(Box::new(mint::cloud().await?)), false).await
+        Self::on(prefix, None, Sky::Own(Box::new(mint::cloud().await?)), Identity::User, false).await
+    }
+
+    /// With a cloud of its own, on another control plane than the shared one. It needs neither registry nor node.
+    pub async fn on_cluster(prefix: &str, cluster: &'static Cluster) -> Result<Self> {
+        Self::on(prefix, Some(cluster), Sky::Own(Box::new(mint::cloud().await?)), Identity::User, false).await
     }
 
     /// With the rights that the manifest has in comments, for the modes that attach.
     pub async fn that_attaches(prefix: &str) -> Result<Self> {
-        Self::on(prefix, Sky::Own(Box::new(mint::cloud().await?)), true).await
+        Self::on(prefix, None, Sky::Own(Box::new(mint::cloud().await?)), Identity::User, true).await
     }
 
     /// With credentials that the registry takes.
-    pub async fn with_registry(prefix: &str) -> Result<Self> {
-        Self::on(prefix, Sky::Shared, false).await
+    pub async fn with_registry(prefix: &str, identity: Identity) -> Result<Self> {
+        Self::on(prefix, None, Sky::Shared, identity, false).await
     }
 
-    async fn on(prefix: &str, sky: Sky, attaches: bool) -> Result<Self> {
-        let bed = bed().await?;
-        let cluster = &bed.cluster;
+    async fn on(
+        prefix: &str,
+        cluster: Option<&'static Cluster>,
+        sky: Sky,
+        identity: Identity,
+        attaches: bool,
+    ) -> Result<Self> {
+        let cluster = match cluster {
+            Some(cluster) => cluster,
+            None => &bed().await?.cluster,
+        };
         let client = cluster.client().await?;
         let name = fresh_namespace(&client, prefix, &[]).await?;
-        let cloud = match &sky {
-            Sky::Shared => &bed.cloud,
-            Sky::Own(cloud) => cloud,
+        let sidecar = match &sky {
+            Sky::Shared => identity.sidecar(&bed().await?.cloud)?,
+            Sky::Own(cloud) => identity.sidecar(cloud)?,
         };
-        let sidecar = mint::puller(cloud)?;
-        for object in manifest(&name, attaches)? {
+        for object in grants::of_sidecar(&name, attaches)? {
             cluster::apply(&client, &object).await?;
         }
-        let stage = Self { cluster, client, name, sidecar, sky };
-        stage.sidecar.file("kubeconfig", &stage.kubeconfig().await?)?;
-        Ok(stage)
+        sidecar.file(KUBECONFIG, &kubeconfig::of_account(cluster, &name, ACCOUNT).await?)?;
+        Ok(Self { cluster, client, name, sidecar, sky })
+    }
+
+    /// Puts a proxy between the API server and sidecars that are started with [`Stage::start_through_proxy`].
+    pub async fn proxy(&self) -> Result<ApiProxy> {
+        let authority = std::fs::read_to_string(self.cluster.ca_file())?;
+        let proxy = ApiProxy::start(self.cluster.server(), &authority).await?;
+        let direct = std::fs::read_to_string(self.sidecar.directory().join(KUBECONFIG))?;
+        self.sidecar.file(THROUGH_PROXY, &kubeconfig::through(&direct, &proxy.url())?)?;
+        Ok(proxy)
     }
 
     /// The cloud of its own.
@@ -129,29 +202,9 @@ impl Stage {
         self.cloud().calls(Action::GetAuthorizationToken)
     }
 
-    /// The sidecar's own token, and nothing else.
-    async fn kubeconfig(&self) -> Result<String> {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.name);
-        let request = TokenRequest { spec: Some(TokenRequestSpec::default()), ..TokenRequest::default() };
-        let made = accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await?;
-        let token = made.status.context("there is no token")?.token;
-        let document = json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{
-                "name": "test",
-                "cluster": { "server": self.cluster.server(), "certificate-authority": self.cluster.ca_file() },
-            }],
-            "users": [{ "name": "test", "user": { "token": token } }],
-            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
-            "current-context": "test",
-        });
-        Ok(document.to_string())
-    }
-
     /// A client with the sidecar's rights.
     pub async fn client_of_sidecar(&self) -> Result<Client> {
-        kubeconfig::client(&self.sidecar.directory().join("kubeconfig")).await
+        kubeconfig::client(&self.sidecar.directory().join(KUBECONFIG)).await
     }
 
     /// Makes a namespace that [`Stage::configure`] selects.
@@ -179,8 +232,12 @@ impl Stage {
 
     /// The flags that say which cluster is meant, and what things are called in it.
     pub fn flags(&self) -> [String; 3] {
+        self.flags_with(KUBECONFIG)
+    }
+
+    fn flags_with(&self, kubeconfig: &str) -> [String; 3] {
         [
-            "--kubeconfig=kubeconfig".to_owned(),
+            format!("--kubeconfig={kubeconfig}"),
             format!("--sidecar-namespace={}", self.name),
             format!("--pull-secret={}", self.name),
         ]
@@ -188,7 +245,16 @@ impl Stage {
 
     /// Starts the sidecar, which renews without spreading.
     pub fn start(&self, more: &[&str]) -> Result<Running> {
-        let flags = self.flags();
+        self.start_with(KUBECONFIG, more)
+    }
+
+    /// The same, by way of the proxy.
+    pub fn start_through_proxy(&self, more: &[&str]) -> Result<Running> {
+        self.start_with(THROUGH_PROXY, more)
+    }
+
+    fn start_with(&self, kubeconfig: &str, more: &[&str]) -> Result<Running> {
+        let flags = self.flags_with(kubeconfig);
         let arguments = flags.iter().map(String::as_str).chain(["--log-level=trace", "--spread=0"]);
         self.sidecar.start(&arguments.chain(more.iter().copied()).collect::<Vec<_>>())
     }
@@ -196,10 +262,14 @@ impl Stage {
     /// Starts the sidecar, and waits until it is ready.
     pub async fn started(&self, more: &[&str]) -> Result<Running> {
         let mut running = self.start(more)?;
-        until_page(&mut running, "/readyz", "it is ready and leads", |status, body| {
-            status == 200 && body.contains("leader: this replica writes")
-        })
-        .await?;
+        until_leads(&mut running).await?;
+        Ok(running)
+    }
+
+    /// The same, by way of the proxy.
+    pub async fn started_through_proxy(&self, more: &[&str]) -> Result<Running> {
+        let mut running = self.start_through_proxy(more)?;
+        until_leads(&mut running).await?;
         Ok(running)
     }
 
@@ -246,6 +316,22 @@ impl Stage {
         self.until(namespace, "holds a credential", PATIENCE, |secret| !logins(secret).is_empty()).await
     }
 
+    /// Waits until a restart would cost no mint.
+    pub async fn until_state_is_written(&self) -> Result<()> {
+        wait_until("the state is written down", PATIENCE, async || {
+            Ok(self.secrets(&self.name).get_metadata_opt(STATE).await?.map(|_| ()))
+        })
+        .await
+    }
+
+    /// Makes the next process that leads mint anew, if it does not know the credentials yet.
+    pub async fn forget_credentials(&self) -> Result<()> {
+        match self.secrets(&self.name).delete(STATE, &DeleteParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            other => Ok(other.map(drop)?),
+        }
+    }
+
     /// Changes the pull secret as a tenant does.
     pub async fn tamper(&self, namespace: &str, change: &Value) -> Result<()> {
         let parameters = PatchParams { field_manager: Some("tenant".to_owned()), ..PatchParams::default() };
@@ -263,36 +349,34 @@ impl Stage {
         .await
     }
 
+    /// When the leader last renewed its Lease.
+    pub async fn lease_renewed(&self) -> Result<Option<MicroTime>> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.name);
+        Ok(leases.get_opt("acr-credential-sidecar").await?.and_then(|lease| lease.spec?.renew_time))
+    }
+
     pub async fn events(&self, namespace: &str) -> Result<Vec<Event>> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         Ok(events.list(&ListParams::default()).await?.items)
     }
 }
 
-/// The objects of `deploy/sidecar.yaml` that grant rights, with names of the test's own.
-fn manifest(name: &str, attaches: bool) -> Result<Vec<Value>> {
-    let mut text = std::fs::read_to_string(paths::manifests().join("sidecar.yaml"))?;
-    text = text
-        .replace("namespace: kube-system", &format!("namespace: {name}"))
-        .replace("acr-credential-secret-aggregation", name);
-    if attaches {
-        let rule = "  # - apiGroups: [\"\"]\n  #   resources: [\"serviceaccounts\"]\n  #   verbs: [\"list\", \"watch\", \"patch\"]\n";
-        assert!(text.contains(rule), "the manifest has another rule for service accounts");
-        text = text.replace(rule, &rule.replace("# ", ""));
-    }
-    let mut objects = Manifests::parse(&text)?.objects;
-    objects.retain(|object| object["kind"] != "Deployment");
-    for object in &mut objects {
-        match object["kind"].as_str() {
-            Some("ClusterRole") => object["metadata"]["name"] = json!(name),
-            Some("ClusterRoleBinding") => {
-                object["metadata"]["name"] = json!(name);
-                object["roleRef"]["name"] = json!(name);
-            }
-            _ => {}
-        }
-    }
-    Ok(objects)
+/// Waits until a sidecar is ready, and is the one that writes.
+pub async fn until_leads(running: &mut Running) -> Result<()> {
+    until_page(running, "/readyz", "it is ready and leads", |status, body| {
+        status == 200 && body.contains("leader: this replica writes")
+    })
+    .await?;
+    Ok(())
+}
+
+/// Waits until a sidecar is ready, and leaves the writing to another.
+pub async fn until_stands_by(running: &mut Running) -> Result<()> {
+    until_page(running, "/readyz", "it is ready and stands by", |status, body| {
+        status == 200 && body.contains("standby: another replica writes")
+    })
+    .await?;
+    Ok(())
 }
 
 /// Waits for a page that is as it should be.
@@ -341,13 +425,4 @@ pub fn annotation<'a>(secret: &'a Secret, name: &str) -> &'a str {
 
 pub fn version(secret: &Secret) -> (Option<String>, Option<String>) {
     (secret.metadata.uid.clone(), secret.metadata.resource_version.clone())
-}
-
-/// The sum of the samples of a metric that carry these labels.
-pub fn metric(page: &str, name: &str, labels: &[&str]) -> u64 {
-    let name = format!("acr_credential_sidecar_{name}");
-    page.lines()
-        .filter(|line| line.starts_with(&name) && labels.iter().all(|label| line.contains(label)))
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-        .sum()
 }

@@ -1,0 +1,60 @@
+//! Whether a command printed what its page says.
+
+/// Whether this is what the page shows. `…` stands for anything; blanks, line ends, and how much time is left do not
+/// count.
+#[must_use]
+pub fn is_as_shown(shown: &str, printed: &str) -> bool {
+    let (shown, printed) = (normalised(shown), normalised(printed));
+    let parts: Vec<&str> = shown.split('…').map(str::trim).collect();
+    let [first, rest @ ..] = parts.as_slice() else { return false };
+    let Some(mut left) = printed.strip_prefix(first) else { return false };
+    let Some((last, middle)) = rest.split_last() else { return left.is_empty() };
+    for part in middle {
+        let Some((_, behind)) = left.split_once(part) else { return false };
+        left = behind;
+    }
+    left.ends_with(last)
+}
+
+/// Words with one blank between them; numbers of minutes and seconds are all alike.
+fn normalised(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let units = ["h", "min", "s"];
+    let alike = words.iter().enumerate().map(|(at, word)| match words.get(at + 1) {
+        Some(unit) if is_number(word) && units.contains(unit) => "N",
+        _ => word,
+    });
+    alike.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_each_time_does_not_count() {
+        for (shown, printed) in [
+            ("namespace/a created\n", "namespace/a created\n"),
+            ("leader: web-…\n\n VALID FOR\n 59 min\n", "leader: web-5d9c7\n VALID FOR\n58 min"),
+            ("…\nSTATUS: deployed\n…\n", "NAME: a\nSTATUS: deployed\nREVISION: 1\n"),
+            ("…done", "done"),
+            ("a … c", "a b c"),
+        ] {
+            assert!(is_as_shown(shown, printed), "{shown:?} {printed:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_shown_is_told() {
+        for (shown, printed) in [
+            ("fresh 2", "fresh 3"),
+            ("created", "created\nerror: no"),
+            ("a … c … b", "a b c"),
+            ("…\nSTATUS: deployed\n…", "STATUS: failed"),
+            ("", "anything"),
+        ] {
+            assert!(!is_as_shown(shown, printed), "{shown:?} {printed:?}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What Kubewarden does about policies: it serves them, has the API server call them, and says so in their status.
+
+use anyhow::Result;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
+
+use crate::cluster::{self, Cluster, PATIENCE};
+use crate::installation::Installation;
+use crate::manifests::{ClusterAdmissionPolicy, Manifests};
+use crate::wait::wait_until;
+
+/// The policies in force.
+#[derive(Default)]
+pub struct Kubewarden {
+    /// Names and specs.
+    known: Vec<(String, Value)>,
+    installation: Option<Installation>,
+}
+
+impl Kubewarden {
+    /// Has the API server know the kind of the policies. None is there yet.
+    ///
+    /// # Errors
+    /// When it does not serve them in time.
+    pub async fn start(cluster: &Cluster) -> Result<Self> {
+        let client = cluster.client().await?;
+        cluster::apply(&client, &definition()).await?;
+        let api = policies(&client);
+        wait_until("the kind of the policies is served", PATIENCE, async || {
+            Ok(api.list(&ListParams::default()).await.ok().map(|_| ()))
+        })
+        .await?;
+        Ok(Self::default())
+    }
+
+    /// How often the API server has called a policy that is in force: `inject`, `guard` or `serviceaccounts`.
+    #[must_use]
+    pub fn calls(&self, name: &str) -> usize {
+        self.installation.as_ref().map_or(0, |installation| installation.calls(name))
+    }
+
+    /// Puts the policies of the cluster in force, if they are not, and those that are gone out of it.
+    ///
+    /// # Errors
+    /// When one of them is none that Kubewarden would take, or cannot be put in force.
+    pub async fn settle(&mut self, cluster: &Cluster) -> Result<()> {
+        let client = cluster.client().await?;
+        let api = policies(&client);
+        let found = api.list(&ListParams::default()).await?.items.into_iter();
+        let found: Vec<_> = found.map(|policy| (policy.name_any(), policy.data["spec"].clone())).collect();
+        if found == self.known {
+            return Ok(());
+        }
+        for (name, _) in self.known.iter().filter(|(name, _)| !found.iter().any(|(other, _)| other == name)) {
+            forget(&client, &format!("clusterwide-{name}")).await;
+        }
+        let policies = found.iter().map(|(name, spec)| read(name, spec)).collect::<Result<Vec<_>>>()?;
+        // The host from before answers until the API server knows the new one.
+        self.installation =
+            if policies.is_empty() { None } else { Some(Installation::start(cluster, policies).await?) };
+        for (name, _) in &found {
+            let conditions = json!([{ "type": "PolicyActive", "status": "True", "reason": "PolicyActive" }]);
+            let status = json!({ "status": { "policyStatus": "active", "conditions": conditions } });
+            api.patch(name, &PatchParams::default(), &Patch::Merge(status)).await?;
+        }
+        self.known = found;
+        Ok(())
+    }
+}
+
+fn policies(client: &Client) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy");
+    Api::all_with(client.clone(), &ApiResource::from_gvk(&kind))
+}
+
+fn read(name: &str, spec: &Value) -> Result<ClusterAdmissionPolicy> {
+    let document = json!({
+        "apiVersion": "policies.kubewarden.io/v1",
+        "kind": "ClusterAdmissionPolicy",
+        "metadata": { "name": name },
+        "spec": spec,
+    });
+    // JSON is YAML.
+    Ok(Manifests::parse(&document.to_string())?.policy(name)?.clone())
+}
+
+/// One of the two kinds is there.
+async fn forget(client: &Client, name: &str) {
+    let mutating: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    mutating.delete(name, &DeleteParams::default()).await.ok();
+    validating.delete(name, &DeleteParams::default()).await.ok();
+}
+
+/// The kind of the policies, as far as an API server has to know it to keep them.
+fn definition() -> Value {
+    let anything = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": { "name": "clusteradmissionpolicies.policies.kubewarden.io" },
+        "spec": {
+            "group": "policies.kubewarden.io",
+            "scope": "Cluster",
+            "names": {
+                "kind": "ClusterAdmissionPolicy",
+                "plural": "clusteradmissionpolicies",
+                "singular": "clusteradmissionpolicy",
+            },
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": anything },
+            }],
+        },
+    })
+}

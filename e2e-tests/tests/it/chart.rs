@@ -1,0 +1,8 @@
+//! The chart, by the real Helm on a real control plane.
+
+mod bed;
+mod fence;
+mod kubelet;
+mod life;
+mod manifests;
+mod story;

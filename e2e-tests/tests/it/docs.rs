@@ -1,0 +1,84 @@
+//! The documentation: its links lead somewhere, its examples are what is tested, and its commands do what it says.
+//!
+//! The commands of the pages in [`PAGES`] are run on a control plane with a registry and a node, against the fake cloud. No image
+//! of the sidecar can run in a Pod there, so what a Pod of it would run, [`kubelet`] runs as a process, under the account, the arguments
+//! and the mounts of the Pod; and what Kubewarden would do about a policy, [`Kubewarden`](acr_e2e_tests::kubewarden::Kubewarden) does. `helm` gets the chart of this repository
+//! in place of the published one. Nothing of that is to be seen in the pages.
+
+mod examples;
+mod kubelet;
+mod links;
+mod runner;
+mod stage;
+
+use acr_e2e_tests::documentation::{Page, commands};
+use anyhow::Result;
+
+use self::runner::run_page;
+use self::stage::Before;
+
+/// The pages whose commands are run, with how many of them are, and how many cannot be. The numbers are here so that nobody marks a
+/// command as not to be run without saying so.
+const PAGES: [(&str, usize, usize); 6] = [
+    ("docs/install.md", 12, 9),
+    ("docs/scenarios.md", 13, 0),
+    ("docs/rrsa.md", 3, 1),
+    ("docs/private-network.md", 1, 1),
+    ("docs/multi-tenant.md", 8, 0),
+    ("docs/migrate-from-aliyun-acr-credential-helper.md", 20, 1),
+];
+
+#[tokio::test]
+async fn the_commands_of_the_installation_by_helm_do_what_the_page_says() -> Result<()> {
+    run_page("docs/install.md", Some("helm"), Before::Nothing).await
+}
+
+#[tokio::test]
+async fn the_commands_of_the_installation_by_manifests_do_what_the_page_says() -> Result<()> {
+    run_page("docs/install.md", Some("manifests"), Before::Nothing).await
+}
+
+#[tokio::test]
+async fn the_commands_of_the_scenarios_do_what_the_page_says_by_helm() -> Result<()> {
+    run_page("docs/scenarios.md", Some("helm"), Before::Nothing).await
+}
+
+#[tokio::test]
+async fn the_commands_of_the_scenarios_do_what_the_page_says_by_manifests() -> Result<()> {
+    run_page("docs/scenarios.md", Some("manifests"), Before::Nothing).await
+}
+
+#[tokio::test]
+async fn the_commands_about_rrsa_do_what_the_page_says() -> Result<()> {
+    run_page("docs/rrsa.md", None, Before::Nothing).await
+}
+
+#[tokio::test]
+async fn the_commands_about_private_networks_do_what_the_page_says() -> Result<()> {
+    run_page("docs/private-network.md", None, Before::Nothing).await
+}
+
+#[tokio::test]
+async fn the_commands_about_tenants_do_what_the_page_says() -> Result<()> {
+    run_page("docs/multi-tenant.md", None, Before::Nothing).await
+}
+
+#[tokio::test]
+async fn the_commands_of_the_migration_and_of_the_way_back_do_what_the_page_says() -> Result<()> {
+    let page = "docs/migrate-from-aliyun-acr-credential-helper.md";
+    run_page(page, None, Before::VendorsComponent).await
+}
+
+#[test]
+fn what_is_not_run_is_counted() -> Result<()> {
+    let mut counted = Vec::new();
+    for (path, ..) in PAGES {
+        let page = Page::read(path)?;
+        let blocks = page.blocks().into_iter().filter(|block| block.language() == "console");
+        let (skipped, runs): (Vec<_>, Vec<_>) = blocks.partition(|block| block.is("no-run"));
+        let count = |blocks: &[_]| blocks.iter().map(|block| commands::of(block).len()).sum::<usize>();
+        counted.push((path, count(&runs), count(&skipped)));
+    }
+    assert_eq!(counted, PAGES);
+    Ok(())
+}
