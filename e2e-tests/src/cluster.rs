@@ -228,31 +228,14 @@ impl Cluster {
     /// # Errors
     /// When kubectl cannot be run.
     pub async fn kubectl(&self, args: &[&str], input: &str) -> Result<Output> {
-        let mut process = tokio::process::Command::new(&self.binary)
+        let mut kubectl = tokio::process::Command::new(&self.binary);
+        kubectl
             .args(["kubectl", "--kubeconfig"])
             .arg(self.kubeconfig())
             .args(args)
             // It remembers what each API server can do; this one's address is nobody's tomorrow.
-            .env("KUBECACHEDIR", self.summary.dir.join("kubectl-cache"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("failed to start kubectl")?;
-        let mut stdin = process.stdin.take().context("kubectl has no standard input")?;
-        let write = async {
-            // kubectl closes the pipe early when it does not read from it.
-            stdin.write_all(input.as_bytes()).await.ok();
-            drop(stdin);
-        };
-        let ((), output) = tokio::join!(write, process.wait_with_output());
-        let output = output.context("failed to wait for kubectl")?;
-        Ok(Output {
-            success: output.status.success(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+            .env("KUBECACHEDIR", self.summary.dir.join("kubectl-cache"));
+        output_of(kubectl, "kubectl", input).await
     }
 }
 
@@ -283,6 +266,34 @@ pub struct Output {
     pub stdout: String,
     /// Its standard error, where warnings are.
     pub stderr: String,
+}
+
+/// Runs a command with this standard input, to its end.
+pub(crate) async fn output_of(
+    mut command: tokio::process::Command,
+    name: &str,
+    input: &str,
+) -> Result<Output> {
+    let mut process = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("failed to start {name}"))?;
+    let mut stdin = process.stdin.take().with_context(|| format!("{name} has no standard input"))?;
+    let write = async {
+        // It closes the pipe early when it does not read from it.
+        stdin.write_all(input.as_bytes()).await.ok();
+        drop(stdin);
+    };
+    let ((), output) = tokio::join!(write, process.wait_with_output());
+    let output = output.with_context(|| format!("failed to wait for {name}"))?;
+    Ok(Output {
+        success: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
 }
 
 /// Somebody to act as.

@@ -1,13 +1,11 @@
 //! Helm, run as a user runs it.
 
 use std::path::PathBuf;
-use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
-use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::cluster::{Cluster, Output};
+use crate::cluster::{Cluster, Output, output_of};
 use crate::paths;
 
 /// Helm for one cluster, with a home of its own: nothing of the user's is read or written.
@@ -33,32 +31,14 @@ impl Helm {
     /// When Helm cannot be run.
     pub async fn run(&self, arguments: &[&str], values: &str) -> Result<Output> {
         let home = self.home.path();
-        let mut process = Command::new(paths::helm_binary()?)
-            .args(arguments)
+        let mut helm = Command::new(paths::helm_binary()?);
+        helm.args(arguments)
             .env_clear()
             .env("HOME", home)
             .env("HELM_CACHE_HOME", home.join("cache"))
             .env("HELM_CONFIG_HOME", home.join("config"))
             .env("HELM_DATA_HOME", home.join("data"))
-            .env("KUBECONFIG", &self.kubeconfig)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("failed to start helm")?;
-        let mut stdin = process.stdin.take().context("helm has no standard input")?;
-        let write = async {
-            // It closes the pipe when it does not read from it.
-            stdin.write_all(values.as_bytes()).await.ok();
-            drop(stdin);
-        };
-        let ((), output) = tokio::join!(write, process.wait_with_output());
-        let output = output.context("failed to wait for helm")?;
-        Ok(Output {
-            success: output.status.success(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+            .env("KUBECONFIG", &self.kubeconfig);
+        output_of(helm, "helm", values).await
     }
 }

@@ -12,6 +12,16 @@ use serde_json::{Value, json};
 
 use super::stage::{INSTANCE, Stage, metric, until_page};
 
+/// The account `default` with an entry that a person wrote.
+pub fn with_a_list_of_its_own(namespace: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": { "name": "default", "namespace": namespace },
+        "imagePullSecrets": [{ "name": "mine" }],
+    })
+}
+
 /// The names in the list of the account `default`.
 pub async fn list(accounts: &Api<ServiceAccount>) -> Result<Vec<String>> {
     let entries = accounts.get("default").await?.image_pull_secrets.unwrap_or_default();
@@ -22,13 +32,7 @@ pub async fn list(accounts: &Api<ServiceAccount>) -> Result<Vec<String>> {
 async fn an_entry_is_appended_and_taken_out_again_and_others_stay() -> Result<()> {
     let stage = Stage::that_attaches("attach-").await?;
     let namespace = stage.namespace("a").await?;
-    let account = json!({
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": { "name": "default", "namespace": namespace },
-        "imagePullSecrets": [{ "name": "mine" }],
-    });
-    apply(&stage.client, &account).await?;
+    apply(&stage.client, &with_a_list_of_its_own(&namespace)).await?;
     let accounts: Api<ServiceAccount> = Api::namespaced(stage.client.clone(), &namespace);
     stage.configure(INSTANCE, &[("attach", "both")]).await?;
     let _sidecar = stage.started(&[]).await?;

@@ -14,7 +14,7 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::accounts::list;
+use super::accounts::{list, with_a_list_of_its_own};
 use super::stage::{INSTANCE, LONG, Stage, logins};
 
 const OTHER_SECRET: &str = "the sidecar may touch no Secret but the pull secret and its own state";
@@ -251,13 +251,7 @@ async fn whole_life(stage: &Stage, attach: &str) -> Result<()> {
     stage.cloud().patch(&json!({ "credentialSeconds": 45 }))?;
     let (namespace, kept) = (stage.namespace("a").await?, stage.namespace("b").await?);
     put_up(stage, attaches).await?;
-    let account = json!({
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": { "name": "default", "namespace": namespace },
-        "imagePullSecrets": [{ "name": "mine" }],
-    });
-    apply(&stage.client, &account).await?;
+    apply(&stage.client, &with_a_list_of_its_own(&namespace)).await?;
     let accounts: Api<ServiceAccount> = Api::namespaced(stage.client.clone(), &namespace);
     let until_listed = async |expected: &[&str]| {
         wait_until(&format!("the list is {expected:?}"), PATIENCE, async || {

@@ -124,15 +124,15 @@ async fn a_pull_secret_is_deleted_only_in_the_version_that_was_seen() {
     "#);
 }
 
+fn account(name: &str, pull_secrets: &[&str], attach: bool) -> AccountAction {
+    let pull_secrets = pull_secrets.iter().map(|&name| name.into()).collect();
+    AccountAction { name: name.into(), version: version(), pull_secrets, attach }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_list_is_written_as_a_whole_in_the_version_that_was_seen() {
     let (writer, mut server) = writer();
-    let action = AccountAction {
-        name: "default".into(),
-        version: version(),
-        pull_secrets: ["mine".into(), "".into(), "acr-pull".into()].into(),
-        attach: true,
-    };
+    let action = account("default", &["mine", "", "acr-pull"], true);
     let (outcome, request) = tokio::join!(
         writer.apply("team-a", &SecretAction::Leave, vec![action]),
         answer(&mut server, 200, written()),
@@ -166,8 +166,7 @@ async fn a_list_is_written_as_a_whole_in_the_version_that_was_seen() {
 #[tokio::test(start_paused = true)]
 async fn a_list_that_holds_nothing_more_is_taken_away_so_that_nobody_owns_it() {
     let (writer, mut server) = writer();
-    let action =
-        AccountAction { name: "default".into(), version: version(), pull_secrets: [].into(), attach: false };
+    let action = account("default", &[], false);
     let (outcome, request) = tokio::join!(
         writer.apply("team-a", &SecretAction::Leave, vec![action]),
         answer(&mut server, 200, written()),
@@ -190,19 +189,13 @@ async fn a_list_that_holds_nothing_more_is_taken_away_so_that_nobody_owns_it() {
 #[tokio::test(start_paused = true)]
 async fn no_reference_is_made_to_a_pull_secret_that_could_not_be_written() {
     let (writer, mut server) = writer();
-    let account = |name: &str, attach| AccountAction {
-        name: name.into(),
-        version: version(),
-        pull_secrets: [].into(),
-        attach,
-    };
     let action = SecretAction::Create(content().await);
     let answers = async {
         answer(&mut server, 409, refusal(409, "conflict", &Value::Array(Vec::new()))).await;
         answer(&mut server, 200, written()).await
     };
     let (outcome, second) = tokio::join!(
-        writer.apply("team-a", &action, vec![account("one", true), account("two", false)]),
+        writer.apply("team-a", &action, vec![account("one", &[], true), account("two", &[], false)]),
         answers
     );
     assert_eq!(outcome.pull_secret, Some(Err(Failure::Conflict)));
