@@ -5,5 +5,6 @@ mod cloud;
 mod guard;
 mod killed;
 mod replicas;
+mod tenant;
 mod watches;
 mod writes;

@@ -1,6 +1,6 @@
 //! `run` on a real control plane, with a fake cloud, under exactly the rights that `deploy/sidecar.yaml` grants.
 
-mod accounts;
+pub mod accounts;
 mod commands;
 mod configuration;
 mod credentials;

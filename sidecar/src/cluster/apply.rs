@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
-use kube::core::PartialObjectMeta;
-use kube::{Client, Error};
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount as ServiceAccountKind};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::Request;
+use kube::{Client, Error, Resource};
 use serde::Serialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -23,8 +23,8 @@ use super::content::Content;
 use super::plan::{AccountAction, SecretAction, Version};
 use super::types::{
     EXPIRES_AT, FIELD_MANAGER, HASH, INPUTS, MANAGED_BY, PullSecret, REGISTRIES, ServiceAccount,
-    WatchedServiceAccount,
 };
+use crate::kubernetes::{Metadata, request};
 
 /// kube's client retries what is throttled or unavailable without end, so each call has an end.
 const CALL: Duration = Duration::from_secs(10);
@@ -122,9 +122,9 @@ impl Writer {
         params: &PatchParams,
     ) -> Result<PullSecret, Failure> {
         let body = Body::new(&self.pull_secret, content, uid, resource_version);
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let written = within(secrets.patch_metadata(&self.pull_secret, params, &Patch::Apply(&body))).await?;
-        PullSecret::of(&written.metadata).ok_or_else(Failure::malformed)
+        let patch = at::<Secret>(namespace).patch_metadata(&self.pull_secret, params, &Patch::Apply(&body));
+        let written = within(request(&self.client, patch)).await?;
+        read(&written).map(|metadata| PullSecret::of(&metadata))
     }
 
     async fn delete(&self, namespace: &str, version: &Version) -> Result<Written, Failure> {
@@ -134,8 +134,8 @@ impl Writer {
             resource_version: Some(resource_version.to_string()),
         };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(self.client.clone(), namespace);
-        match within(secrets.delete(&self.pull_secret, &params)).await {
+        let delete = at::<Secret>(namespace).delete(&self.pull_secret, &params);
+        match within(request(&self.client, delete)).await {
             Ok(_) | Err(Failure::Gone) => Ok(Written::Deleted),
             Err(failure) => Err(failure),
         }
@@ -151,8 +151,8 @@ impl Writer {
         // The list is atomic: without the version, two writers would lose each other's entries. With the uid, an account
         // that is gone is a conflict, and is not made again.
         let metadata = json!({ "name": name, "uid": uid, "resourceVersion": resource_version });
-        let accounts: Api<WatchedServiceAccount> = Api::namespaced(self.client.clone(), namespace);
-        let written = if *attach {
+        let account = at::<ServiceAccountKind>(namespace);
+        let patch = if *attach {
             // Without an apply, the API server would not keep who wrote what in an account that was created without any
             // field, as every `default` is.
             let patch = json!({
@@ -162,7 +162,7 @@ impl Writer {
                 "imagePullSecrets": entries,
             });
             let params = PatchParams::apply(FIELD_MANAGER).force();
-            within(accounts.patch_metadata(name, &params, &Patch::Apply(&patch))).await?
+            account.patch_metadata(name, &params, &Patch::Apply(&patch))
         } else {
             // Who applies an empty list owns it still, and would be in the way of whoever applies one later. A list that is
             // taken away is nobody's.
@@ -170,15 +170,21 @@ impl Writer {
             let patch = json!({ "metadata": metadata, "imagePullSecrets": list });
             let params =
                 PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-            within(accounts.patch_metadata(name, &params, &Patch::Merge(&patch))).await?
+            account.patch_metadata(name, &params, &Patch::Merge(&patch))
         };
-        let entries = pull_secrets
-            .iter()
-            .map(|name| k8s_openapi::api::core::v1::LocalObjectReference { name: name.to_string() });
-        let written =
-            WatchedServiceAccount { metadata: written.metadata, image_pull_secrets: Some(entries.collect()) };
-        ServiceAccount::of(&written).ok_or_else(Failure::malformed)
+        let written = within(request(&self.client, patch)).await?;
+        read(&written).map(|metadata| ServiceAccount::written(&metadata, pull_secrets.clone()))
     }
+}
+
+/// The objects of a kind in a namespace, for requests whose answers [`Metadata`] reads: kube's types fail on what tenants may
+/// have written beside our fields, and a write that was done would count as failed.
+fn at<K: Resource<DynamicType = ()>>(namespace: &str) -> Request {
+    Request::new(K::url_path(&(), Some(namespace)))
+}
+
+fn read(written: &str) -> Result<Metadata<'_>, Failure> {
+    Metadata::of(written).map_err(|_| Failure::malformed())
 }
 
 async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {

@@ -1,21 +1,21 @@
 //! The configuration of a running sidecar: follows its ConfigMap, and keeps the last one that makes sense.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client};
-use tokio::sync::watch;
+use kube::Client;
+use serde::Deserialize;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
-use super::watches::tireless;
 use crate::broker::{ResolvedRegistry, Wanted};
 use crate::cloud::{Cloud, CloudError};
 use crate::configuration::{self, Configuration, Finding, Mistakes, Parsed, Region};
+use crate::kubernetes::{Change, Collection, follow};
 
 /// A configuration in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,12 @@ pub struct Active {
     pub configuration: Configuration,
     /// Its registries, with their regions.
     pub registries: Arc<[ResolvedRegistry]>,
+}
+
+/// The ConfigMap, as far as it is the configuration.
+#[derive(Deserialize)]
+struct Data {
+    data: Option<BTreeMap<String, String>>,
 }
 
 /// How the ConfigMap stands. Whatever it says, the last configuration that made sense stays in use.
@@ -146,10 +152,10 @@ impl<R: Regions> Follower<R> {
 
     /// Follows the ConfigMap of this namespace, without end.
     pub async fn run(mut self, client: Client, namespace: &str) {
-        let config_maps: Api<ConfigMap> = Api::namespaced(client, namespace);
-        let name = Arc::clone(&self.name);
-        let begin = || watcher::watch_object(config_maps.clone(), &name).default_backoff();
-        let mut versions = pin!(tireless(begin));
+        let config_map = Collection::whole::<ConfigMap>(Some(namespace)).named(&self.name);
+        let (to, mut versions) = mpsc::channel(1);
+        let mut watch = JoinSet::new();
+        watch.spawn(follow(client, config_map, "the configuration", to, version()));
         let mut pauses = pauses();
         loop {
             if self.waiting.is_none() {
@@ -157,13 +163,10 @@ impl<R: Regions> Follower<R> {
             }
             let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
             tokio::select! {
-                version = versions.next() => match version {
-                    Some(Ok(config_map)) => {
-                        self.read(config_map.map(|config_map| config_map.data.unwrap_or_default()));
+                version = versions.recv() => match version {
+                    Some(data) => {
+                        self.read(data);
                         self.resolve().await;
-                    }
-                    Some(Err(error)) => {
-                        tracing::warn!("ConfigMap {}: failed to watch it, trying again: {error}", self.name);
                     }
                     None => return,
                 },
@@ -218,6 +221,30 @@ impl<R: Regions> Follower<R> {
             }
             is_news
         });
+    }
+}
+
+/// What a change makes of the ConfigMap's data; a list that ends without it, or its deletion, is a missing ConfigMap.
+fn version() -> impl Fn(Change<'_>) -> Option<Option<BTreeMap<String, String>>> {
+    let is_listed = AtomicBool::new(false);
+    move |change| match change {
+        Change::ListBegins => {
+            is_listed.store(false, Ordering::Relaxed);
+            None
+        }
+        Change::There(object) => {
+            is_listed.store(true, Ordering::Relaxed);
+            match serde_json::from_str(object) {
+                Ok(Data { data }) => Some(Some(data.unwrap_or_default())),
+                Err(error) => {
+                    tracing::error!("the ConfigMap cannot be read, so it stays as it was: {error}");
+                    None
+                }
+            }
+        }
+        Change::Gone(_) => Some(None),
+        Change::ListEnds => (!is_listed.load(Ordering::Relaxed)).then_some(None),
+        Change::Failed | Change::Works => None,
     }
 }
 

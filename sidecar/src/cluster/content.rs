@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::fingerprint::{Fingerprint, instance_name};
+use super::types::LONGEST_REGISTRIES;
 use crate::broker::{Entry, Snapshot, Status};
 use crate::clock::Moment;
 use crate::docker_config::{DockerConfig, RegistrySet, Renderer};
@@ -73,9 +74,13 @@ impl Content {
             inputs.key(&entry.key);
             inputs.hosts(&entry.registry.registry.domains);
             if docker_config.registries.positions().contains(&position) {
-                let comma = if registries.is_empty() { "" } else { "," };
-                // Writing to a String cannot fail.
-                let _ = write!(registries, "{comma}{}", registry_name(entry));
+                let name = registry_name(entry);
+                // Beyond this it would not be read back, and be written again and again.
+                if registries.len() + name.len() < LONGEST_REGISTRIES {
+                    let comma = if registries.is_empty() { "" } else { "," };
+                    // Writing to a String cannot fail.
+                    let _ = write!(registries, "{comma}{name}");
+                }
             } else if entry.hosts.is_empty() || entry.issued.is_none() {
                 pending |= entry.status == Status::Pending;
                 if !matches!(entry.status, Status::Expired { .. }) {

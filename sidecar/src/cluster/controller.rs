@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -21,14 +21,11 @@ use super::content::Contents;
 use super::observer::Observer;
 use super::plan::Plan;
 use super::queue::Queue;
-use super::store::Store;
-use super::watches::{Seen, Watches};
+use super::store::{Kind, Store};
+use super::watches::Watches;
 use crate::broker::Snapshot;
 use crate::clock::Clock;
 use crate::configuration::Attach;
-
-/// Events on their way from the watches; more than these make the watches wait.
-const EVENTS: usize = 512;
 
 /// Namespaces planned for, and events taken in, before anything else gets its turn.
 const BATCH: usize = 128;
@@ -41,6 +38,9 @@ const DRAIN: Duration = Duration::from_secs(15);
 
 /// Somebody may want to know whether this loop still goes round.
 const ROUND: Duration = Duration::from_secs(5);
+
+/// Lists of all service accounts are expensive, so they are this far apart unless the configuration changes.
+const BETWEEN_LISTS: Duration = Duration::from_secs(30);
 
 /// How the controller works.
 #[derive(Debug, Clone)]
@@ -106,7 +106,6 @@ pub struct Controller {
     observer: Arc<dyn Observer>,
     writer: Writer,
     watches: Watches,
-    seen: mpsc::Receiver<Seen>,
     store: Store,
     queue: Queue,
     contents: Contents,
@@ -117,6 +116,8 @@ pub struct Controller {
     fits: bool,
     leads: bool,
     synced: Synced,
+    /// When service accounts are to be listed, because those that were dropped may matter now.
+    accounts_due: Option<Instant>,
     /// Until when it pays to wait for the first answers.
     settles_at: Option<Instant>,
     summary: Summary,
@@ -133,8 +134,18 @@ struct Synced {
     service_accounts: bool,
 }
 
+impl Synced {
+    fn of(&mut self, kind: Kind) -> &mut bool {
+        match kind {
+            Kind::Namespace => &mut self.namespaces,
+            Kind::PullSecret => &mut self.pull_secrets,
+            Kind::ServiceAccount => &mut self.service_accounts,
+        }
+    }
+}
+
 impl Controller {
-    /// A controller. It begins to watch at once, so that a standby knows the cluster when it comes to lead.
+    /// A controller. It watches before it leads, so that a standby knows the cluster when it comes to lead.
     #[must_use]
     pub fn new(
         client: Client,
@@ -144,9 +155,8 @@ impl Controller {
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        let (to, seen) = mpsc::channel(EVENTS);
         Self {
-            watches: Watches::start(client.clone(), &settings.pull_secret, to),
+            watches: Watches::start(client.clone(), Arc::clone(&settings.pull_secret)),
             writer: Writer::new(client, Arc::clone(&settings.pull_secret)),
             queue: Queue::new(settings.concurrency),
             settings,
@@ -154,7 +164,6 @@ impl Controller {
             mode,
             clock,
             observer,
-            seen,
             store: Store::default(),
             contents: Contents::default(),
             running: JoinSet::new(),
@@ -163,6 +172,7 @@ impl Controller {
             fits: false,
             leads: false,
             synced: Synced::default(),
+            accounts_due: None,
             settles_at: None,
             summary: Summary::default(),
             is_uncounted: false,
@@ -187,7 +197,7 @@ impl Controller {
             let alarm = self.queue.next_alarm();
             tokio::select! {
                 () = told_to_stop(&mut self.inputs.stop) => break,
-                seen = self.seen.recv() => self.see_all(seen.ok_or(Ended("the watch of the cluster"))?),
+                seen = self.watches.next() => self.see_all(seen.ok_or(Ended("a watch of the cluster"))?),
                 Some(done) = self.running.join_next() => self.finish_all(done),
                 changed = self.inputs.active.changed() => {
                     changed.map_err(|_| Ended("the watch of the configuration"))?;
@@ -201,7 +211,6 @@ impl Controller {
                     changed.map_err(|_| Ended("the election of a leader"))?;
                     self.take_in_leadership();
                 }
-                () = self.watches.ended() => return Err(Ended("a watch of the cluster")),
                 () = at(alarm) => self.ring(),
                 () = at(self.settles_at) => self.settle(),
                 _ = rounds.tick() => self.round(),

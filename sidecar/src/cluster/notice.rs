@@ -35,6 +35,8 @@ pub enum Reason {
     Immutable,
     /// Somebody keeps taking our entry out of a service account.
     Contested,
+    /// A service account's list is too long to be written.
+    ListTooLong,
     /// Pods of this service account are refused, since it does not list the pull secret.
     MountableSecretsEnforced,
     /// The API server does not allow a write.
@@ -54,6 +56,7 @@ impl Reason {
             Self::WrongType => "PullSecretWrongType",
             Self::Immutable => "PullSecretImmutable",
             Self::Contested => "PullSecretListContested",
+            Self::ListTooLong => "PullSecretListTooLong",
             Self::MountableSecretsEnforced => "MountableSecretsEnforced",
             Self::Forbidden => "WriteForbidden",
             Self::WriteFailed => "WriteFailed",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::notice::Notice;
 use super::store::Kind;
+use crate::kubernetes::Place;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,6 +54,16 @@ pub trait Observer: Send + Sync {
     /// A list or watch failed, and is tried again.
     fn watch_failed(&self, kind: Kind) {
         let _ = kind;
+    }
+
+    /// After a failure, a list or watch works again.
+    fn watch_works(&self, kind: Kind) {
+        let _ = kind;
+    }
+
+    /// An object cannot be read, and is left out.
+    fn unreadable(&self, kind: Kind, place: &Place) {
+        let _ = (kind, place);
     }
 
     /// The controller made a round; it does so every few seconds at least. So many namespaces wait to be looked at.

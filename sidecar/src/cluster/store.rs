@@ -254,6 +254,14 @@ impl Store {
         }
     }
 
+    /// Keeps only those service accounts of a namespace.
+    pub fn keep_accounts(&mut self, namespace: &str, is_kept: impl Fn(&ServiceAccount) -> bool) {
+        if let Some(entry) = self.entries.get_mut(namespace) {
+            entry.accounts.retain(|account| is_kept(&account.facts));
+            entry.accounts.shrink_to_fit();
+        }
+    }
+
     /// We wrote a pull secret, and this came of it.
     pub fn wrote_secret(&mut self, namespace: &str, facts: PullSecret) {
         let [_, round, _] = self.rounds;
@@ -326,6 +334,12 @@ impl Entry {
     /// A service account.
     pub fn account_mut(&mut self, name: &str) -> Option<&mut Account> {
         self.accounts.iter_mut().find(|account| *account.facts.name == *name)
+    }
+
+    /// Whether a pull secret of ours is there.
+    #[must_use]
+    pub fn has_ours(&self) -> bool {
+        self.pull_secret.as_ref().is_some_and(|found| found.facts.ours)
     }
 
     fn forget_namespace(&mut self) {

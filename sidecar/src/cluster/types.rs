@@ -1,16 +1,15 @@
 //! What is kept of the objects that are watched: the few fields that decide something.
 //!
 //! At 10,000 namespaces the objects' full metadata would be hundreds of MiB, half of it `managedFields`, so each object
-//! is reduced as soon as it has been read. No data of a Secret is ever asked for.
+//! is reduced as soon as it has been read. No data of a Secret is ever asked for. How much is kept of an object does not
+//! depend on what tenants write in it: what is longer than ours can be is not ours.
 
-use acr_credential_core::selection::Selection;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{LocalObjectReference, ServiceAccount as ServiceAccountKind};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::configuration::{Configuration, LabelSelector};
+use crate::kubernetes::{Entry, Metadata, elements, member, text};
 
 /// It must never change: fields that an older release owns would no longer be ours.
 pub use crate::operations::FIELD_MANAGER;
@@ -33,14 +32,23 @@ pub const HASH: &str = "acr-credential-helper.io/hash";
 /// A Pod of an account with this annotation may list only pull secrets that the account lists too.
 pub const ENFORCE_MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
 
-/// Every namespace has this label, and its name is the value. It is not kept.
-const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+/// The longest that an annotation of ours can be, in bytes, but for [`REGISTRIES`].
+const LONGEST_ANNOTATION: usize = 128;
+
+/// The longest that [`REGISTRIES`] can be, in bytes.
+pub const LONGEST_REGISTRIES: usize = 32 * 1024;
+
+/// The longest list of pull secrets that is kept, and written.
+pub const LONGEST_LIST: usize = 100;
+
+/// Nothing in Kubernetes has a longer name, in bytes.
+const LONGEST_NAME: usize = 253;
 
 /// A namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Namespace {
-    /// Its labels.
-    pub labels: Box<[(Box<str>, Box<str>)]>,
+    /// Whether the configuration has a label selector that does not select it.
+    pub is_left_out: bool,
     /// Whether it is being deleted: nothing can be created in it any more.
     pub terminating: bool,
 }
@@ -79,8 +87,10 @@ pub struct ServiceAccount {
     pub uid: Box<str>,
     /// Changes with each write.
     pub resource_version: Box<str>,
-    /// Names of its pull secrets, in order; a nameless entry is `""`.
+    /// Names of its pull secrets, in order; a nameless entry is `""`. Of a list that is too long, only ours.
     pub pull_secrets: Box<[Box<str>]>,
+    /// Whether the list is longer than [`LONGEST_LIST`], so that it is left alone.
+    pub is_too_long: bool,
     /// Whether its Pods may list only pull secrets that it lists.
     pub enforces_mountable: bool,
     /// Whether its list, as a whole, was last written by us: applied by the controller, or patched by `cleanup`.
@@ -89,89 +99,65 @@ pub struct ServiceAccount {
     pub other_manager: Option<Box<str>>,
 }
 
-/// A service account as it is read from the API server: the list of pull secrets is no metadata, so metadata alone
-/// would not do.
-#[derive(Debug, Clone, Deserialize, kube::Resource)]
-#[resource(inherit = ServiceAccountKind)]
+/// A service account as far as it is no metadata.
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct WatchedServiceAccount {
-    /// Its metadata.
-    pub metadata: ObjectMeta,
-    /// Its pull secrets.
-    #[serde(default)]
-    pub image_pull_secrets: Option<Vec<LocalObjectReference>>,
+struct Lists<'a> {
+    #[serde(borrow)]
+    image_pull_secrets: Option<&'a RawValue>,
 }
 
 impl Namespace {
     /// Reduces a namespace's metadata.
     #[must_use]
-    pub fn of(metadata: &ObjectMeta) -> Self {
-        let labels = metadata.labels.iter().flatten().filter(|(key, _)| *key != NAMESPACE_NAME);
+    pub fn of(metadata: &Metadata<'_>, selector: Option<&LabelSelector>) -> Self {
         Self {
-            labels: labels.map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect(),
-            terminating: metadata.deletion_timestamp.is_some(),
+            is_left_out: selector.is_some_and(|selector| !selector.matches(|key| metadata.label(key))),
+            terminating: metadata.is_terminating(),
         }
     }
 
-    /// Whether the configuration manages a namespace like this one, of that name.
+    /// Whether the configuration, whose selector it was reduced for, manages it by this name.
     #[must_use]
     pub fn is_managed(&self, name: &str, configuration: &Configuration) -> bool {
-        self.is_selected(name, &configuration.namespaces, configuration.namespace_selector.as_ref())
-    }
-
-    fn is_selected(&self, name: &str, names: &Selection<'_>, labels: Option<&LabelSelector>) -> bool {
-        let label = |key: &str| match key {
-            NAMESPACE_NAME => Some(name),
-            key => self.labels.iter().find(|(known, _)| **known == *key).map(|(_, value)| &**value),
-        };
-        names.contains(name) && labels.is_none_or(|selector| selector.matches(label))
+        !self.is_left_out && configuration.namespaces.contains(name)
     }
 }
 
 impl PullSecret {
-    /// Reduces a Secret's metadata; none if it lacks what every object has.
+    /// Reduces a Secret's metadata.
     #[must_use]
-    pub fn of(metadata: &ObjectMeta) -> Option<Self> {
-        let annotation = |name: &str| {
-            metadata
-                .annotations
-                .as_ref()
-                .and_then(|all| all.get(name))
-                .map(String::as_str)
-                .unwrap_or_default()
-        };
-        let entries = metadata.managed_fields.as_deref().unwrap_or_default();
-        let ours_is_there = entries.iter().any(is_ours);
-        let is_labelled = metadata
-            .labels
-            .as_ref()
-            .and_then(|all| all.get(MANAGED_BY))
-            .is_some_and(|by| by == FIELD_MANAGER);
+    pub fn of(metadata: &Metadata<'_>) -> Self {
+        let annotation = |name: &str| metadata.annotation(name, LONGEST_ANNOTATION).unwrap_or_default();
+        let entries = metadata.managers();
+        let is_labelled = metadata.label(MANAGED_BY).is_some_and(|by| by == FIELD_MANAGER);
         // Who takes our label off has not made the Secret himself: our entry among the managers remains.
-        let ours = is_labelled || ours_is_there;
+        let ours = is_labelled || entries.iter().any(is_ours);
         let others = entries.iter().filter(|entry| !is_ours(entry));
         let other = if ours {
-            last(others.filter(|entry| WRITTEN.iter().any(|path| owns(entry, path))))
+            last(others.filter(|entry| WRITTEN.iter().any(|path| entry.owns(path))))
         } else {
             last(others)
         };
-        Some(Self {
-            uid: metadata.uid.as_deref()?.into(),
-            resource_version: metadata.resource_version.as_deref()?.into(),
+        let expires_at = annotation(EXPIRES_AT);
+        let registries = metadata.annotation(REGISTRIES, LONGEST_REGISTRIES).filter(|_| ours);
+        Self {
+            uid: (&*metadata.uid).into(),
+            resource_version: (&*metadata.resource_version).into(),
             ours,
             intact: is_labelled
                 && entries.iter().filter(|entry| is_ours(entry)).any(|entry| {
-                    WRITTEN.iter().all(|path| owns(entry, path))
+                    WRITTEN.iter().all(|path| entry.owns(path))
                         // Absent where the pull secret holds no credential.
-                        && (annotation(EXPIRES_AT).is_empty() || owns(entry, &["f:metadata", "f:annotations", F_EXPIRES_AT]))
+                        && (expires_at.is_empty() || entry.owns(&["f:metadata", "f:annotations", F_EXPIRES_AT]))
                 }),
             other_manager: other,
-            terminating: metadata.deletion_timestamp.is_some(),
-            hash: annotation(HASH).into(),
-            inputs: annotation(INPUTS).into(),
-            registries: annotation(REGISTRIES).into(),
-            expires_at: annotation(EXPIRES_AT).parse().ok(),
-        })
+            terminating: metadata.is_terminating(),
+            hash: (&*annotation(HASH)).into(),
+            inputs: (&*annotation(INPUTS)).into(),
+            registries: registries.as_deref().unwrap_or_default().into(),
+            expires_at: expires_at.parse().ok(),
+        }
     }
 
     /// Whether the pull secret holds this registry, as [`REGISTRIES`] names it.
@@ -182,33 +168,40 @@ impl PullSecret {
 }
 
 impl ServiceAccount {
-    /// Reduces a service account; none if it lacks what every object has.
+    /// Reduces a service account, of which the text is needed: the list of pull secrets is no metadata.
+    ///
+    /// # Errors
+    /// When it is no object of Kubernetes.
+    pub fn of(object: &str, metadata: &Metadata<'_>, pull_secret: &str) -> Result<Self, serde_json::Error> {
+        let Lists { image_pull_secrets } = serde_json::from_str(object)?;
+        let (pull_secrets, is_too_long) = names(image_pull_secrets, pull_secret);
+        Ok(Self { pull_secrets, is_too_long, ..Self::without_list(metadata) })
+    }
+
+    /// Reduces a service account whose list is known: it has just been written.
     #[must_use]
-    pub fn of(account: &WatchedServiceAccount) -> Option<Self> {
-        let WatchedServiceAccount { metadata, image_pull_secrets } = account;
-        let entries = metadata.managed_fields.as_deref().unwrap_or_default();
+    pub fn written(metadata: &Metadata<'_>, pull_secrets: Box<[Box<str>]>) -> Self {
+        Self { pull_secrets, ..Self::without_list(metadata) }
+    }
+
+    fn without_list(metadata: &Metadata<'_>) -> Self {
+        let entries = metadata.managers();
         // Under our name by whatever operation: `cleanup` patches the list.
         let (ours, others): (Vec<_>, Vec<_>) = entries
             .iter()
-            .filter(|entry| owns(entry, &["f:imagePullSecrets"]))
-            .partition(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
-        Some(Self {
-            name: metadata.name.as_deref()?.into(),
-            uid: metadata.uid.as_deref()?.into(),
-            resource_version: metadata.resource_version.as_deref()?.into(),
-            pull_secrets: image_pull_secrets
-                .iter()
-                .flatten()
-                .map(|entry| entry.name.as_str().into())
-                .collect(),
-            enforces_mountable: metadata
-                .annotations
-                .as_ref()
-                .and_then(|all| all.get(ENFORCE_MOUNTABLE))
-                .is_some_and(|value| value == "true"),
+            .filter(|entry| entry.owns(&["f:imagePullSecrets"]))
+            .partition(|entry| entry.manager == FIELD_MANAGER);
+        let enforces = metadata.annotation(ENFORCE_MOUNTABLE, LONGEST_ANNOTATION);
+        Self {
+            name: (&*metadata.name).into(),
+            uid: (&*metadata.uid).into(),
+            resource_version: (&*metadata.resource_version).into(),
+            pull_secrets: Box::default(),
+            is_too_long: false,
+            enforces_mountable: enforces.is_some_and(|value| value == "true"),
             ours_last: !ours.is_empty(),
             other_manager: last(others.into_iter()),
-        })
+        }
     }
 
     /// Whether it lists this pull secret.
@@ -239,22 +232,38 @@ const WRITTEN: [&[&str]; 6] = [
 
 /// Of a Secret: an update of one under our name would be somebody else's, since we only ever apply them. (Lists of service
 /// accounts are also patched, by `cleanup`, and so is the Lease.)
-fn is_ours(entry: &ManagedFieldsEntry) -> bool {
-    entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some("Apply")
-}
-
-fn owns(entry: &ManagedFieldsEntry, path: &[&str]) -> bool {
-    let mut at: Option<&Value> = entry.fields_v1.as_ref().map(|fields| &fields.0);
-    for step in path {
-        at = at.and_then(|value| value.get(step));
-    }
-    at.is_some()
+fn is_ours(entry: &Entry<'_>) -> bool {
+    entry.manager == FIELD_MANAGER && entry.operation == "Apply"
 }
 
 /// The manager that wrote last.
-fn last<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry>) -> Option<Box<str>> {
-    let entry = entries.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
-    Some(entry.manager.as_deref().unwrap_or("somebody without a name").into())
+fn last<'a>(entries: impl Iterator<Item = &'a Entry<'a>>) -> Option<Box<str>> {
+    let entry = entries.max_by_key(|entry| entry.time())?;
+    Some(if entry.manager.is_empty() { "somebody without a name" } else { &*entry.manager }.into())
+}
+
+/// The names in a list, and whether it is too long: then only ours is kept, if it is there.
+fn names(list: Option<&RawValue>, ours: &str) -> (Box<[Box<str>]>, bool) {
+    let (mut names, mut size, mut count, mut has_ours) = (Vec::new(), 0, 0, false);
+    let mut keep = |entry: &RawValue| {
+        let name = member(entry, "name").and_then(text).unwrap_or_default();
+        (count, size) = (count + 1, size + name.len());
+        has_ours |= name == ours;
+        if is_kept(count, size) {
+            names.push((&*name).into());
+        }
+    };
+    if let Some(list) = list {
+        elements(list, &mut keep);
+    }
+    if is_kept(count, size) {
+        return (names.into(), false);
+    }
+    (has_ours.then(|| ours.into()).into_iter().collect(), true)
+}
+
+fn is_kept(count: usize, size: usize) -> bool {
+    count <= LONGEST_LIST && size <= LONGEST_LIST * LONGEST_NAME
 }
 
 #[cfg(test)]

@@ -1,27 +1,22 @@
-//! Lists and watches, each in a task of its own that reduces what it reads and passes it on.
+//! The watches, each in a task of its own that reduces what it reads and passes it on.
 
-use std::fmt::Debug;
-use std::time::Duration;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use futures::{Stream, StreamExt as _, stream};
-use k8s_openapi::api::core::v1::{Namespace as NamespaceKind, Secret};
-use kube::core::PartialObjectMeta;
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt as _, watcher as watch};
-use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
+use acr_credential_core::selection::Selection;
+use k8s_openapi::api::core::v1::{Namespace as NamespaceKind, Secret, ServiceAccount as ServiceAccountKind};
+use kube::Client;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::store::Kind;
-use super::types::{Namespace, PullSecret, ServiceAccount, WatchedServiceAccount};
+use super::types::{Namespace, PullSecret, ServiceAccount};
+use crate::configuration::LabelSelector;
+use crate::kubernetes::{Change, Collection, Metadata, Place, follow};
 
-/// Objects of one page of a list. A page is in memory as a whole, with all that is thrown away of it.
-const PAGE: u32 = 250;
-
-/// A watch whose place in the history is gone begins anew after so long: lists are the most expensive calls.
-const BEGINS_ANEW: Duration = Duration::from_secs(5);
+/// Events of one watch on their way; more than these make the watch wait.
+const EVENTS: usize = 256;
 
 /// What a watch saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,172 +31,163 @@ pub enum Seen {
     PullSecretGone(Box<str>, Box<str>),
     /// In this namespace, a service account is there.
     ServiceAccount(Box<str>, ServiceAccount),
-    /// In this namespace, a service account is gone.
+    /// In this namespace, a service account is gone, or of no concern.
     ServiceAccountGone(Box<str>, Box<str>),
     /// A list begins, at the start or because the watch lost its place.
     ListBegins(Kind),
     /// A list is complete.
     ListEnds(Kind),
+    /// An object cannot be read, and is left out: its namespace and name, and why.
+    Unreadable(Kind, Place, String),
     /// A list or watch failed, and is tried again.
-    Failed(Kind, String),
+    Failed(Kind),
+    /// After a failure, a list or watch works again.
+    Works(Kind),
 }
 
-/// The tasks that watch.
+/// The watches. What they keep depends on the configuration, so a change of it makes them begin again.
 pub struct Watches {
     client: Client,
-    to: mpsc::Sender<Seen>,
-    tasks: JoinSet<()>,
-    service_accounts: bool,
+    pull_secret: Arc<str>,
+    /// By [`Kind`].
+    running: [Option<Watch>; 3],
+    /// Which of them is asked first: they take turns.
+    turn: usize,
+}
+
+struct Watch {
+    events: mpsc::Receiver<Seen>,
+    task: AbortHandle,
+    began: Instant,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Watches {
-    /// Watches namespaces and Secrets of this name, and passes on what it sees.
+    /// Watches Secrets of this name.
     #[must_use]
-    pub fn start(client: Client, pull_secret: &str, to: mpsc::Sender<Seen>) -> Self {
-        let mut watches = Self { client, to, tasks: JoinSet::new(), service_accounts: false };
-        let namespaces: Api<PartialObjectMeta<NamespaceKind>> = Api::all(watches.client.clone());
-        watches.watch(Kind::Namespace, namespaces, config(), namespace);
+    pub fn start(client: Client, pull_secret: Arc<str>) -> Self {
         // The name in the field selector is what the rights ask for: no other Secret can be listed.
-        let secrets: Api<PartialObjectMeta<Secret>> = Api::all(watches.client.clone());
-        let by_name = config().fields(&format!("metadata.name={pull_secret}"));
-        watches.watch(Kind::PullSecret, secrets, by_name, secret);
+        let secrets = Collection::metadata::<Secret>(None).named(&pull_secret);
+        let mut watches = Self { client, pull_secret, running: [const { None }; 3], turn: 0 };
+        watches.begin(Kind::PullSecret, secrets, reduce_secret);
         watches
     }
 
-    /// Watches service accounts from now on.
-    pub fn service_accounts(&mut self) {
-        if !self.service_accounts {
-            self.service_accounts = true;
-            let accounts: Api<WatchedServiceAccount> = Api::all(self.client.clone());
-            self.watch(Kind::ServiceAccount, accounts, config(), account);
-        }
-    }
-
-    /// Waits until one of the tasks ends, which none of them should.
-    pub async fn ended(&mut self) {
-        self.tasks.join_next().await;
-    }
-
-    fn watch<K>(
-        &mut self,
-        kind: Kind,
-        api: Api<K>,
-        config: watcher::Config,
-        reduce: fn(&K, bool) -> Option<Seen>,
-    ) where
-        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-    {
-        let to = self.to.clone();
-        self.tasks.spawn(async move {
-            let begin = || watch(api.clone(), config.clone()).default_backoff();
-            let mut events = std::pin::pin!(tireless(begin));
-            while let Some(event) = events.next().await {
-                let seen = match event {
-                    Ok(Event::Init) => Some(Seen::ListBegins(kind)),
-                    Ok(Event::InitApply(object) | Event::Apply(object)) => reduce(&object, true),
-                    Ok(Event::Delete(object)) => reduce(&object, false),
-                    Ok(Event::InitDone) => Some(Seen::ListEnds(kind)),
-                    Err(error) => Some(Seen::Failed(kind, error.to_string())),
-                };
-                if let Some(seen) = seen
-                    && to.send(seen).await.is_err()
-                {
-                    return;
-                }
-            }
+    /// Lists and watches namespaces, by this label selector, from now on.
+    pub fn namespaces(&mut self, selector: Option<LabelSelector>) {
+        let namespaces = Collection::metadata::<NamespaceKind>(None);
+        self.begin(Kind::Namespace, namespaces, move |object, is_there| {
+            let metadata = Metadata::of(object)?;
+            let name = (&*metadata.name).into();
+            Ok(if is_there {
+                Seen::Namespace(name, Namespace::of(&metadata, selector.as_ref()))
+            } else {
+                Seen::NamespaceGone(name)
+            })
         });
     }
-}
 
-/// A watch that begins anew when the API server refuses its place in the history as gone. kube's does so only where it is
-/// told within the stream, and otherwise asks for the same place for ever.
-pub(super) fn tireless<T, S>(begin: impl Fn() -> S) -> impl Stream<Item = Result<T, watcher::Error>>
-where
-    S: Stream<Item = Result<T, watcher::Error>>,
-{
-    let first = Box::pin(begin());
-    stream::unfold((begin, first, false), |(begin, mut events, is_outdated)| async move {
-        if is_outdated {
-            sleep(BEGINS_ANEW).await;
-            events = Box::pin(begin());
+    /// Lists and watches service accounts from now on. Of those that are not selected, only those that list the pull secret
+    /// are of concern.
+    pub fn service_accounts(&mut self, selected: Selection<'static>) {
+        let pull_secret = Arc::clone(&self.pull_secret);
+        let accounts = Collection::whole::<ServiceAccountKind>(None);
+        self.begin(Kind::ServiceAccount, accounts, move |object, is_there| {
+            let metadata = Metadata::of(object)?;
+            let facts = ServiceAccount::of(object, &metadata, &pull_secret)?;
+            let namespace = (&*metadata.namespace).into();
+            Ok(if is_there && (selected.contains(&facts.name) || facts.lists(&pull_secret)) {
+                Seen::ServiceAccount(namespace, facts)
+            } else {
+                Seen::ServiceAccountGone(namespace, facts.name)
+            })
+        });
+    }
+
+    /// Whether objects of this kind are watched.
+    #[must_use]
+    pub fn is_watching(&self, kind: Kind) -> bool {
+        self.watch(kind).is_some()
+    }
+
+    /// When the last list of this kind was asked for, if it is watched.
+    #[must_use]
+    pub fn began(&self, kind: Kind) -> Option<Instant> {
+        self.watch(kind).map(|watch| watch.began)
+    }
+
+    /// The next event; none if a watch has ended, which none of them should.
+    pub async fn next(&mut self) -> Option<Seen> {
+        std::future::poll_fn(|context| self.poll(context)).await
+    }
+
+    /// An event that waits already.
+    pub fn try_next(&mut self) -> Option<Seen> {
+        self.turn += 1;
+        let turn = self.turn;
+        let mut watches = self.in_turn(turn);
+        watches.find_map(|watch| watch.events.try_recv().ok())
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Seen>> {
+        let turn = self.turn;
+        for watch in self.in_turn(turn) {
+            if let Poll::Ready(seen) = watch.events.poll_recv(context) {
+                return Poll::Ready(seen);
+            }
         }
-        let event = events.next().await?;
-        let is_outdated = event.as_ref().is_err_and(is_outdated_place);
-        Some((event, (begin, events, is_outdated)))
-    })
-}
-
-fn is_outdated_place(error: &watcher::Error) -> bool {
-    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
-}
-
-fn config() -> watcher::Config {
-    // A list "at any version" would come from the API server's cache in one piece, whatever the page's size.
-    watcher::Config::default().page_size(PAGE)
-}
-
-fn namespace(object: &PartialObjectMeta<NamespaceKind>, is_there: bool) -> Option<Seen> {
-    let name = object.metadata.name.as_deref()?.into();
-    Some(if is_there {
-        Seen::Namespace(name, Namespace::of(&object.metadata))
-    } else {
-        Seen::NamespaceGone(name)
-    })
-}
-
-fn secret(object: &PartialObjectMeta<Secret>, is_there: bool) -> Option<Seen> {
-    let namespace = object.metadata.namespace.as_deref()?.into();
-    let facts = PullSecret::of(&object.metadata)?;
-    Some(if is_there {
-        Seen::PullSecret(namespace, facts)
-    } else {
-        Seen::PullSecretGone(namespace, facts.uid)
-    })
-}
-
-fn account(object: &WatchedServiceAccount, is_there: bool) -> Option<Seen> {
-    let namespace = object.metadata.namespace.as_deref()?.into();
-    let facts = ServiceAccount::of(object)?;
-    Some(if is_there {
-        Seen::ServiceAccount(namespace, facts)
-    } else {
-        Seen::ServiceAccountGone(namespace, facts.name)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use kube::core::Status;
-    use tokio::time::Instant;
-
-    use super::*;
-
-    fn refused(code: u16) -> watcher::Error {
-        let status = Status::failure("too old resource version", "Expired").with_code(code);
-        watcher::Error::WatchStartFailed(kube::Error::Api(status.boxed()))
+        Poll::Pending
     }
 
-    /// What comes of watches of which each first says its number and is then refused like this.
-    async fn numbers(code: u16) -> Vec<Option<usize>> {
-        let count = AtomicUsize::new(0);
-        let begin = || {
-            let number = count.fetch_add(1, Ordering::Relaxed);
-            stream::iter([Ok(number), Err(refused(code)), Err(refused(code))])
+    fn in_turn(&mut self, turn: usize) -> impl Iterator<Item = &mut Watch> {
+        let (before, after) = self.running.split_at_mut(turn % 3);
+        after.iter_mut().chain(before).flatten()
+    }
+
+    fn watch(&self, kind: Kind) -> Option<&Watch> {
+        self.running.get(kind as usize)?.as_ref()
+    }
+
+    /// Begins to watch, in the place of what may have been watched before: nothing of that is heard any more.
+    fn begin(
+        &mut self,
+        kind: Kind,
+        collection: Collection,
+        reduce: impl Fn(&str, bool) -> Result<Seen, serde_json::Error> + Send + Sync + 'static,
+    ) {
+        let (to, events) = mpsc::channel(EVENTS);
+        let read = move |object: &str, is_there| {
+            reduce(object, is_there)
+                .unwrap_or_else(|error| Seen::Unreadable(kind, Place::of(object), error.to_string()))
         };
-        tireless(begin).take(4).map(Result::ok).collect().await
+        let message = move |change: Change<'_>| {
+            Some(match change {
+                Change::ListBegins => Seen::ListBegins(kind),
+                Change::ListEnds => Seen::ListEnds(kind),
+                Change::There(object) => read(object, true),
+                Change::Gone(object) => read(object, false),
+                Change::Failed => Seen::Failed(kind),
+                Change::Works => Seen::Works(kind),
+            })
+        };
+        let task = tokio::spawn(follow(self.client.clone(), collection, kind.name(), to, message));
+        if let Some(watch) = self.running.get_mut(kind as usize) {
+            *watch = Some(Watch { events, task: task.abort_handle(), began: Instant::now() });
+        }
     }
+}
 
-    #[tokio::test(start_paused = true)]
-    async fn a_watch_whose_place_is_gone_begins_anew_after_a_pause() {
-        let start = Instant::now();
-        assert_eq!(numbers(410).await, [Some(0), None, Some(1), None]);
-        assert_eq!(start.elapsed(), BEGINS_ANEW);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn any_other_failure_is_left_to_the_watch_itself() {
-        assert_eq!(numbers(500).await, [Some(0), None, None]);
-    }
+fn reduce_secret(object: &str, is_there: bool) -> Result<Seen, serde_json::Error> {
+    let metadata = Metadata::of(object)?;
+    let namespace = (&*metadata.namespace).into();
+    Ok(if is_there {
+        Seen::PullSecret(namespace, PullSecret::of(&metadata))
+    } else {
+        Seen::PullSecretGone(namespace, (&*metadata.uid).into())
+    })
 }

@@ -1,34 +1,30 @@
 //! What the commands ask of a cluster: a client, and what is there, by metadata alone.
 
-use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{ListParams, ObjectMeta};
+use kube::api::GetParams;
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::core::PartialObjectMeta;
-use kube::{Api, Client, Config};
-use serde::de::DeserializeOwned;
+use kube::core::Request;
+use kube::{Api, Client, Config, Resource};
 use tokio::time::timeout;
 use tower::util::MapResponseLayer;
 
-use super::report;
+use super::report::{self, Line, Mark};
 use super::setup::CommandError;
 use crate::args::ClusterArgs;
-use crate::cluster::types::{EXPIRES_AT, FIELD_MANAGER, MANAGED_BY, REGISTRIES};
+use crate::cluster::types::{self, FIELD_MANAGER, MANAGED_BY};
 use crate::configuration::{self, Configuration, Mistakes};
-use crate::operations::api_error::describe;
+use crate::kubernetes::{Collection, Metadata, Place, request};
+use crate::operations::api_error::{describe, is_status};
 use crate::operations::retry_after;
 
 /// A call that takes longer is given up; kube itself would wait for ever.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(30);
-
-/// Objects read with one call.
-const PAGE: u32 = 500;
 
 /// A Secret with the name of the pull secret, or with our state, by its metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,19 +49,18 @@ pub(super) struct Leader {
 }
 
 impl PullSecret {
-    pub(super) fn of(metadata: ObjectMeta) -> Self {
-        let ObjectMeta { name, namespace, uid, resource_version, labels, annotations, .. } = metadata;
-        let annotation = |name| annotations.as_ref().and_then(|all| all.get(name)).map(String::as_str);
-        let registries = annotation(REGISTRIES).unwrap_or_default().split(',');
-        Self {
-            ours: labels.and_then(|mut all| all.remove(MANAGED_BY)).is_some_and(|by| by == FIELD_MANAGER),
-            expires_at: annotation(EXPIRES_AT).and_then(|text| text.parse().ok()),
-            registries: registries.filter(|name| !name.is_empty()).map(str::to_owned).collect(),
-            name: name.unwrap_or_default(),
-            namespace: namespace.unwrap_or_default(),
-            uid,
-            resource_version,
-        }
+    pub(super) fn of(object: &str) -> Result<Self, serde_json::Error> {
+        let metadata = Metadata::of(object)?;
+        let types::PullSecret { expires_at, registries, .. } = types::PullSecret::of(&metadata);
+        Ok(Self {
+            ours: metadata.label(MANAGED_BY).is_some_and(|by| by == FIELD_MANAGER),
+            expires_at,
+            registries: registries.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            name: metadata.name.into_owned(),
+            namespace: metadata.namespace.into_owned(),
+            uid: Some(metadata.uid.into_owned()),
+            resource_version: Some(metadata.resource_version.into_owned()),
+        })
     }
 }
 
@@ -141,33 +136,73 @@ pub(super) async fn call<T>(
     Err(CommandError::Cluster { action: action.into(), problem })
 }
 
-/// The metadata of all such objects, page by page.
-pub(super) async fn list_metadata<K>(
-    api: &Api<K>,
+/// All objects of a collection that `reduce` keeps. One that cannot be read is named, and left out.
+pub(super) async fn list<T>(
+    client: &Client,
+    collection: &Collection,
     action: &str,
-    mut parameters: ListParams,
-) -> Result<Vec<ObjectMeta>, CommandError>
-where
-    K: Clone + DeserializeOwned + Debug,
-{
-    parameters.limit = Some(PAGE);
+    mut reduce: impl FnMut(&str) -> Result<Option<T>, serde_json::Error>,
+) -> Result<Vec<T>, CommandError> {
+    let mut listing = collection.list(client);
     let mut all = Vec::new();
-    loop {
-        let page = call(action, api.list_metadata(&parameters)).await?;
-        all.extend(page.items.into_iter().map(|object: PartialObjectMeta<K>| object.metadata));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => parameters.continue_token = Some(token),
-            None => return Ok(all),
+    let failed =
+        |error: &kube::Error| CommandError::Cluster { action: action.to_owned(), problem: describe(error) };
+    while let Some(object) = listing.next().await.map_err(|error| failed(&error))? {
+        match reduce(object) {
+            Ok(kept) => all.extend(kept),
+            Err(error) => {
+                let Place { namespace, name } = Place::of(object);
+                let problem = format!("cannot be read, and is left out: {error}");
+                report::to_stderr(Line::new(Mark::Warning, format_args!("{namespace}/{name}"), problem));
+            }
         }
     }
+    Ok(all)
+}
+
+/// One object as text; none where there is none.
+pub(super) async fn get(
+    client: &Client,
+    action: impl Into<String>,
+    get: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+) -> Result<Option<String>, CommandError> {
+    call(action, async {
+        match request(client, get).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if is_status(&error, 404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    })
+    .await
+}
+
+/// The objects of a kind in a namespace, or of a kind without namespaces.
+pub(super) fn at<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Request {
+    Request::new(K::url_path(&(), namespace))
+}
+
+/// The metadata of a Secret; none where there is none.
+pub(super) async fn secret(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    action: &str,
+) -> Result<Option<PullSecret>, CommandError> {
+    let found = at::<Secret>(Some(namespace)).get_metadata(name, &GetParams::default());
+    let found = get(client, action, found).await?;
+    found.map(|object| PullSecret::of(&object)).transpose().map_err(|error| unexpected(action, &error))
+}
+
+/// The API server answered with something else than what was asked for.
+pub(super) fn unexpected(action: &str, error: &serde_json::Error) -> CommandError {
+    CommandError::Cluster { action: action.to_owned(), problem: format!("unexpected response: {error}") }
 }
 
 /// All Secrets of the pull secret's name. The field selector is what makes a right to this name alone enough.
 pub(super) async fn pull_secrets(client: &Client, name: &str) -> Result<Vec<PullSecret>, CommandError> {
-    let api: Api<Secret> = Api::all(client.clone());
-    let by_name = ListParams::default().fields(&format!("metadata.name={name}"));
-    let secrets = list_metadata(&api, &format!("list the Secrets {name}"), by_name).await?;
-    Ok(secrets.into_iter().map(PullSecret::of).collect())
+    let by_name = Collection::metadata::<Secret>(None).named(name);
+    list(client, &by_name, &format!("list the Secrets {name}"), |object| PullSecret::of(object).map(Some))
+        .await
 }
 
 /// The configuration in the cluster; none where there is no ConfigMap.

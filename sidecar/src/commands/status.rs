@@ -6,8 +6,6 @@ use std::fmt::Write as _;
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::Api;
-use kube::api::{ListParams, ObjectMeta};
 use serde::Serialize;
 
 use super::Exit;
@@ -15,7 +13,9 @@ use super::cluster::{self, Leader, PullSecret};
 use super::report;
 use super::setup::{self, CommandError};
 use crate::args::{Output, StatusArgs};
-use crate::configuration::{Configuration, Finding, LabelSelector, Mistakes};
+use crate::cluster::types as cluster_types;
+use crate::configuration::{Configuration, Finding, Mistakes};
+use crate::kubernetes::{Collection, Metadata};
 
 /// So many names of a kind are shown to people.
 const SHOWN: usize = 10;
@@ -26,8 +26,11 @@ pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
     let status = setup::runtime()?.block_on(async {
         let client = cluster::connect(&cluster).await?;
         let configuration = cluster::configuration(&client, &cluster).await?;
-        let namespaces: Api<Namespace> = Api::all(client.clone());
-        let namespaces = cluster::list_metadata(&namespaces, "list the namespaces", ListParams::default());
+        let usable = configuration.as_ref().and_then(|configuration| configuration.as_ref().ok());
+        let namespaces = Collection::metadata::<Namespace>(None);
+        let namespaces = cluster::list(&client, &namespaces, "list the namespaces", |object| {
+            Metadata::of(object).map(|metadata| known(&metadata, usable))
+        });
         let namespaces = namespaces.await?;
         let secrets = cluster::pull_secrets(&client, &cluster.pull_secret).await?;
         // Less important than the rest, so a missing right does not spoil it.
@@ -39,6 +42,12 @@ pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
         Output::Text => report::to_stdout(status.text(now).trim_end())?,
     }
     Ok(if status.ok { Exit::Success } else { Exit::Findings })
+}
+
+/// A namespace.
+struct Known {
+    name: String,
+    is_managed: Option<bool>,
 }
 
 /// How the cluster stands.
@@ -81,7 +90,7 @@ struct Namespaces {
 impl Status {
     fn of(
         configuration: Option<&Result<Configuration, Mistakes>>,
-        namespaces: &[ObjectMeta],
+        namespaces: &[Known],
         secrets: Vec<PullSecret>,
         leader: Result<Option<Leader>, String>,
         now: Timestamp,
@@ -92,7 +101,7 @@ impl Status {
             None => (None, vec!["there is no such ConfigMap".to_owned()]),
         };
         let registries = registries(&secrets);
-        let namespaces = Namespaces::of(configuration, namespaces, secrets, now);
+        let namespaces = Namespaces::of(configuration.is_some(), namespaces, secrets, now);
         let Namespaces { stale, missing, foreign, managed: _, fresh: _, leftover: _ } = &namespaces;
         Self {
             ok: mistakes.is_empty() && stale.is_empty() && missing.is_empty() && foreign.is_empty(),
@@ -132,19 +141,12 @@ impl Status {
 }
 
 impl Namespaces {
-    fn of(
-        configuration: Option<&Configuration>,
-        namespaces: &[ObjectMeta],
-        secrets: Vec<PullSecret>,
-        now: Timestamp,
-    ) -> Self {
+    fn of(is_configured: bool, namespaces: &[Known], secrets: Vec<PullSecret>, now: Timestamp) -> Self {
         let secrets: HashMap<String, PullSecret> =
             secrets.into_iter().map(|secret| (secret.namespace.clone(), secret)).collect();
-        let mut sorted = Self { managed: configuration.map(|_| 0), ..Self::default() };
-        // Nothing can be written where a namespace is on its way out.
-        for namespace in namespaces.iter().filter(|namespace| namespace.deletion_timestamp.is_none()) {
-            let Some(name) = &namespace.name else { continue };
-            let managed = configuration.map(|configuration| is_managed(name, namespace, configuration));
+        let mut sorted = Self { managed: is_configured.then_some(0), ..Self::default() };
+        for Known { name, is_managed: managed } in namespaces {
+            let managed = *managed;
             if managed == Some(true) {
                 sorted.managed = sorted.managed.map(|count| count + 1);
             }
@@ -184,11 +186,15 @@ fn shown(names: &[String]) -> String {
     }
 }
 
-/// Whether the configuration manages this namespace.
-pub(super) fn is_managed(name: &str, namespace: &ObjectMeta, configuration: &Configuration) -> bool {
-    let label = |key: &str| namespace.labels.as_ref().and_then(|labels| labels.get(key)).map(String::as_str);
-    let selected = |selector: &LabelSelector| selector.matches(label);
-    configuration.namespaces.contains(name) && configuration.namespace_selector.as_ref().is_none_or(selected)
+/// A namespace, and whether it is managed, as far as that is known. Nothing can be written where one is being deleted, so
+/// those are left out.
+fn known(metadata: &Metadata<'_>, configuration: Option<&Configuration>) -> Option<Known> {
+    let selector = configuration.and_then(|configuration| configuration.namespace_selector.as_ref());
+    let facts = cluster_types::Namespace::of(metadata, selector);
+    (!facts.terminating).then(|| Known {
+        name: metadata.name.clone().into_owned(),
+        is_managed: configuration.map(|configuration| facts.is_managed(&metadata.name, configuration)),
+    })
 }
 
 fn registries(secrets: &[PullSecret]) -> Vec<Registry> {
@@ -219,9 +225,12 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    fn namespace(name: &str, labels: &[(&str, &str)]) -> ObjectMeta {
-        let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
-        ObjectMeta { name: Some(name.to_owned()), labels: Some(labels.collect()), ..ObjectMeta::default() }
+    fn namespace(name: &str, labels: &[(&str, &str)], configuration: Option<&Configuration>) -> Known {
+        let labels: BTreeMap<_, _> = labels.iter().copied().collect();
+        let metadata =
+            serde_json::json!({ "name": name, "uid": "u", "resourceVersion": "1", "labels": labels });
+        let object = serde_json::json!({ "metadata": metadata }).to_string();
+        known(&Metadata::of(&object).unwrap(), configuration).unwrap()
     }
 
     fn secret(namespace: &str, ours: bool, minutes: i64, registries: &[&str]) -> PullSecret {
@@ -240,6 +249,8 @@ mod tests {
         let configuration = configuration::parse(
             b"watch-namespace: team-*\nwatch-namespace-selector: '!legacy'\nacr-registry-info: ''\n",
         );
+        let configuration = configuration.map(|parsed| parsed.configuration);
+        let namespace = |name, labels| namespace(name, labels, configuration.as_ref().ok());
         let namespaces = [
             namespace("team-a", &[]),
             namespace("team-b", &[]),
@@ -257,8 +268,7 @@ mod tests {
             secret("other", false, 50, &[]),
         ];
         let leader = Leader { name: "sidecar-0".to_owned(), renewed: Some(NOW), is_alive: true };
-        let configuration = Some(configuration.map(|parsed| parsed.configuration));
-        Status::of(configuration.as_ref(), &namespaces, secrets, Ok(Some(leader)), NOW)
+        Status::of(Some(&configuration), &namespaces, secrets, Ok(Some(leader)), NOW)
     }
 
     #[test]
@@ -296,7 +306,7 @@ mod tests {
 
     #[test]
     fn without_a_configuration_nothing_is_missing_but_it() {
-        let status = Status::of(None, &[namespace("team-a", &[])], Vec::new(), Ok(None), NOW);
+        let status = Status::of(None, &[namespace("team-a", &[], None)], Vec::new(), Ok(None), NOW);
         assert!(!status.ok);
         assert_eq!(status.namespaces.managed, None);
         assert!(status.text(NOW).starts_with("configuration: there is no such ConfigMap\nleader: none"));

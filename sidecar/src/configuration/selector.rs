@@ -50,11 +50,12 @@ impl LabelSelector {
     }
 
     /// Whether it selects an object; `label` finds the value of one of its labels.
-    pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+    pub fn matches<T: AsRef<str>>(&self, label: impl Fn(&str) -> Option<T>) -> bool {
         self.requirements.iter().all(|Requirement { key, test }| {
             let value = label(key);
-            let is_one_of =
-                |values: &[String]| value.is_some_and(|value| values.iter().any(|known| known == value));
+            let is_one_of = |values: &[String]| {
+                value.as_ref().is_some_and(|value| values.iter().any(|known| known == value.as_ref()))
+            };
             match test {
                 Test::Exists => value.is_some(),
                 Test::Absent => value.is_none(),

@@ -66,6 +66,10 @@ pub enum Reason {
     WriteFailed,
     /// Another manager keeps removing our entry from a service account's list.
     PullSecretListContested,
+    /// A service account's list of pull secrets is too long to be written.
+    PullSecretListTooLong,
+    /// An object cannot be read, and is left out.
+    ObjectUnreadable,
     /// Rights are missing.
     RightsMissing,
     /// The policies select other namespaces or service accounts than the configuration.
@@ -268,6 +272,8 @@ impl Reason {
             Self::WriteForbidden => "WriteForbidden",
             Self::WriteFailed => "WriteFailed",
             Self::PullSecretListContested => "PullSecretListContested",
+            Self::PullSecretListTooLong => "PullSecretListTooLong",
+            Self::ObjectUnreadable => "ObjectUnreadable",
             Self::RightsMissing => "RightsMissing",
             Self::PoliciesDisagree => "PoliciesDisagree",
         }
@@ -285,6 +291,8 @@ impl Reason {
             | Self::PullSecretImmutable
             | Self::PullSecretRepaired
             | Self::PullSecretListContested
+            | Self::PullSecretListTooLong
+            | Self::ObjectUnreadable
             | Self::MountableSecretsEnforced
             | Self::WriteForbidden
             | Self::WriteFailed
@@ -304,9 +312,13 @@ impl Reason {
             | Self::PullSecretImmutable
             | Self::PullSecretRepaired
             | Self::PullSecretListContested
+            | Self::PullSecretListTooLong
             | Self::WriteForbidden
             | Self::WriteFailed => "Write",
-            Self::MountableSecretsEnforced | Self::RightsMissing | Self::PoliciesDisagree => "Check",
+            Self::ObjectUnreadable
+            | Self::MountableSecretsEnforced
+            | Self::RightsMissing
+            | Self::PoliciesDisagree => "Check",
         }
     }
 }

@@ -67,6 +67,7 @@ pub struct Metrics {
     writes: Family<Write, Counter>,
     write_duration: Family<Took, Histogram, fn() -> Histogram>,
     watch_failures: Family<Watch, Counter>,
+    unreadable_objects: Family<Watch, Counter>,
     api_errors: Family<ApiError, Counter>,
     events: Family<Outcome, Counter>,
 }
@@ -211,6 +212,11 @@ impl Metrics {
                 family
             },
             watch_failures: added(own, "watch_failures", "Lists and watches that failed"),
+            unreadable_objects: added(
+                own,
+                "unreadable_objects",
+                "Objects that could not be read and were left out",
+            ),
             api_errors: added(own, "api_errors", "Calls to the API server that failed"),
             events: added(own, "events", "Events, and what came of them"),
             registry,
@@ -280,6 +286,11 @@ impl Metrics {
     /// Counts a list or watch of these objects that failed.
     pub fn watch_failed(&self, objects: &'static str) {
         self.watch_failures.get_or_create(&Watch { objects }).inc();
+    }
+
+    /// Counts an object of these that could not be read.
+    pub fn unreadable(&self, objects: &'static str) {
+        self.unreadable_objects.get_or_create(&Watch { objects }).inc();
     }
 
     /// Counts an Event.

@@ -106,3 +106,29 @@ async fn a_start_survives_lists_that_fail_and_says_what_it_waits_for() -> Result
     assert_eq!(stage.mints(), 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_watch_that_stays_refused_is_said_once_and_makes_unready_after_a_minute() -> Result<()> {
+    let stage = Stage::new("refused-").await?;
+    let namespace = stage.namespace("a").await?;
+    stage.configure(INSTANCE, &[]).await?;
+    let proxy = stage.proxy().await?;
+    let mut sidecar = stage.started_through_proxy(&[]).await?;
+    stage.until_filled(&namespace).await?;
+    let watches = Calls::watches().of("/api/v1/namespaces?");
+    let refused = proxy.set(Rule::new(watches.clone(), Fault::Refuse { status: 403, retry_after: None }));
+    proxy.cut_watches();
+    refused.until_met(1, PATIENCE).await?;
+    let calls = proxy.calls(&watches).len();
+    until_page(&mut sidecar, "/readyz", "the watch is missed", |status, body| {
+        status == 503 && body.contains("✗ namespaces")
+    })
+    .await?;
+    let tries = proxy.calls(&watches).len() - calls;
+    assert!(tries < 20, "pauses grow: {tries} tries within a minute");
+    let said = sidecar.log()?.matches("failed to watch namespaces").count();
+    assert!((1..=2).contains(&said), "once for the cut, and once for the refusal, but it is said {said} times");
+    refused.lift();
+    until_leads(&mut sidecar).await?;
+    Ok(())
+}

@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{BATCH, Controller, SETTLING};
+use super::{BATCH, BETWEEN_LISTS, Controller, SETTLING};
 use crate::broker::Status;
 use crate::cluster::queue::Urgency;
 use crate::cluster::store::{Entry, Kind};
+use crate::cluster::types::ServiceAccount;
 use crate::cluster::watches::Seen;
 use crate::configuration::{Attach, Configuration};
+use crate::kubernetes::Place;
 
 impl Controller {
     /// Takes in an event, and those that wait behind it.
     pub(super) fn see_all(&mut self, first: Seen) {
         self.see(first);
         for _ in 1..BATCH {
-            let Ok(seen) = self.seen.try_recv() else { return };
+            let Some(seen) = self.watches.try_next() else { return };
             self.see(seen);
         }
     }
@@ -24,19 +26,25 @@ impl Controller {
     fn see(&mut self, seen: Seen) {
         let now = Instant::now();
         let news = match seen {
-            Seen::Namespace(name, facts) => self.store.see_namespace(&name, facts),
+            Seen::Namespace(name, facts) => {
+                let was_managed = self.is_managed(&name);
+                let news = self.store.see_namespace(&name, facts);
+                self.look_at_accounts(&name, was_managed);
+                news
+            }
             Seen::NamespaceGone(name) => {
                 self.store.lose_namespace(&name);
                 None
             }
             Seen::PullSecret(namespace, facts) => self.store.see_secret(&namespace, facts),
             Seen::PullSecretGone(namespace, uid) => self.store.lose_secret(&namespace, &uid),
-            Seen::ServiceAccount(namespace, facts) => {
+            Seen::ServiceAccount(namespace, facts) if self.concerns_us(&namespace, &facts) => {
                 let news = self.store.see_account(&namespace, facts, &self.settings.pull_secret, now);
                 // All of them are looked at when the first list is complete.
                 news.filter(|_| self.synced.service_accounts)
             }
-            Seen::ServiceAccountGone(namespace, name) => {
+            Seen::ServiceAccount(namespace, ServiceAccount { name, .. })
+            | Seen::ServiceAccountGone(namespace, name) => {
                 self.store.lose_account(&namespace, &name);
                 None
             }
@@ -48,9 +56,18 @@ impl Controller {
                 self.end_list(kind);
                 None
             }
-            Seen::Failed(kind, error) => {
-                tracing::warn!("failed to watch {kind}, trying again: {error}");
+            Seen::Unreadable(kind, place, problem) => {
+                let Place { namespace, name } = &place;
+                tracing::error!("{kind}: {namespace}/{name} cannot be read and is left out: {problem}");
+                self.observer.unreadable(kind, &place);
+                None
+            }
+            Seen::Failed(kind) => {
                 self.observer.watch_failed(kind);
+                None
+            }
+            Seen::Works(kind) => {
+                self.observer.watch_works(kind);
                 None
             }
         };
@@ -63,28 +80,90 @@ impl Controller {
 
     fn end_list(&mut self, kind: Kind) {
         let gone = self.store.list_ends(kind);
-        let synced = match kind {
-            Kind::Namespace => &mut self.synced.namespaces,
-            Kind::PullSecret => &mut self.synced.pull_secrets,
-            Kind::ServiceAccount => &mut self.synced.service_accounts,
-        };
-        if !std::mem::replace(synced, true) {
+        if !std::mem::replace(self.synced.of(kind), true) {
             self.observer.synced(kind);
             self.look_everywhere();
         }
+        self.list_accounts_if_due();
         for namespace in gone {
             self.queue.push(&namespace, Urgency::Event);
         }
     }
 
     pub(super) fn take_in_configuration(&mut self) {
+        let last = self.active.take();
         self.active.clone_from(&self.inputs.active.borrow_and_update());
-        if self.active.as_ref().is_some_and(|active| active.configuration.attach != Attach::Pod) {
-            self.watches.service_accounts();
+        if let Some(active) = self.active.clone() {
+            self.watch_for(&active.configuration, last.as_ref().map(|last| &last.configuration));
         }
         self.settles_at = Some(Instant::now() + SETTLING);
         self.compare();
         self.look_everywhere();
+    }
+
+    /// Has the watches keep what this configuration needs. What they dropped for the last one is listed again, and nothing is
+    /// planned before that: no namespace is deselected because its labels are not known.
+    fn watch_for(&mut self, configuration: &Configuration, last: Option<&Configuration>) {
+        let Configuration { namespaces, namespace_selector, service_accounts, attach, .. } = configuration;
+        let has_same_selector = last.is_some_and(|last| last.namespace_selector == *namespace_selector);
+        if !has_same_selector {
+            self.synced.namespaces &= !self.watches.is_watching(Kind::Namespace);
+            self.watches.namespaces(namespace_selector.clone());
+        }
+        let has_same_accounts = has_same_selector
+            && last.is_some_and(|last| {
+                last.namespaces == *namespaces && last.service_accounts == *service_accounts
+            });
+        if self.watches.is_watching(Kind::ServiceAccount) && !has_same_accounts
+            || !self.watches.is_watching(Kind::ServiceAccount) && *attach != Attach::Pod
+        {
+            self.accounts_due = Some(Instant::now());
+        }
+        self.list_accounts_if_due();
+    }
+
+    /// Begins to watch service accounts, or to list them again, once it is known which namespaces matter.
+    pub(super) fn list_accounts_if_due(&mut self) {
+        let is_due = self.accounts_due.is_some_and(|due| due <= Instant::now());
+        if let Some(active) = self.active.as_ref().filter(|_| is_due)
+            && self.synced.namespaces
+            && self.synced.pull_secrets
+        {
+            self.accounts_due = None;
+            self.watches.service_accounts(active.configuration.service_accounts.clone());
+        }
+    }
+
+    /// A namespace was seen: its service accounts may have been dropped, or may be of no concern any more.
+    fn look_at_accounts(&mut self, name: &str, was_managed: Option<bool>) {
+        let Some(began) = self.watches.began(Kind::ServiceAccount) else { return };
+        match (was_managed, self.is_managed(name)) {
+            (Some(false), Some(true)) => {
+                let due = (began + BETWEEN_LISTS).max(Instant::now());
+                self.accounts_due = Some(self.accounts_due.map_or(due, |other| other.min(due)));
+                self.list_accounts_if_due();
+            }
+            (_, Some(false)) => {
+                let has_ours = self.store.get(name).is_some_and(Entry::has_ours);
+                let pull_secret = Arc::clone(&self.settings.pull_secret);
+                self.store.keep_accounts(name, |facts| is_left_over(facts, &pull_secret, has_ours));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a plan has to know this service account: nothing is kept of those in namespaces that are not managed, unless
+    /// there is something to take out of them. An account may be seen before its namespace.
+    fn concerns_us(&self, namespace: &str, facts: &ServiceAccount) -> bool {
+        let has_ours = self.store.get(namespace).is_some_and(Entry::has_ours);
+        self.is_managed(namespace).unwrap_or(true)
+            || is_left_over(facts, &self.settings.pull_secret, has_ours)
+    }
+
+    /// Whether a namespace is managed; none where it, or the configuration, is not known.
+    fn is_managed(&self, name: &str) -> Option<bool> {
+        let configuration = &self.active.as_ref()?.configuration;
+        Some(self.store.get(name)?.namespace?.is_managed(name, configuration))
     }
 
     pub(super) fn take_in_snapshot(&mut self) {
@@ -149,11 +228,15 @@ impl Controller {
     }
 
     fn urgency(&self, name: &str, entry: &Entry) -> Urgency {
-        let is_managed = |configuration: &Configuration| {
-            entry.namespace.as_ref().is_some_and(|namespace| namespace.is_managed(name, configuration))
-        };
-        let is_empty = entry.pull_secret.is_none()
-            && self.active.as_ref().is_some_and(|active| is_managed(&active.configuration));
-        if is_empty { Urgency::FirstFill } else { Urgency::Rotation }
+        if entry.pull_secret.is_none() && self.is_managed(name) == Some(true) {
+            Urgency::FirstFill
+        } else {
+            Urgency::Rotation
+        }
     }
+}
+
+/// Whether our entry may have to be taken out of a service account in a namespace that is not managed.
+fn is_left_over(facts: &ServiceAccount, pull_secret: &str, has_our_secret: bool) -> bool {
+    facts.lists(pull_secret) && (facts.ours_last || has_our_secret)
 }

@@ -12,8 +12,8 @@ use crate::broker::testing::{FakeCloud, TestClock, epoch, registry};
 use crate::broker::{ResolvedRegistry, mint_once};
 use crate::cluster::observer::Nobody;
 use crate::cluster::plan::SecretAction;
-use crate::cluster::store::Kind;
-use crate::cluster::types::{Namespace, PullSecret};
+use crate::cluster::types::{Namespace, PullSecret, ServiceAccount};
+use crate::cluster::watches::Seen;
 use crate::configuration;
 
 type ApiServer = mock::Handle<Request<Body>, Response<Body>>;
@@ -232,4 +232,107 @@ async fn a_dry_run_ends_when_every_namespace_was_looked_at() {
     assert!(!world.controller.is_finished(), "a namespace waits");
     world.check(&["team-a: create"]);
     assert!(world.controller.is_finished());
+}
+
+fn account(name: &str, pull_secrets: &[&str]) -> ServiceAccount {
+    let pull_secrets = pull_secrets.iter().map(|&name| name.into()).collect();
+    let (uid, resource_version) = ("u".into(), "7".into());
+    ServiceAccount {
+        name: name.into(),
+        uid,
+        resource_version,
+        pull_secrets,
+        is_too_long: false,
+        enforces_mountable: false,
+        ours_last: false,
+        other_manager: None,
+    }
+}
+
+impl World {
+    fn account(&mut self, namespace: &str, account: ServiceAccount) {
+        self.controller.see_all(Seen::ServiceAccount(namespace.into(), account));
+    }
+
+    fn kept(&self, namespace: &str) -> usize {
+        self.controller.store.get(namespace).map_or(0, |entry| entry.accounts().len())
+    }
+
+    /// Whether service accounts were listed since the last time that this was asked.
+    fn lists_accounts(&mut self, last: &mut Option<Instant>) -> bool {
+        let began = self.controller.watches.began(Kind::ServiceAccount);
+        std::mem::replace(last, began) != began
+    }
+}
+
+const ATTACHING: &str = "watch-namespace: team-*\nattach: both\n";
+
+#[tokio::test(start_paused = true)]
+async fn no_service_account_of_a_namespace_that_is_not_managed_is_kept() {
+    let mut world = World::new();
+    world.configure(ATTACHING, &one());
+    world.account("team-a", account("default", &[]));
+    assert_eq!(world.kept("team-a"), 1, "an account may come before its namespace");
+    world.namespace("team-a");
+    world.account("other", account("default", &[]));
+    assert_eq!((world.kept("team-a"), world.kept("other")), (1, 1));
+    world.namespace("other");
+    assert_eq!(world.kept("other"), 0, "now it is known that it does not matter");
+    world.account("other", account("default", &["acr-pull"]));
+    assert_eq!(world.kept("other"), 0, "our entry may be a tenant's own");
+    world.account("other", ServiceAccount { ours_last: true, ..account("default", &["acr-pull"]) });
+    assert_eq!(world.kept("other"), 1, "an entry that we wrote is taken out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_dropped_is_listed_again_when_it_matters() {
+    let (mut world, mut last) = (World::new(), None);
+    world.configure(ATTACHING, &one());
+    assert!(world.lists_accounts(&mut last));
+    world.configure(&format!("{ATTACHING}expiring-threshold: 20m\n"), &one());
+    assert!(!world.lists_accounts(&mut last), "nothing that is selected changes");
+    for change in ["service-account: '*'\n", "exclude-namespace: team-x\n"] {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        world.configure(&format!("{ATTACHING}{change}"), &one());
+        assert!(world.lists_accounts(&mut last), "{change}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_comes_to_be_managed_gets_its_accounts_listed() {
+    let (mut world, mut last) = (World::new(), None);
+    world.configure(&format!("{ATTACHING}watch-namespace-selector: team\n"), &one());
+    world.sync();
+    world.lists_accounts(&mut last);
+    let left_out = |is_left_out| Namespace { is_left_out, terminating: false };
+    for is_left_out in [true, false] {
+        world.controller.see_all(Seen::Namespace("team-a".into(), left_out(is_left_out)));
+    }
+    assert!(!world.lists_accounts(&mut last), "such lists are expensive");
+    tokio::time::advance(BETWEEN_LISTS).await;
+    world.controller.round();
+    assert!(world.lists_accounts(&mut last));
+    world.namespace("team-b");
+    tokio::time::advance(BETWEEN_LISTS).await;
+    world.controller.round();
+    assert!(!world.lists_accounts(&mut last), "accounts of a new namespace come as events");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_deselected_before_namespaces_were_listed_for_a_new_selector() {
+    let mut world = World::new();
+    world.configure("watch-namespace: team-*", &one());
+    world.mint(&one()).await;
+    world.namespace("team-a");
+    world.check(&["team-a: create"]);
+    world.configure("watch-namespace: team-*\nwatch-namespace-selector: team\n", &one());
+    world
+        .controller
+        .see_all(Seen::PullSecret("team-a".into(), PullSecret { expires_at: None, ..old_secret() }));
+    world.check(&[]);
+    world.controller.see_all(Seen::ListBegins(Kind::Namespace));
+    world.namespace("team-a");
+    world.check(&[]);
+    world.controller.see_all(Seen::ListEnds(Kind::Namespace));
+    world.check(&["team-a: update"]);
 }

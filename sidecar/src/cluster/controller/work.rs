@@ -278,6 +278,7 @@ impl Controller {
     /// Tells others that this loop goes round, and what there is.
     pub(super) fn round(&mut self) {
         self.observer.round(self.queue.len());
+        self.list_accounts_if_due();
         if std::mem::take(&mut self.is_uncounted) {
             self.observer.counted(self.count_all());
         }

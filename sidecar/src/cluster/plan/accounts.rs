@@ -2,7 +2,7 @@
 
 use super::{Account, AccountAction, Plan, Rules, SecretAction, Situation, Version};
 use crate::cluster::notice::{About, Notice, Reason};
-use crate::cluster::types::ENFORCE_MOUNTABLE;
+use crate::cluster::types::{ENFORCE_MOUNTABLE, LONGEST_LIST};
 use crate::configuration::Attach;
 
 pub(super) fn decide(situation: &Situation<'_>, rules: &Rules<'_>, is_managed: bool, plan: &mut Plan) {
@@ -15,6 +15,14 @@ pub(super) fn decide(situation: &Situation<'_>, rules: &Rules<'_>, is_managed: b
     };
     for account in &situation.service_accounts {
         let facts = account.facts;
+        if facts.is_too_long {
+            let should_list =
+                is_managed && attaches && rules.configuration.service_accounts.contains(&facts.name);
+            if should_list != facts.lists(rules.pull_secret) {
+                plan.notices.push(too_long(account, should_list, rules));
+            }
+            continue;
+        }
         let is_selected = is_managed && rules.configuration.service_accounts.contains(&facts.name);
         let lists = facts.lists(rules.pull_secret);
         match (is_selected && attaches, lists) {
@@ -55,6 +63,18 @@ fn write(account: &Account<'_>, pull_secrets: Box<[Box<str>]>, attach: bool, pla
         pull_secrets,
         attach,
     });
+}
+
+fn too_long(account: &Account<'_>, should_list: bool, rules: &Rules<'_>) -> Notice {
+    let fix = if should_list { "shorten the list, or add" } else { "shorten the list, or remove" };
+    Notice {
+        about: About::ServiceAccount(account.facts.name.clone()),
+        reason: Reason::ListTooLong,
+        message: format!(
+            "imagePullSecrets has more than {LONGEST_LIST} entries, so it is left as it is: {fix} {} by hand",
+            rules.pull_secret
+        ),
+    }
 }
 
 fn contested(account: &Account<'_>, rules: &Rules<'_>) -> Notice {

@@ -188,6 +188,7 @@ fn account(name: &str, pull_secrets: &[&str]) -> ServiceAccount {
         uid: "uid".into(),
         resource_version: "7".into(),
         pull_secrets: pull_secrets.iter().map(|&name| name.into()).collect(),
+        is_too_long: false,
         enforces_mountable: false,
         ours_last: false,
         other_manager: None,

@@ -25,6 +25,7 @@ fn account(version: &str, pull_secrets: &[&str], ours_last: bool) -> ServiceAcco
         uid: "u".into(),
         resource_version: version.into(),
         pull_secrets: pull_secrets.iter().map(|&name| name.into()).collect(),
+        is_too_long: false,
         enforces_mountable: false,
         ours_last,
         other_manager: None,

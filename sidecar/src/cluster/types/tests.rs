@@ -1,11 +1,24 @@
 //! What is kept of objects as the API server shows them.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
-fn metadata(value: Value) -> ObjectMeta {
-    serde_json::from_value(value).unwrap()
+/// An object with this metadata, as the API server shows it.
+fn object(mut metadata: Value) -> String {
+    for (key, value) in [("name", "acr-pull"), ("uid", "u"), ("resourceVersion", "7")] {
+        metadata.as_object_mut().unwrap().entry(key).or_insert(value.into());
+    }
+    json!({ "metadata": metadata }).to_string()
+}
+
+fn secret_of(metadata: Value) -> PullSecret {
+    PullSecret::of(&Metadata::of(&object(metadata)).unwrap())
+}
+
+fn account_of(object: &Value) -> ServiceAccount {
+    let text = object.to_string();
+    ServiceAccount::of(&text, &Metadata::of(&text).unwrap(), "acr-pull").unwrap()
 }
 
 /// Our entry among the managers, without the fields at these paths.
@@ -38,7 +51,7 @@ fn entry(manager: &str, operation: &str, fields: &Value) -> Value {
 
 /// A Secret of ours with these managers.
 fn secret(managers: &[Value]) -> PullSecret {
-    PullSecret::of(&metadata(json!({
+    secret_of(json!({
         "uid": "u", "resourceVersion": "7",
         "labels": { "app.kubernetes.io/managed-by": "acr-credential-sidecar", "team": "a" },
         "annotations": {
@@ -49,8 +62,7 @@ fn secret(managers: &[Value]) -> PullSecret {
             "other": "x",
         },
         "managedFields": managers,
-    })))
-    .unwrap()
+    }))
 }
 
 #[test]
@@ -88,30 +100,26 @@ fn who_changed_our_secret_is_known_by_name() {
 #[test]
 fn taking_our_label_off_does_not_make_the_secret_somebody_elses() {
     let fields = our_fields(&["f:metadata|f:labels|f:app.kubernetes.io/managed-by"]);
-    let found = PullSecret::of(&metadata(json!({
-        "uid": "u", "resourceVersion": "7", "managedFields": [entry(FIELD_MANAGER, "Apply", &fields)],
-    })));
-    let found = found.unwrap();
+    let found = secret_of(json!({ "managedFields": [entry(FIELD_MANAGER, "Apply", &fields)] }));
     assert!(found.ours && !found.intact);
 }
 
 #[test]
 fn a_foreign_secret_is_its_makers() {
-    let found = PullSecret::of(&metadata(json!({
-        "uid": "u", "resourceVersion": "7", "labels": { "app.kubernetes.io/managed-by": "Helm" },
+    let found = secret_of(json!({
+        "labels": { "app.kubernetes.io/managed-by": "Helm" },
         "managedFields": [
             entry("aliyun-acr-credential-helper", "Update", &json!({ "f:data": { "f:.dockerconfigjson": {} } })),
             entry(FIELD_MANAGER, "Update", &json!({ "f:metadata": {} })),
         ],
-    })));
-    let found = found.unwrap();
+    }));
     assert!(!found.ours && !found.intact, "an update under our name is not ours: Secrets we only ever apply");
-    assert!(PullSecret::of(&ObjectMeta::default()).is_none());
+    assert!(Metadata::of("{\"metadata\":{}}").is_err(), "every object has a uid and a version");
 }
 
 #[test]
 fn a_service_account_keeps_its_list_in_order_and_who_wrote_it() {
-    let account: WatchedServiceAccount = serde_json::from_value(json!({
+    let facts = account_of(&json!({
         "apiVersion": "v1", "kind": "ServiceAccount",
         "metadata": {
             "name": "default", "namespace": "team-a", "uid": "u", "resourceVersion": "7",
@@ -124,22 +132,94 @@ fn a_service_account_keeps_its_list_in_order_and_who_wrote_it() {
         },
         "secrets": [{ "name": "token" }],
         "imagePullSecrets": [{ "name": "mine" }, {}, { "name": "mine" }],
-    }))
-    .unwrap();
-    let facts = ServiceAccount::of(&account).unwrap();
+    }));
     assert_eq!(facts.pull_secrets.join("|"), "mine||mine");
     assert!(facts.enforces_mountable && facts.ours_last && facts.lists("mine") && !facts.lists("acr-pull"));
     assert_eq!(facts.other_manager.as_deref(), Some("argocd-controller"));
 }
 
 #[test]
-fn a_namespace_keeps_its_labels_but_not_its_name_twice() {
-    let facts = Namespace::of(&metadata(json!({
-        "name": "team-a", "deletionTimestamp": "2026-11-24T20:00:00Z",
-        "labels": { "kubernetes.io/metadata.name": "team-a", "team": "a" },
-    })));
-    assert!(facts.terminating);
-    assert_eq!(facts.labels, [("team".into(), "a".into())].into());
+fn of_a_namespace_it_is_kept_whether_the_selector_leaves_it_out() {
+    let check = |selector: &str, is_left_out| {
+        let selector = LabelSelector::parse(selector).unwrap();
+        let labels = json!({ "kubernetes.io/metadata.name": "team-a", "team": "a" });
+        let text = object(json!({ "labels": labels, "deletionTimestamp": "2026-11-24T20:00:00Z" }));
+        let facts = Namespace::of(&Metadata::of(&text).unwrap(), Some(&selector));
+        assert_eq!(facts, Namespace { is_left_out, terminating: true });
+    };
+    check("team=a", false);
+    check("team", false);
+    check("!team", true);
+    check("kubernetes.io/metadata.name notin (team-a)", true);
+    let text = object(json!({}));
+    assert_eq!(Namespace::of(&Metadata::of(&text).unwrap(), None), Namespace::default());
+}
+
+/// Dates and depths that Kubernetes keeps and the usual types do not.
+fn poisons() -> [Value; 5] {
+    let mut deep = json!({});
+    for _ in 0..200 {
+        deep = json!({ "f:a": deep });
+    }
+    let at = |time: &str| json!({ "manager": "tenant", "operation": "Update", "time": time, "fieldsV1": {} });
+    [
+        at("9999-12-31T23:59:59Z"),
+        at("10000-01-01T13:59:59Z"),
+        at("0000-01-01T00:00:00Z"),
+        json!({ "manager": "tenant", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": deep }),
+        json!({ "manager": "tenant", "operation": "Apply", "time": null, "fieldsV1": null }),
+    ]
+}
+
+#[test]
+fn nothing_in_managed_fields_fails_an_object() {
+    for poison in poisons() {
+        let found = secret(&[poison.clone(), entry(FIELD_MANAGER, "Apply", &our_fields(&[]))]);
+        assert!(found.ours && found.intact && found.other_manager.is_none());
+        let metadata = json!({ "name": "a", "namespace": "b", "uid": "u", "resourceVersion": "7", "managedFields": [poison] });
+        let account = account_of(&json!({ "metadata": metadata, "imagePullSecrets": [{ "name": "mine" }] }));
+        assert!(account.lists("mine") && !account.ours_last);
+    }
+}
+
+#[test]
+fn managed_fields_that_are_not_understood_are_not_intact() {
+    for managers in [json!("no list"), json!([1]), json!([{ "manager": 1 }]), json!({ "a": 1 })] {
+        let labels = json!({ "app.kubernetes.io/managed-by": FIELD_MANAGER });
+        let found = secret_of(json!({ "labels": labels, "managedFields": managers }));
+        assert!(found.ours && !found.intact);
+    }
+}
+
+#[test]
+fn annotations_longer_than_ours_can_be_are_not_kept() {
+    let found = |length: usize| {
+        let text = "é".repeat(length / 2);
+        let annotations = json!({ HASH: text, INPUTS: text, REGISTRIES: text, EXPIRES_AT: text });
+        let labels = json!({ "app.kubernetes.io/managed-by": FIELD_MANAGER });
+        secret_of(json!({ "labels": labels, "annotations": annotations }))
+    };
+    let sizes = |found: &PullSecret| (found.hash.len(), found.inputs.len(), found.registries.len());
+    assert_eq!(sizes(&found(128)), (128, 128, 128));
+    assert_eq!(sizes(&found(130)), (0, 0, 130));
+    assert_eq!(sizes(&found(LONGEST_REGISTRIES + 2)), (0, 0, 0));
+}
+
+#[test]
+fn of_a_list_that_is_too_long_only_our_entry_is_kept() {
+    let check = |names: &[&str], expected: &[&str], is_too_long| {
+        let entries: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
+        let metadata = json!({ "name": "a", "namespace": "b", "uid": "u", "resourceVersion": "7" });
+        let account = account_of(&json!({ "metadata": metadata, "imagePullSecrets": entries }));
+        let names: Vec<_> = account.pull_secrets.iter().map(|name| &**name).collect();
+        assert_eq!((names.as_slice(), account.is_too_long), (expected, is_too_long));
+    };
+    let hundred = ["mine"; 100];
+    check(&hundred, &hundred, false);
+    check(&[&hundred[..], &["mine"]].concat(), &[], true);
+    check(&[&hundred[..], &["acr-pull", "acr-pull"]].concat(), &["acr-pull"], true);
+    let long = "x".repeat(LONGEST_LIST * LONGEST_NAME + 1);
+    check(&["acr-pull", &long], &["acr-pull"], true);
 }
 
 #[test]

@@ -2,16 +2,17 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
-use kube::api::{ListParams, ObjectMeta};
-use kube::{Api, Client, ResourceExt as _};
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::ObjectMeta;
+use kube::{Api, Client};
 
 use super::super::cluster::{self, PullSecret, call};
 use super::super::report;
 use super::super::setup::CommandError;
 use crate::args::ClusterArgs;
 use crate::cluster::state::STATE_SECRET;
-use crate::cluster::types::FIELD_MANAGER;
+use crate::cluster::types::{self, FIELD_MANAGER};
+use crate::kubernetes::{Collection, Metadata};
 use crate::operations::policies;
 
 /// What is done first, on demand.
@@ -102,28 +103,21 @@ impl Found {
     pub(super) async fn look(client: &Client, args: &ClusterArgs) -> Result<Self, CommandError> {
         let ClusterArgs { sidecar_namespace, pull_secret, .. } = args;
         let mut secrets = cluster::pull_secrets(client, pull_secret).await?;
-        let own: Api<Secret> = Api::namespaced(client.clone(), sidecar_namespace);
-        let state = call("read the metadata of the state", own.get_metadata_opt(STATE_SECRET)).await?;
-        secrets.extend(state.map(|state| PullSecret::of(state.metadata)));
+        let state = "read the metadata of the state";
+        secrets.extend(cluster::secret(client, sidecar_namespace, STATE_SECRET, state).await?);
         secrets.retain(|secret| secret.ours);
         let leases: Api<Lease> = Api::namespaced(client.clone(), sidecar_namespace);
         let lease = call("read the Lease", leases.get_metadata_opt(FIELD_MANAGER)).await?;
         let lease = lease.map(|lease| lease.metadata);
-        let api: Api<ServiceAccount> = Api::all(client.clone());
-        let mut parameters = ListParams::default().limit(500);
-        let mut accounts = Vec::new();
-        loop {
-            let page = call("list the service accounts", api.list(&parameters)).await?;
-            let listing = page.items.into_iter().filter(|account| lists(account, pull_secret));
-            accounts.extend(listing.map(|account| Account {
-                namespace: account.namespace().unwrap_or_default(),
-                name: account.name_any(),
-            }));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => parameters.continue_token = Some(token),
-                None => return Ok(Self { secrets, accounts, lease }),
-            }
-        }
+        let accounts = Collection::whole::<ServiceAccount>(None);
+        let accounts = cluster::list(client, &accounts, "list the service accounts", |object| {
+            let metadata = Metadata::of(object)?;
+            let facts = types::ServiceAccount::of(object, &metadata, pull_secret)?;
+            let is_listed = facts.lists(pull_secret);
+            let account = || Account { namespace: metadata.namespace.into_owned(), name: facts.name.into() };
+            Ok(is_listed.then(account))
+        });
+        Ok(Self { secrets, accounts: accounts.await?, lease })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -160,9 +154,4 @@ impl Found {
 pub(super) fn place(metadata: &ObjectMeta) -> String {
     let ObjectMeta { namespace, name, .. } = metadata;
     format!("{}/{}", namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())
-}
-
-/// Whether the account lists the pull secret.
-pub(super) fn lists(account: &ServiceAccount, pull_secret: &str) -> bool {
-    account.image_pull_secrets.iter().flatten().any(|entry| entry.name == pull_secret)
 }

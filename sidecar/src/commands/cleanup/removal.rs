@@ -1,23 +1,21 @@
 //! Removes what was found, each thing only as it was looked at.
 
-use std::fmt::Debug;
-
 use futures::StreamExt as _;
 use futures::stream;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{LocalObjectReference, Secret, ServiceAccount};
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, Preconditions};
-use kube::{Api, Client, Resource, ResourceExt as _};
-use serde::de::DeserializeOwned;
+use kube::api::{DeleteParams, GetParams, ObjectMeta, Patch, PatchParams, Preconditions};
+use kube::{Client, Resource, ResourceExt as _};
 use serde_json::json;
 
 use super::super::Exit;
-use super::super::cluster::{PullSecret, call};
+use super::super::cluster::{PullSecret, at, call, get, unexpected};
 use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
-use super::found::{Account, Found, lists, place};
+use super::found::{Account, Found, place};
 use crate::cluster::types::FIELD_MANAGER;
+use crate::kubernetes::{decode, request};
 use crate::operations::api_error::{describe, is_status};
 
 /// Objects written at the same time.
@@ -98,10 +96,13 @@ impl Task {
 /// The list without our entry, guarded by its version: what others add meanwhile is never lost.
 async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Result<(), CommandError> {
     let Account { namespace, name } = account;
-    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+    let accounts = at::<ServiceAccount>(Some(namespace));
     for _ in 0..ATTEMPTS {
-        let Some(found) = call("read it", api.get_opt(name)).await? else { return Ok(()) };
-        if !lists(&found, pull_secret) {
+        let read = accounts.get(name, &GetParams::default());
+        let Some(found) = get(client, "read it", read).await? else { return Ok(()) };
+        let found: ServiceAccount = decode(&found).map_err(|error| unexpected("read it", &error))?;
+        let is_listed = found.image_pull_secrets.iter().flatten().any(|entry| entry.name == pull_secret);
+        if !is_listed {
             return Ok(());
         }
         let version = found.resource_version();
@@ -113,8 +114,9 @@ async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Resu
         });
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = accounts.patch_metadata(name, &parameters, &Patch::Merge(&change));
         let written = call("write it", async {
-            match api.patch_metadata(name, &parameters, &Patch::Merge(&change)).await {
+            match request(client, patch).await {
                 Ok(_) => Ok(true),
                 // It is gone, and its list with it.
                 Err(error) if is_status(&error, 404) => Ok(true),
@@ -132,12 +134,11 @@ async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Resu
 /// Deletes exactly the object that was looked at: one that was made or changed since is left alone.
 async fn delete<K>(client: &Client, namespace: &str, name: &str, exactly: Preconditions) -> Result<(), String>
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
 {
-    let api: Api<K> = Api::namespaced(client.clone(), namespace);
     let parameters = DeleteParams::default().preconditions(exactly);
     let deleted = call("delete it", async {
-        match api.delete(name, &parameters).await {
+        match request(client, at::<K>(Some(namespace)).delete(name, &parameters)).await {
             Ok(_) => Ok(Ok(())),
             Err(error) if is_status(&error, 404) => Ok(Ok(())),
             Err(error) if is_status(&error, 409) => Ok(Err(format!(

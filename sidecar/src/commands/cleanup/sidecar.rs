@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::core::Selector;
 use kube::{Api, Client};
 use serde_json::json;
@@ -13,6 +13,7 @@ use super::super::report;
 use super::super::setup::CommandError;
 use super::patience::Patience;
 use crate::args::ClusterArgs;
+use crate::kubernetes::{Collection, Place};
 
 /// A Pod that failed, or was evicted, is at work no more, and scaling to 0 may leave it.
 const UNFINISHED: &str = "status.phase!=Failed,status.phase!=Succeeded";
@@ -34,16 +35,18 @@ pub(super) async fn stop(
     let is_there = found.is_some();
     match found.and_then(|found| found.spec) {
         Some(spec) => {
-            let of_it = pods_of(spec, deployment)?;
+            let pods = Collection::metadata::<Pod>(Some(namespace))
+                .with_labels(&selector_of(spec, deployment)?)
+                .with_fields(UNFINISHED);
             let none = Patch::Merge(json!({ "spec": { "replicas": 0 } }));
             let parameters = PatchParams::default();
             let scaled = deployments.patch_scale(deployment, &parameters, &none);
             call(format!("scale the Deployment {deployment} to 0"), scaled).await?;
-            let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
             let left = async || {
-                let pods =
-                    cluster::list_metadata(&pods, "list the Pods of the sidecar", of_it.clone()).await?;
-                Ok(pods.into_iter().find_map(|pod| pod.name).map(|name| at_work(&format!("the Pod {name}"))))
+                let names = cluster::list(client, &pods, "list the Pods of the sidecar", |pod| {
+                    Ok(Some(Place::of(pod).name))
+                });
+                Ok(names.await?.first().map(|name| at_work(&format!("the Pod {name}"))))
             };
             patience.wait(left).await?;
         }
@@ -62,13 +65,13 @@ pub(super) async fn stop(
 }
 
 /// The API server takes no Deployment with an empty selector, so this is never every Pod of the namespace.
-fn pods_of(spec: DeploymentSpec, deployment: &str) -> Result<ListParams, CommandError> {
+fn selector_of(spec: DeploymentSpec, deployment: &str) -> Result<String, CommandError> {
     let selector = Selector::try_from(spec.selector).map_err(|error| {
         CommandError::Refused(format!(
             "the selector of the Deployment {deployment} is not understood: {error}"
         ))
     })?;
-    Ok(ListParams::default().labels_from(&selector).fields(UNFINISHED))
+    Ok(selector.to_string())
 }
 
 fn at_work(who: &str) -> String {

@@ -8,7 +8,6 @@ use kube::api::ObjectMeta;
 
 use super::super::cluster::PullSecret;
 use super::super::report::{self, Line, Mark};
-use super::super::status::is_managed;
 use super::policy::Policies;
 use super::subject::Subject;
 use super::verdict::Account;
@@ -88,7 +87,7 @@ fn namespace(subject: &Subject, around: &Surroundings<'_>) -> Line {
             say(Mark::Error, "is being deleted: nothing new can start in it".to_owned())
         }
         (Some(selector), Some(Cluster { namespace: Some(metadata), .. }))
-            if !is_managed(name, metadata, configuration) =>
+            if !selector.matches(|key| metadata.labels.as_ref().and_then(|labels| labels.get(key))) =>
         {
             say(Mark::Error, format!("has no labels that watch-namespace-selector wants: {selector}"))
         }

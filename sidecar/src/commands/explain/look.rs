@@ -2,13 +2,13 @@
 
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::core::{GroupVersionKind, Selector};
-use kube::{Api, Client, ResourceExt as _};
+use kube::api::{ApiResource, DynamicObject, GetParams};
+use kube::core::{GroupVersionKind, PartialObjectMeta, Request, Selector};
+use kube::{Client, Resource as _, ResourceExt as _};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::super::cluster::{PullSecret, call};
+use super::super::cluster::{self, call, unexpected};
 use super::super::setup::CommandError;
 use super::chain::Cluster;
 use super::policy::Policies;
@@ -18,10 +18,8 @@ use super::{Named, manifest, subject};
 use crate::args::ClusterArgs;
 use crate::cluster::types::ENFORCE_MOUNTABLE;
 use crate::configuration::Configuration;
+use crate::kubernetes::{Collection, decode};
 use crate::operations::policies;
-
-/// Pods read with one call.
-const PAGE: u32 = 500;
 
 /// What is to be explained, and the lists of the Pods that it has made.
 pub(super) type Found = (Subject, Vec<Vec<String>>);
@@ -34,20 +32,27 @@ pub(super) async fn from_cluster(
 ) -> Result<Found, CommandError> {
     match named {
         Named::Pod => {
-            let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-            let pod = call(format!("read the Pod {namespace}/{name}"), api.get(name)).await?;
-            Ok((subject_of("Pod", serde_json::to_value(pod)?)?, Vec::new()))
+            let pods = cluster::at::<Pod>(Some(namespace));
+            let pod = read(client, &format!("read the Pod {namespace}/{name}"), &pods, name).await?;
+            Ok((subject_of("Pod", pod)?, Vec::new()))
         }
         Named::Workload(kind, version, plural) => {
             let (group, version) = version.split_once('/').unwrap_or(("", version));
             let gvk = GroupVersionKind::gvk(group, version, kind);
             let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
-            let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-            let object = call(format!("read the {kind} {namespace}/{name}"), api.get(name)).await?;
-            let lists = lists_of_pods(client, namespace, &object.data).await?;
-            Ok((subject_of(kind, serde_json::to_value(object)?)?, lists))
+            let objects = Request::new(DynamicObject::url_path(&resource, Some(namespace)));
+            let object = read(client, &format!("read the {kind} {namespace}/{name}"), &objects, name).await?;
+            let lists = lists_of_pods(client, namespace, &object).await?;
+            Ok((subject_of(kind, object)?, lists))
         }
     }
+}
+
+/// An object of the cluster.
+async fn read(client: &Client, action: &str, objects: &Request, name: &str) -> Result<Value, CommandError> {
+    let read = objects.get(name, &GetParams::default()).map_err(kube::Error::BuildRequest);
+    let object = call(action, async { client.request_text(read?).await }).await?;
+    decode(&object).map_err(|error| unexpected(action, &error))
 }
 
 /// What an object of the cluster says.
@@ -79,17 +84,8 @@ async fn lists_of_pods(
     let selector = selector.map_err(|error| CommandError::Refused(format!("selector: {error}")))?;
     let selector =
         Selector::try_from(selector).map_err(|error| CommandError::Refused(format!("selector: {error}")))?;
-    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let mut params = ListParams::default().labels_from(&selector).limit(PAGE);
-    let mut lists = Vec::new();
-    loop {
-        let page = call("list its Pods", api.list(&params)).await?;
-        lists.extend(page.items.into_iter().filter_map(list_that_matters));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(lists),
-        }
-    }
+    let pods = Collection::whole::<Pod>(Some(namespace)).with_labels(&selector.to_string());
+    cluster::list(client, &pods, "list its Pods", |pod| decode(pod).map(list_that_matters)).await
 }
 
 /// The list of a Pod; none of one that has finished, or is about to go: it pulls nothing any more.
@@ -124,12 +120,20 @@ pub(super) async fn look(
     lists_of_pods: Vec<Vec<String>>,
 ) -> Result<Cluster, CommandError> {
     let name = &args.pull_secret;
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let namespace = call("read the namespace", namespaces.get_metadata_opt(&subject.namespace)).await?;
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), &subject.namespace);
-    let secret = call("read the metadata of the pull secret", secrets.get_metadata_opt(name)).await?;
+    let parameters = GetParams::default();
+    let namespaces = cluster::at::<Namespace>(None);
+    let action = "read the namespace";
+    let namespace =
+        cluster::get(client, action, namespaces.get_metadata(&subject.namespace, &parameters)).await?;
+    let namespace: Option<PartialObjectMeta<Namespace>> =
+        namespace.map(|object| decode(&object)).transpose().map_err(|error| unexpected(action, &error))?;
+    let secret =
+        cluster::secret(client, &subject.namespace, name, "read the metadata of the pull secret").await?;
     let hosts = if read_secret && secret.is_some() {
-        let secret = call("read the pull secret", secrets.get_opt(name)).await?;
+        let (action, secrets) = ("read the pull secret", cluster::at::<Secret>(Some(&subject.namespace)));
+        let secret = cluster::get(client, action, secrets.get(name, &parameters)).await?;
+        let secret: Option<Secret> =
+            secret.map(|object| decode(&object)).transpose().map_err(|error| unexpected(action, &error))?;
         secret.as_ref().map(subject::hosts_in)
     } else {
         None
@@ -137,7 +141,7 @@ pub(super) async fn look(
     Ok(Cluster {
         namespace: namespace.map(|namespace| namespace.metadata),
         account: account(client, subject).await,
-        secret: secret.map(|secret| PullSecret::of(secret.metadata)),
+        secret,
         hosts,
         policies,
         lists_of_pods,
@@ -146,11 +150,13 @@ pub(super) async fn look(
 
 /// The service account; that it may not be read spoils nothing else.
 async fn account(client: &Client, subject: &Subject) -> Account {
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), &subject.namespace);
-    match call("read the service account", accounts.get_opt(&subject.service_account)).await {
-        Err(_) => Account::Unknown,
+    let accounts = cluster::at::<ServiceAccount>(Some(&subject.namespace));
+    let account = accounts.get(&subject.service_account, &GetParams::default());
+    let account = cluster::get(client, "read the service account", account).await;
+    match account.map(|found| found.map(|object| decode::<ServiceAccount>(&object))) {
+        Err(_) | Ok(Some(Err(_))) => Account::Unknown,
         Ok(None) => Account::Absent,
-        Ok(Some(account)) => {
+        Ok(Some(Ok(account))) => {
             let enforces = account.annotations().get(ENFORCE_MOUNTABLE).is_some_and(|value| value == "true");
             let entries = account.image_pull_secrets.into_iter().flatten();
             Account::Found {
@@ -215,7 +221,7 @@ mod tests {
             json!({ "metadata": { "name": name }, "spec": spec })
         };
         let client = api_server(move |_, path, _| {
-            assert!(path.contains("labelSelector=app%3Dweb") && path.contains("limit=500"), "{path}");
+            assert!(path.contains("labelSelector=app%3Dweb") && path.contains("limit=250"), "{path}");
             let page = if path.contains("continue=more") {
                 json!({ "metadata": {}, "items": [pod("b", &json!([]))] })
             } else {

@@ -3,14 +3,14 @@
 mod policies;
 mod registries;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Parts;
 use crate::cluster::configuration::{Active, Standing};
@@ -20,6 +20,7 @@ use crate::cluster::observer::{Counts, Observer, Write};
 use crate::cluster::state::STATE_SECRET;
 use crate::cluster::store::Kind;
 use crate::configuration::Attach;
+use crate::kubernetes::Place;
 use crate::operations::FIELD_MANAGER;
 use crate::operations::api_error::describe;
 use crate::operations::events::{self, About, Events, Reason};
@@ -30,6 +31,9 @@ use crate::operations::rights::{self, Needs};
 
 /// A loop that makes a round every five seconds and has made none for so long hangs.
 const STUCK_AFTER: Duration = Duration::from_mins(1);
+
+/// A watch that fails for longer makes the sidecar unready.
+const FAILING_FOR_LONG: Duration = Duration::from_mins(1);
 
 /// Missing rights are looked at again after so long.
 const RIGHTS_AGAIN: Duration = Duration::from_mins(1);
@@ -43,8 +47,9 @@ pub(super) struct Observation {
     metrics: Arc<Metrics>,
     events: Events,
     heartbeat: Heartbeat,
-    namespaces: Gate,
-    pull_secrets: Gate,
+    health: Arc<Health>,
+    /// Since when the watches fail, by [`Kind`].
+    failing: Mutex<[Option<Instant>; 3]>,
 }
 
 impl Observation {
@@ -104,10 +109,27 @@ impl Observation {
             metrics: Arc::clone(metrics),
             events,
             heartbeat: health.heartbeat("controller", STUCK_AFTER),
-            namespaces: health.gate("namespaces", "the first list of them is awaited"),
-            pull_secrets: health.gate("pull secrets", "the first list of them is awaited"),
+            health: Arc::clone(health),
+            failing: Mutex::default(),
         };
+        for kind in [Kind::Namespace, Kind::PullSecret] {
+            health.gate(kind.name(), "").close("the first list of them is awaited");
+        }
         (observation, tasks)
+    }
+}
+
+impl Observation {
+    /// Since when a watch fails: the first time counts, until it works again.
+    fn show_failing(&self, kind: Kind, since: Option<Instant>) {
+        if let Some(failing) = self.failing().get_mut(kind as usize) {
+            *failing = since.map(|since| failing.unwrap_or(since));
+        }
+    }
+
+    fn failing(&self) -> MutexGuard<'_, [Option<Instant>; 3]> {
+        // Each change is one assignment, so it is whole even after a panic.
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,9 +148,9 @@ impl Observer for Observation {
     }
 
     fn synced(&self, kind: Kind) {
+        self.show_failing(kind, None);
         match kind {
-            Kind::Namespace => self.namespaces.open(),
-            Kind::PullSecret => self.pull_secrets.open(),
+            Kind::Namespace | Kind::PullSecret => self.health.gate(kind.name(), "").open(),
             // They come when the configuration asks for them, and nothing else waits for them.
             Kind::ServiceAccount => {}
         }
@@ -136,10 +158,35 @@ impl Observer for Observation {
 
     fn watch_failed(&self, kind: Kind) {
         self.metrics.watch_failed(kind.name());
+        self.show_failing(kind, Some(Instant::now()));
+    }
+
+    fn watch_works(&self, kind: Kind) {
+        self.show_failing(kind, None);
+        self.health.gate(kind.name(), "").open();
+    }
+
+    fn unreadable(&self, kind: Kind, place: &Place) {
+        let Place { namespace, name } = place;
+        self.metrics.unreadable(kind.name());
+        let about = match kind {
+            Kind::Namespace => About::namespace(name),
+            Kind::PullSecret => About::secret(namespace, name),
+            Kind::ServiceAccount => About::service_account(namespace, name),
+        };
+        let note = "it cannot be read, so it is left out: delete it and create it again";
+        self.events.say(Reason::ObjectUnreadable, about, note);
     }
 
     fn round(&self, waiting: usize) {
         self.heartbeat.beat();
+        for kind in [Kind::Namespace, Kind::PullSecret, Kind::ServiceAccount] {
+            let since = self.failing().get(kind as usize).copied().flatten();
+            if since.is_some_and(|since| since.elapsed() > FAILING_FOR_LONG) {
+                let text = "changes are not seen: the watch has been failing for more than a minute, the log says why";
+                self.health.gate(kind.name(), "").close(text);
+            }
+        }
         self.metrics.waiting.set(count(waiting));
     }
 
@@ -164,6 +211,7 @@ fn event_reason(reason: Why) -> Reason {
         Why::WrongType => Reason::PullSecretWrongType,
         Why::Immutable => Reason::PullSecretImmutable,
         Why::Contested => Reason::PullSecretListContested,
+        Why::ListTooLong => Reason::PullSecretListTooLong,
         Why::MountableSecretsEnforced => Reason::MountableSecretsEnforced,
         Why::Forbidden => Reason::WriteForbidden,
         Why::WriteFailed => Reason::WriteFailed,

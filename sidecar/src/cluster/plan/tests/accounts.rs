@@ -83,3 +83,18 @@ fn accounts_that_enforce_mountable_secrets_are_explained_in_the_mode_pod() {
         .check("leave, say MountableSecretsEnforced");
     world(BOTH, &[locked]).check("leave, attach default [acr-pull]");
 }
+
+#[test]
+fn a_list_that_is_too_long_is_left_as_it_is_and_named() {
+    let check = |name: &str, pull_secrets: &[&str], expected: Option<&str>| {
+        let account = ServiceAccount { is_too_long: true, ours_last: true, ..account(name, pull_secrets) };
+        let plan = world(BOTH, &[account]).plan();
+        assert!(plan.service_accounts.is_empty());
+        let notices: Vec<_> = plan.notices.iter().map(|notice| notice.message.as_str()).collect();
+        assert_eq!(notices.first().map(|text| text.rsplit_once(": ").unwrap().1), expected);
+    };
+    check("default", &[], Some("shorten the list, or add acr-pull by hand"));
+    check("default", &["acr-pull"], None);
+    check("other", &["acr-pull"], Some("shorten the list, or remove acr-pull by hand"));
+    check("other", &[], None);
+}
