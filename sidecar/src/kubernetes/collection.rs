@@ -15,8 +15,8 @@ use super::items::Items;
 /// Objects of one page of a list. The API server builds a page as a whole.
 const PAGE: u32 = 250;
 
-/// Between two pieces of an answer.
-const SILENCE: Duration = Duration::from_secs(30);
+/// Between two pieces of an answer. The API server itself gives up after 60 s.
+const SILENCE: Duration = Duration::from_secs(70);
 
 /// The API server ends a watch after this many seconds.
 const WATCH_SECONDS: u32 = 290;
