@@ -7,6 +7,7 @@ use super::store::Kind;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Write {
     /// A pull secret was created.
     Create,
