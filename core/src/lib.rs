@@ -4,12 +4,14 @@
 //! Pure: no IO, no clock, no Kubernetes types. Compiles to wasm.
 
 pub mod image;
+pub mod list;
 pub mod pattern;
 pub mod pull_secrets;
 pub mod selection;
 pub mod spelling;
 
 pub use image::registry_host;
+pub use list::comma_separated;
 pub use pattern::{Pattern, PatternError, Vocabulary};
 pub use pull_secrets::Standing;
 pub use selection::Selection;

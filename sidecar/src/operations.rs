@@ -4,6 +4,8 @@
 //! Nothing in here decides what is written to a tenant's namespace, and nothing in here ever holds a secret.
 
 pub mod api_error;
+#[cfg(test)]
+mod documentation;
 pub mod events;
 pub mod health;
 pub mod http;

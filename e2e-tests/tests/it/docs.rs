@@ -1,4 +1,5 @@
-//! The documentation: its links lead somewhere, its examples are what is tested, and its commands do what it says.
+//! The documentation: its links lead somewhere, its examples are what is tested, its PromQL names what there is, and its commands do
+//! what it says.
 //!
 //! The commands of the pages in [`PAGES`] are run on a control plane with a registry and a node, against the fake cloud. No image
 //! of the sidecar can run in a Pod there, so what a Pod of it would run, [`kubelet`] runs as a process, under the account, the arguments
@@ -8,6 +9,7 @@
 mod examples;
 mod kubelet;
 mod links;
+mod promql;
 mod runner;
 mod stage;
 

@@ -6,6 +6,9 @@ use super::ResolvedRegistry;
 use crate::configuration::{Finding, Host, Registry};
 use crate::credential::CredentialKey;
 
+/// What to do about a dispute.
+pub const WAY_OUT: &str = "list the hosts of each in domains, or give them different namespaces";
+
 /// The hosts of a registry, as far as they are known.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
@@ -53,7 +56,7 @@ fn finding(host: &Host, winner: &ResolvedRegistry, loser: &ResolvedRegistry) -> 
     Finding {
         place: loser.registry.place.clone(),
         problem: format!("{host} also belongs to {}, which comes first and gets it", winner.registry.place),
-        fix: "list the hosts of each in domains".to_owned(),
+        fix: WAY_OUT.to_owned(),
     }
 }
 

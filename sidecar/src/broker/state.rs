@@ -37,8 +37,10 @@ pub struct Held {
 
 /// Why there is no new credential, or no host for it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Failure {
     /// The cloud did not answer, or refused.
+    #[cfg_attr(test, strum(disabled))]
     #[error(transparent)]
     Cloud(#[from] CloudError),
     /// The credential was of no use when it arrived.

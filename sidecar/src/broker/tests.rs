@@ -359,7 +359,7 @@ async fn the_log_tells_each_change_once_and_holds_no_password() {
     insta::assert_snapshot!(log, @r#"
      INFO registry of cri-one: credential in hand, valid until 2026-11-24T21:00:00Z
      INFO registry of cri-two: credential in hand, valid until 2026-11-24T21:00:00Z
-     WARN registry of cri-two: shared.example.com also belongs to registry of cri-one, which comes first and gets it: list the hosts of each in domains
+     WARN registry of cri-two: shared.example.com also belongs to registry of cri-one, which comes first and gets it: list the hosts of each in domains, or give them different namespaces
     ERROR registry of cri-three: GetAuthorizationToken: not authorized: look up what the identity may do in the RAM console; there is nothing to use
      WARN registry of cri-one: GetAuthorizationToken: no answer: check DNS, firewall, HTTPS_PROXY and SSL_CERT_FILE, or use --vpc-endpoints inside of a VPC; what is known stays in use until 2026-11-24T21:00:00Z
      INFO registry of cri-two: credential in hand, valid until 2026-11-24T21:40:00Z

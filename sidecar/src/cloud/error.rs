@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 
 /// Why a call failed. The set is closed: metrics and Events use the variants' names.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Reason {
     /// The identity lacks a RAM right.
     NotAuthorized,

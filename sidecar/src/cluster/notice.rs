@@ -1,6 +1,6 @@
 //! What somebody should know about a namespace.
 
-/// Something that people should know. It ends up in an Event on its object, in the log, and as a count by reason.
+/// Something that people should know. It ends up in an Event on its object, and in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// What it is about.
@@ -20,8 +20,9 @@ pub enum About {
     ServiceAccount(Box<str>),
 }
 
-/// Why something should be known. A closed set, so that its names can label metrics.
+/// Why something should be known. A closed set: its names are those of the Events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Reason {
     /// A Secret of the pull secret's name is not ours, and stays as it is.
     ForeignPullSecret,

@@ -8,6 +8,7 @@ use crate::kubernetes::Place;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Write {
     /// A pull secret was created.
     Create,

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use self::memory::{Memory, Verdict};
-use super::metrics::{EventOutcome, Metrics};
+use super::metrics::{EventOutcome, Metrics, Verb};
 use super::{FIELD_MANAGER, api_error};
 
 /// Events that wait to be written; more of them are dropped.
@@ -35,6 +35,7 @@ const NAMESPACE_OF_CLUSTER: &str = "default";
 
 /// Why there is an Event. The names are stable: people alert on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Reason {
     /// A changed configuration is in use now.
     ConfigurationApplied,
@@ -148,7 +149,7 @@ impl Recorder {
         let problem = match timeout(CALL_LIMIT, events.create(&PostParams::default(), &event)).await {
             Ok(Ok(_)) => return EventOutcome::Written,
             Ok(Err(error)) => {
-                self.metrics.api_error("create", &error);
+                self.metrics.api_error(Verb::Create, &error);
                 api_error::describe(&error)
             }
             Err(_) => "the API server did not answer in time".to_owned(),

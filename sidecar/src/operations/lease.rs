@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::api_error;
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Verb};
 
 /// A call that takes longer is given up.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
@@ -182,16 +182,16 @@ impl<S: Store> Election<S> {
     async fn reach(&self, seen: &mut Option<Seen>) -> Option<(Lease, Instant)> {
         let began = Instant::now();
         let attempt = async {
-            let Some(lease) = self.store.get().await.map_err(|error| ("get", error))? else {
+            let Some(lease) = self.store.get().await.map_err(|error| (Verb::Get, error))? else {
                 let created = self.store.create(&self.claim(None)).await;
-                return created.map(Some).map_err(|error| ("create", error));
+                return created.map(Some).map_err(|error| (Verb::Create, error));
             };
             match judge(&lease, &self.identity, seen, Instant::now()) {
                 Step::Wait => Ok(None),
                 Step::Take => {
                     let claim = self.claim(lease.spec.as_ref());
                     let taken = self.store.replace(version(&lease), &claim).await;
-                    taken.map(Some).map_err(|error| ("patch", error))
+                    taken.map(Some).map_err(|error| (Verb::Patch, error))
                 }
             }
         };
@@ -255,18 +255,20 @@ impl<S: Store> Election<S> {
         match self.store.replace(version(held), &self.claim(held.spec.as_ref())).await {
             Ok(lease) => return Ok(lease),
             Err(error) if api_error::is_status(&error, 404) => return Err(Failure::Lost(Lost::ToNobody)),
-            Err(error) if !api_error::is_status(&error, 409) => return Err(Failure::Call("patch", error)),
+            Err(error) if !api_error::is_status(&error, 409) => {
+                return Err(Failure::Call(Verb::Patch, error));
+            }
             Err(_) => {}
         }
         // Somebody changed it: a label by hand, or the holder.
-        let lease = self.store.get().await.map_err(|error| Failure::Call("get", error))?;
+        let lease = self.store.get().await.map_err(|error| Failure::Call(Verb::Get, error))?;
         let lease = lease.ok_or(Failure::Lost(Lost::ToNobody))?;
         match holder(&lease) {
             None => Err(Failure::Lost(Lost::ToNobody)),
             Some(other) if other != self.identity => Err(Failure::Lost(Lost::To(other.to_owned()))),
             Some(_) => {
                 let renewed = self.store.replace(version(&lease), &self.claim(lease.spec.as_ref())).await;
-                renewed.map_err(|error| Failure::Call("patch", error))
+                renewed.map_err(|error| Failure::Call(Verb::Patch, error))
             }
         }
     }
@@ -282,7 +284,7 @@ impl<S: Store> Election<S> {
         };
         match timeout_at(Instant::now() + CALL_LIMIT, self.store.replace(version(held), &spec)).await {
             Ok(Ok(_)) => tracing::info!("the lease is released"),
-            Ok(Err(error)) => self.failed("patch", &error),
+            Ok(Err(error)) => self.failed(Verb::Patch, &error),
             Err(_) => tracing::warn!("lease: not released, the API server did not answer in time"),
         }
     }
@@ -306,7 +308,7 @@ impl<S: Store> Election<S> {
         self.leads.send_replace(leads);
     }
 
-    fn failed(&self, verb: &'static str, error: &kube::Error) {
+    fn failed(&self, verb: Verb, error: &kube::Error) {
         self.metrics.api_error(verb, error);
         tracing::warn!("lease: {}", api_error::describe(error));
     }
@@ -314,7 +316,7 @@ impl<S: Store> Election<S> {
 
 enum Failure {
     Lost(Lost),
-    Call(&'static str, kube::Error),
+    Call(Verb, kube::Error),
 }
 
 /// Whether a Lease is free: nobody's, our own from before a restart, or unchanged for its whole duration.

@@ -81,6 +81,7 @@ struct Shown {
 
 /// What came of an Event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(strum::EnumIter))]
 pub enum EventOutcome {
     /// Written.
     Written,
@@ -90,6 +91,18 @@ pub enum EventOutcome {
     Dropped,
     /// The API server did not take it.
     Failed,
+}
+
+/// What was asked of the API server, by its name in RBAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(strum::EnumIter))]
+pub enum Verb {
+    /// To read.
+    Get,
+    /// To create.
+    Create,
+    /// To change.
+    Patch,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -217,7 +230,7 @@ impl Metrics {
                 "unreadable_objects",
                 "Objects that could not be read and were left out",
             ),
-            api_errors: added(own, "api_errors", "Calls to the API server that failed"),
+            api_errors: added(own, "api_errors", "Calls for the Lease and for Events that failed"),
             events: added(own, "events", "Events, and what came of them"),
             registry,
         }
@@ -298,12 +311,13 @@ impl Metrics {
         self.events.get_or_create(&Outcome { result: outcome.name() }).inc();
     }
 
-    /// Counts a call to the API server that failed; `verb` as in RBAC, such as `patch`.
-    pub fn api_error(&self, verb: &'static str, error: &kube::Error) {
-        self.api_errors.get_or_create(&ApiError { verb, reason: api_error::reason(error) }).inc();
+    /// Counts a call to the API server that failed.
+    pub fn api_error(&self, verb: Verb, error: &kube::Error) {
+        let error = ApiError { verb: verb.name(), reason: api_error::reason(error) };
+        self.api_errors.get_or_create(&error).inc();
     }
 
-    fn minted(&self, outcome: &Result<Credential, CloudError>) {
+    pub(super) fn minted(&self, outcome: &Result<Credential, CloudError>) {
         let (result, reason) = match outcome {
             Ok(_) => ("success", ""),
             Err(error) => ("failure", error.reason.name()),
@@ -325,6 +339,16 @@ impl EventOutcome {
             Self::Repeated => "repeated",
             Self::Dropped => "dropped",
             Self::Failed => "failed",
+        }
+    }
+}
+
+impl Verb {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::Create => "create",
+            Self::Patch => "patch",
         }
     }
 }

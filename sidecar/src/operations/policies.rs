@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use acr_credential_core::{DEFAULT_EXCLUDED_NAMESPACES, DEFAULT_PULL_SECRET, Pattern, Selection, Vocabulary};
+use acr_credential_core::{
+    DEFAULT_EXCLUDED_NAMESPACES, DEFAULT_PULL_SECRET, Pattern, Selection, Vocabulary, comma_separated,
+};
 use kube::api::DynamicObject;
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
@@ -123,7 +125,8 @@ pub fn compare(policy: &str, spec: &Value, configuration: &Configuration, pull_s
             ));
         }
     }
-    let theirs = settings.get("pullSecret").and_then(Value::as_str).unwrap_or(DEFAULT_PULL_SECRET);
+    let theirs = settings.get("pullSecret").and_then(Value::as_str);
+    let theirs = theirs.map_or(DEFAULT_PULL_SECRET.to_owned(), |name| spelling(name, Vocabulary::Subdomain));
     if theirs != pull_secret {
         differences.push(format!(
             "the policy {policy} has pullSecret {theirs}, the sidecar writes {pull_secret}: make them equal"
@@ -161,17 +164,23 @@ fn never_asked(policy: &str, spec: &Value, managed: &[Pattern<'_>]) -> Option<St
     None
 }
 
-/// A list of names and globs, or a text with commas; none where it is absent. What is no pattern stands as it is written.
+/// A list of names and globs, or a text with commas; none where it is absent.
 fn read_list(value: Option<&Value>, vocabulary: Vocabulary) -> Option<BTreeSet<String>> {
-    let read = |text: &str| {
-        let pattern = Pattern::parse(text.to_owned(), vocabulary);
-        pattern.map_or_else(|_| text.to_owned(), |pattern| pattern.to_string())
-    };
     match value? {
-        Value::String(text) => Some(text.split(',').map(read).collect()),
-        Value::Array(list) => Some(list.iter().filter_map(Value::as_str).map(read).collect()),
+        Value::String(text) => {
+            Some(comma_separated(text).map(|(_, entry)| spelling(entry, vocabulary)).collect())
+        }
+        Value::Array(list) => {
+            Some(list.iter().filter_map(Value::as_str).map(|entry| spelling(entry, vocabulary)).collect())
+        }
         _ => None,
     }
+}
+
+/// An entry in the spelling that all spellings of it have in common. What is no pattern is compared as it is written.
+fn spelling(entry: &str, vocabulary: Vocabulary) -> String {
+    let pattern = Pattern::parse(entry, vocabulary);
+    pattern.map_or_else(|_| entry.to_owned(), |pattern| pattern.to_string())
 }
 
 fn words<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
@@ -244,6 +253,19 @@ mod tests {
         check(CONFIGURATION, &spec, &[]);
         check(CONFIGURATION, &json!({ "settings": { "namespaces": " team-b,team-a" } }), &[]);
         check("watch-namespace: ALL\n", &json!({ "settings": { "namespaces": ["*"] } }), &[]);
+    }
+
+    #[test]
+    fn a_list_in_one_text_is_read_as_the_policy_reads_it() {
+        for text in ["team-a,team-b,", ",team-a, ,team-b ", "team-a,\nteam-b,\n"] {
+            check(CONFIGURATION, &json!({ "settings": { "namespaces": text } }), &[]);
+        }
+        let nothing_is_excluded = "exclude-namespace: ''\nacr-registry-info: ''\n";
+        for text in ["", ",", " , "] {
+            check(nothing_is_excluded, &json!({ "settings": { "excludedNamespaces": text } }), &[]);
+        }
+        let name = format!(" {DEFAULT_PULL_SECRET}\n");
+        check("acr-registry-info: ''\n", &json!({ "settings": { "pullSecret": name } }), &[]);
     }
 
     #[test]

@@ -136,7 +136,7 @@ async fn of_two_registries_that_discover_one_host_the_earlier_wins() {
             place: "registry of cri-two".to_owned(),
             problem: "shared.example.com also belongs to registry of cri-one, which comes first and gets it"
                 .to_owned(),
-            fix: "list the hosts of each in domains".to_owned(),
+            fix: disputes::WAY_OUT.to_owned(),
         },
     };
     assert_eq!(world.snapshots.borrow().disputes, [shared]);

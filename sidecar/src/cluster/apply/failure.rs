@@ -10,6 +10,7 @@ use crate::operations::api_error::describe;
 
 /// Why a write failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Failure {
     /// It is not the version that was planned for, or somebody else's: what is known is out of date.
     #[error("somebody else wrote at the same time")]

@@ -1,15 +1,20 @@
 //! Tells people how the registries stand.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::broker::{Entry, Snapshot, Status};
+use crate::broker::{Dispute, Entry, Snapshot, Status, disputes};
 use crate::clock::{Clock as _, SystemClock};
 use crate::cluster::controller::Ended;
+use crate::configuration::Host;
 use crate::operations::events::{About, Events, Reason};
 use crate::operations::health::Health;
 use crate::operations::metrics::Metrics;
+
+/// An Event names so many hosts of a pair of registries, so that its note has room for the way out.
+const MOST_HOSTS: usize = 3;
 
 /// Tells how the registries stand, and who leads.
 pub(super) async fn watch(
@@ -21,6 +26,7 @@ pub(super) async fn watch(
     events: Events,
 ) -> Ended {
     let mut before: Vec<Stand> = Vec::new();
+    let mut disputed: Vec<String> = Vec::new();
     loop {
         let leads = *leading.borrow_and_update();
         health.show_leader(leads);
@@ -36,11 +42,39 @@ pub(super) async fn watch(
             }
         }
         before = now;
+        let now = disputes_in(&snapshot);
+        for note in now.iter().filter(|note| !disputed.contains(note)) {
+            events.say(Reason::HostDisputed, about.clone(), note.as_str());
+        }
+        disputed = now;
         tokio::select! {
             changed = snapshots.changed() => if changed.is_err() { return Ended("the renewal of credentials") },
             changed = leading.changed() => if changed.is_err() { return Ended("the election of a leader") },
         }
     }
+}
+
+/// What people are told of hosts that two registries claim: one note for each pair of registries.
+fn disputes_in(snapshot: &Snapshot) -> Vec<String> {
+    let mut pairs: BTreeMap<(usize, usize), Vec<&Host>> = BTreeMap::new();
+    for Dispute { host, winner, loser, finding: _ } in &snapshot.disputes {
+        pairs.entry((*winner, *loser)).or_default().push(host);
+    }
+    let place = |at: usize| snapshot.entries.get(at).map(|entry| &entry.registry.registry.place);
+    let notes = pairs.into_iter().filter_map(|((winner, loser), hosts)| {
+        let (winner, loser) = (place(winner)?, place(loser)?);
+        let (belong, them) = if hosts.len() == 1 { ("belongs", "it") } else { ("belong", "them") };
+        let mut listed: Vec<_> = hosts.iter().take(MOST_HOSTS).map(ToString::to_string).collect();
+        if hosts.len() > MOST_HOSTS {
+            listed.push(format!("{} more", hosts.len() - MOST_HOSTS));
+        }
+        let listed = listed.join(", ");
+        let way_out = disputes::WAY_OUT;
+        Some(format!(
+            "{loser}: {listed} also {belong} to {winner}, which comes first and gets {them}: {way_out}"
+        ))
+    });
+    notes.collect()
 }
 
 /// What people are told of a registry, when it changes.
@@ -84,3 +118,6 @@ impl Stand {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! PromQL, of the pages and of the chart's alerts: it parses, and names metrics, labels and values that `docs/operations.md` lists. A test
+//! of the sidecar compares these lists with its code.
+
+use std::convert::Infallible;
+
+use acr_e2e_tests::documentation::Page;
+use acr_e2e_tests::paths;
+use anyhow::{Context as _, Result, anyhow};
+use promql_parser::label::{MatchOp, Matcher};
+use promql_parser::parser::{self, AggregateExpr, BinaryExpr, Expr, LabelModifier, MatrixSelector};
+use promql_parser::util::{ExprVisitor, walk_expr};
+use serde_json::Value;
+
+/// Before the names of all metrics.
+const PREFIX: &str = "acr_credential_sidecar_";
+
+#[test]
+fn every_expression_names_what_there_is() -> Result<()> {
+    let lists = Lists::read()?;
+    let mut wrong = Vec::new();
+    for (place, expression) in in_pages()?.into_iter().chain(of_alerts()?) {
+        wrong.extend(lists.problems(&expression).into_iter().map(|problem| format!("{place}: {problem}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn every_expression_of_a_page_is_that_of_an_alert() -> Result<()> {
+    let alerts = of_alerts()?;
+    assert!(alerts.len() > 8, "{} alerts", alerts.len());
+    let pages = in_pages()?;
+    assert!(pages.len() > 5, "{} expressions", pages.len());
+    for (place, expression) in pages {
+        assert!(alerts.iter().any(|(_, alert)| *alert == expression), "{place}: {expression}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_found() -> Result<()> {
+    #[track_caller]
+    fn check(expression: &str, expected: &[&str]) -> Result<()> {
+        assert_eq!(Lists::read()?.problems(&parse(expression)?), expected, "{expression}");
+        Ok(())
+    }
+    let named = |metric: &str| format!("{PREFIX}{metric}");
+    check(&named("leader"), &[])?;
+    check(&named("leaders"), &["there is no metric leaders"])?;
+    check("up", &["there is no metric up"])?;
+    check(&named("leader{result=\"success\"}"), &["leader has no label result"])?;
+    check(
+        &named("writes_total{result!~\"success|NotFound\"}"),
+        &["the label result of writes_total is never NotFound"],
+    )?;
+    check(&named("registry_failing{reason=\"NotAuthorized\"}"), &[])?;
+    check(
+        &named("registry_failing{reason=\"Sorry\"}"),
+        &["the label reason of registry_failing is never Sorry"],
+    )?;
+    check(
+        &format!("sum by (namespace) (increase({PREFIX}mints_total{{registry=\"a\"}}[5m]))"),
+        &["mints_total has no label namespace", "mints_total has no label registry"],
+    )?;
+    check(
+        &format!("{PREFIX}credential_valid and on (registry) {PREFIX}leader"),
+        &["leader has no label registry"],
+    )
+}
+
+/// The tables of the documentation: their rows, cell by cell.
+struct Lists {
+    metrics: Vec<Vec<String>>,
+    labels: Vec<Vec<String>>,
+    reasons: Vec<Vec<String>>,
+}
+
+impl Lists {
+    fn read() -> Result<Self> {
+        let operations = Page::read("docs/operations.md")?;
+        Ok(Self {
+            metrics: rows(&operations, "| Metric |")?,
+            labels: rows(&operations, "| Label | Of |")?,
+            reasons: rows(&Page::read("docs/mint.md")?, "| `reason` |")?,
+        })
+    }
+
+    /// What an expression names that does not exist.
+    fn problems(&self, expression: &Expr) -> Vec<String> {
+        let mut checker = Checker { lists: self, problems: Vec::new() };
+        let Ok(_) = walk_expr(&mut checker, expression);
+        checker.problems
+    }
+
+    fn has_metric(&self, metric: &str) -> bool {
+        self.metrics.iter().any(|row| row[0] == code(metric))
+    }
+
+    fn has_label(&self, metric: &str, label: &str) -> bool {
+        let mut rows = self.metrics.iter();
+        rows.any(|row| row[0] == code(metric) && row[1].split(", ").any(|listed| listed == label))
+    }
+
+    fn has_value(&self, metric: &str, label: &str, value: &str) -> bool {
+        let mut rows =
+            self.labels.iter().filter(|row| row[0] == code(label) && row[1].contains(&code(metric)));
+        rows.any(|row| {
+            // An example of what is any text.
+            row[2].contains("such as")
+                || row[2].contains(&code(value))
+                || row[2].contains("(mint.md#when-it-fails)")
+                    && self.reasons.iter().any(|row| row[0] == code(value))
+        })
+    }
+}
+
+struct Checker<'a> {
+    lists: &'a Lists,
+    problems: Vec<String>,
+}
+
+impl ExprVisitor for Checker<'_> {
+    type Error = Infallible;
+
+    fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Infallible> {
+        if let Some((metric, matchers)) = selected(expression) {
+            self.selector(&metric, matchers);
+        }
+        if let Some(labels) = grouping(expression) {
+            let mut metrics = Metrics::default();
+            let Ok(_) = walk_expr(&mut metrics, expression);
+            for metric in metrics.0 {
+                labels.labels().labels.iter().for_each(|label| self.label(&metric, label));
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Checker<'_> {
+    fn selector(&mut self, metric: &str, matchers: &[Matcher]) {
+        if !self.lists.has_metric(metric) {
+            self.problems.push(format!("there is no metric {metric}"));
+            return;
+        }
+        for Matcher { op, name, value } in matchers {
+            self.label(metric, name);
+            let values = match op {
+                MatchOp::Equal | MatchOp::NotEqual => vec![value.as_str()],
+                MatchOp::Re(_) | MatchOp::NotRe(_) => value.split('|').collect(),
+            };
+            for value in values {
+                if self.lists.has_label(metric, name) && !self.lists.has_value(metric, name, value) {
+                    self.problems.push(format!("the label {name} of {metric} is never {value}"));
+                }
+            }
+        }
+    }
+
+    fn label(&mut self, metric: &str, label: &str) {
+        if self.lists.has_metric(metric) && !self.lists.has_label(metric, label) {
+            self.problems.push(format!("{metric} has no label {label}"));
+        }
+    }
+}
+
+/// The metrics of an expression.
+#[derive(Default)]
+struct Metrics(Vec<String>);
+
+impl ExprVisitor for Metrics {
+    type Error = Infallible;
+
+    fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Infallible> {
+        self.0.extend(selected(expression).map(|(metric, _)| metric));
+        Ok(true)
+    }
+}
+
+/// The metric that a selector selects, as the documentation calls it.
+fn selected(expression: &Expr) -> Option<(String, &[Matcher])> {
+    let selector = match expression {
+        Expr::VectorSelector(selector) | Expr::MatrixSelector(MatrixSelector { vs: selector, .. }) => {
+            selector
+        }
+        _ => return None,
+    };
+    let name = selector.name.clone().unwrap_or_default();
+    Some((name.strip_prefix(PREFIX).unwrap_or(&name).to_owned(), &selector.matchers.matchers))
+}
+
+/// The labels by which an expression groups or matches.
+fn grouping(expression: &Expr) -> Option<&LabelModifier> {
+    match expression {
+        Expr::Aggregate(AggregateExpr { modifier, .. }) => modifier.as_ref(),
+        Expr::Binary(BinaryExpr { modifier, .. }) => modifier.as_ref()?.matching.as_ref(),
+        _ => None,
+    }
+}
+
+/// The expressions of the pages. A comment stands before each of them.
+fn in_pages() -> Result<Vec<(String, Expr)>> {
+    let mut expressions = Vec::new();
+    for page in Page::all()? {
+        for block in page.blocks().into_iter().filter(|block| block.language() == "promql") {
+            let lines: Vec<_> = block.text.lines().collect();
+            for lines in lines.split(|line| line.starts_with('#')).filter(|lines| !lines.is_empty()) {
+                let place = page.place(block.line);
+                expressions.push((place.clone(), parse(&lines.join("\n")).context(place)?));
+            }
+        }
+    }
+    Ok(expressions)
+}
+
+/// The expressions of the alerts that the chart renders.
+fn of_alerts() -> Result<Vec<(String, Expr)>> {
+    let rendered =
+        std::fs::read_to_string(paths::repository().join("e2e-tests/helm/testdata/everything.yaml"))?;
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&rendered)?;
+    let of_rules = objects.iter().filter(|object| object["kind"] == "PrometheusRule");
+    let groups = of_rules.flat_map(|object| object["spec"]["groups"].as_array().into_iter().flatten());
+    let rules = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());
+    let text = |value: &Value| value.as_str().map(str::to_owned).context("a rule without a text");
+    rules
+        .map(|rule| {
+            let alert = text(&rule["alert"])?;
+            Ok((alert.clone(), parse(&text(&rule["expr"])?).context(alert)?))
+        })
+        .collect()
+}
+
+fn parse(text: &str) -> Result<Expr> {
+    parser::parse(text).map_err(|problem| anyhow!("{text}: {problem}"))
+}
+
+/// The rows of the table of a page that begins with this.
+fn rows(page: &Page, head: &str) -> Result<Vec<Vec<String>>> {
+    let from = page.text.lines().skip_while(|line| !line.starts_with(head));
+    let rows: Vec<_> = from.take_while(|line| line.starts_with('|')).skip(2).collect();
+    let cells = |row: &&str| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+    anyhow::ensure!(!rows.is_empty(), "{}: there is no table {head}", page.path);
+    Ok(rows.iter().map(cells).collect())
+}
+
+fn code(name: &str) -> String {
+    format!("`{name}`")
+}
