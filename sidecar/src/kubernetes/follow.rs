@@ -20,6 +20,9 @@ use crate::operations::api_error::{describe, reason};
 /// Pauses after failures: the first one, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
 
+/// Before a list after a watch that has lost its place: lists are the most expensive calls.
+const BEFORE_LIST: Duration = Duration::from_secs(2);
+
 /// A watch that has stood for this long works.
 const STANDS: Duration = Duration::from_secs(5);
 
@@ -110,6 +113,7 @@ impl<M: Send, F: Fn(Change<'_>) -> Option<M> + Send + Sync> Follower<'_, M, F> {
                     Watched::Failed(error) => self.fail(&error).await?,
                     Watched::Outdated(error) => {
                         self.fail(&error).await?;
+                        sleep(BEFORE_LIST).await;
                         break;
                     }
                     Watched::Unheard => return End::Break(()),
