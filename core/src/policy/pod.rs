@@ -1,74 +1,67 @@
 //! Pods: append the pull secret, or say why not.
 
-use acr_credential_core::Standing;
+use serde::Deserialize;
 
-use super::{append, first_unknown, insert_after, insert_first, object_of, selects, standing};
-use crate::accounts::ServiceAccounts;
-use crate::json::{Malformed, Reader};
-use crate::message::{manual_list_warning, refusal, short};
-use crate::object::{PodOrTemplate, PodSpec};
-use crate::request::Request;
-use crate::settings::{PodMode, Settings};
-use crate::verdict::{Rule, Splice, Verdict};
+use super::message::{manual_list_warning, refusal, short};
+use super::object::{PodOrTemplate, PodSpec};
+use super::{
+    PodMode, Reason, Request, Rule, ServiceAccounts, Settings, Shape, Splice, Verdict, append, first_unknown,
+    insert_after, insert_first, object_of, selects, standing,
+};
+use crate::Standing;
+use crate::json::{self, Malformed, Map, Raw};
 
 const PATH: &str = "spec.imagePullSecrets";
 
-pub(super) fn review<'a>(
+pub(super) fn judge<'a>(
     request: &Request<'a>,
     settings: &Settings<'_>,
     accounts: &dyn ServiceAccounts,
 ) -> Result<Verdict<'a>, Malformed> {
     let object = object_of(request.object, "object")?;
-    let read_now;
-    let pod = if let Some(read_before) = &request.pod {
-        read_before
-    } else {
-        read_now = PodOrTemplate::parse(object, &["spec"]);
-        &read_now
-    };
-    let PodOrTemplate { metadata, spec } = pod.as_ref().map_err(Clone::clone)?;
-    if metadata.is_mirror || !selects(settings, spec).map_err(|malformed| malformed.below("spec"))? {
-        return Ok(Verdict::Accept);
+    let PodOrTemplate { metadata, spec } = PodOrTemplate::parse(object, Shape::Pod)?;
+    if metadata.is_mirror() {
+        return Ok(Verdict::Accept(Reason::Exempt));
+    }
+    if !selects(settings, &spec).map_err(|malformed| malformed.below("spec"))? {
+        return Ok(Verdict::Accept(Reason::NotSelected));
     }
     let names = spec.pull_secret_names().map_err(|malformed| malformed.below("spec"))?;
     let manual = match standing(settings, &names) {
-        Standing::Listed => return Ok(Verdict::Accept),
-        Standing::Free => return mutate(object, spec, settings, Rule::PodAppended, None),
+        Standing::Listed => return Ok(Verdict::Accept(Reason::Listed)),
+        Standing::Free => return mutate(object, &spec, settings, Rule::PodAppended, Vec::new()),
         Standing::Manual(manual) => manual,
     };
-    let is_owned = metadata.controller.is_some();
-    let mode = if is_owned { settings.manual.owned_pods } else { settings.manual.pods };
+    let mode = if metadata.is_controlled() { settings.manual.owned_pods } else { settings.manual.pods };
     let first = manual.first().copied().unwrap_or_default();
     match mode {
-        PodMode::Merge => mutate(object, spec, settings, Rule::PodMerged, None),
+        PodMode::Merge => mutate(object, &spec, settings, Rule::PodMerged, Vec::new()),
         PodMode::Warn => {
             let warning = manual_list_warning(PATH, first, &settings.pull_secret);
-            mutate(object, spec, settings, Rule::PodMerged, Some(warning))
+            mutate(object, &spec, settings, Rule::PodMerged, vec![warning])
         }
-        PodMode::Ignore => Ok(Verdict::LeaveAlone { rule: Rule::PodIgnored, warning: None }),
+        PodMode::Ignore => Ok(Verdict::LeaveAlone { rule: Rule::PodIgnored, warnings: Vec::new() }),
         PodMode::Reject => {
             let refuse = |entry: &str| {
-                let subject = metadata.subject(&request.kind.kind, &request.namespace);
-                Verdict::Refuse {
-                    rule: Rule::PodRefused,
-                    message: refusal(&subject, PATH, entry, &settings.pull_secret),
-                }
+                let subject = metadata.subject(request.kind, request.namespace);
+                let message = refusal(&subject, PATH, entry, &settings.pull_secret);
+                Verdict::Refuse { rule: Rule::PodRefused, message }
             };
             if !settings.read_service_accounts {
                 return Ok(refuse(first));
             }
-            // The only lookup of the policy: Kubernetes may have copied these entries from the service account.
-            match accounts.pull_secrets(&request.namespace, spec.service_account()) {
+            // The only look-up of the policy: Kubernetes may have copied these entries from the service account.
+            match accounts.pull_secrets(request.namespace, spec.service_account()) {
                 Ok(copied) => {
                     let copied: Vec<&str> = copied.iter().map(String::as_str).collect();
                     match first_unknown(&manual, &copied) {
                         Some(entry) => Ok(refuse(entry)),
-                        None => mutate(object, spec, settings, Rule::PodAppended, None),
+                        None => mutate(object, &spec, settings, Rule::PodAppended, Vec::new()),
                     }
                 }
                 Err(error) => {
                     let warning = lookup_warning(spec.service_account(), error.advice());
-                    mutate(object, spec, settings, Rule::PodMerged, Some(warning))
+                    mutate(object, &spec, settings, Rule::PodMerged, vec![warning])
                 }
             }
         }
@@ -84,35 +77,34 @@ fn mutate<'a>(
     spec: &PodSpec<'a>,
     settings: &Settings<'_>,
     rule: Rule,
-    warning: Option<String>,
+    warnings: Vec<String>,
 ) -> Result<Verdict<'a>, Malformed> {
-    let splice = match (spec.image_pull_secrets, spec.containers) {
+    let splice = match (spec.image_pull_secrets.0, spec.containers.0) {
         (Some(list), _) => append(list, object, &settings.pull_secret),
         (None, Some(containers)) => insert_after(containers, object, &settings.pull_secret),
         (None, None) => insert_into_spec(object, &settings.pull_secret)?,
     };
     splice
-        .map(|splice| Verdict::Mutate { rule, object, splice, warning })
+        .map(|splice| Verdict::Mutate { rule, object, splice, warnings })
         .ok_or_else(|| Malformed::new("cannot be found in the object").below(PATH))
 }
 
 /// For a Pod without containers. No API server accepts one, but it is a request all the same.
 fn insert_into_spec(object: &str, pull_secret: &str) -> Result<Option<Splice>, Malformed> {
-    let mut spec = "";
-    Reader::document(object, |reader| {
-        reader.map(&["spec"], &mut |reader, _| {
-            spec = reader.raw()?;
-            Ok(())
-        })
-    })?;
-    Ok(insert_first(spec, object, pull_secret))
+    #[derive(Deserialize)]
+    struct Pod<'a> {
+        #[serde(borrow)]
+        spec: Raw<'a>,
+    }
+    let Map(Pod { spec }) = json::read(object)?;
+    Ok(insert_first(spec.0.unwrap_or_default(), object, pull_secret))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::LookupError;
-    use crate::message::LONGEST_WARNING;
+    use crate::policy::LookupError;
+    use crate::policy::message::LONGEST_WARNING;
 
     #[test]
     fn lookup_warnings_keep_within_the_limit() {

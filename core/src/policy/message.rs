@@ -4,10 +4,10 @@ use std::fmt;
 
 /// Longest warning, in characters: what Kubernetes asks webhooks to keep to.
 #[cfg(test)]
-pub(crate) const LONGEST_WARNING: usize = 120;
+pub(super) const LONGEST_WARNING: usize = 120;
 
 /// At most `most` characters of a name, the middle left out. It stays on one line: what would break it is replaced.
-pub(crate) fn short(name: &str, most: usize) -> String {
+pub(super) fn short(name: &str, most: usize) -> String {
     let breaks_lines = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     let clean = name.chars().map(|c| if breaks_lines(c) { char::REPLACEMENT_CHARACTER } else { c });
     let length = name.chars().count();
@@ -21,14 +21,14 @@ pub(crate) fn short(name: &str, most: usize) -> String {
 
 /// The object that a message is about.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Subject<'a> {
-    pub(crate) kind: &'a str,
-    pub(crate) namespace: &'a str,
+pub(super) struct Subject<'a> {
+    pub(super) kind: &'a str,
+    pub(super) namespace: &'a str,
     /// Empty for an object that the API server has yet to name.
-    pub(crate) name: &'a str,
-    pub(crate) generate_name: &'a str,
+    pub(super) name: &'a str,
+    pub(super) generate_name: &'a str,
     /// Kind and name of the owner that controls it.
-    pub(crate) controller: Option<(&'a str, &'a str)>,
+    pub(super) owner: Option<(&'a str, &'a str)>,
 }
 
 impl fmt::Display for Subject<'_> {
@@ -37,7 +37,7 @@ impl fmt::Display for Subject<'_> {
         if !self.name.is_empty() {
             return f.write_str(&short(self.name, 40));
         }
-        match (self.generate_name, self.controller) {
+        match (self.generate_name, self.owner) {
             ("", None) => f.write_str("(no name)"),
             (prefix, None) => write!(f, "{} (generateName)", short(prefix, 40)),
             ("", Some((kind, name))) => write!(f, "(no name; of {} {})", short(kind, 21), short(name, 40)),
@@ -49,7 +49,7 @@ impl fmt::Display for Subject<'_> {
 }
 
 /// Why a manual list is refused, and the three ways out.
-pub(crate) fn refusal(subject: &Subject<'_>, path: &str, entry: &str, pull_secret: &str) -> String {
+pub(super) fn refusal(subject: &Subject<'_>, path: &str, entry: &str, pull_secret: &str) -> String {
     let entry = short(entry, 40);
     let ours = short(pull_secret, 36);
     format!(
@@ -59,7 +59,7 @@ pub(crate) fn refusal(subject: &Subject<'_>, path: &str, entry: &str, pull_secre
 }
 
 /// The warning that goes with a manual list in mode `warn`. The API server shows it beside the object, so it names none.
-pub(crate) fn manual_list_warning(path: &str, entry: &str, pull_secret: &str) -> String {
+pub(super) fn manual_list_warning(path: &str, entry: &str, pull_secret: &str) -> String {
     let field = path.rsplit('.').next().unwrap_or(path);
     let (entry, ours) = (short(entry, 24), short(pull_secret, 36));
     format!("{field} lists \"{entry}\" without \"{ours}\"")
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(pod.to_string(), "Pod team-a/(no name)");
         let pod = Subject { generate_name: "web-7d4b9-", ..pod };
         assert_eq!(pod.to_string(), "Pod team-a/web-7d4b9- (generateName)");
-        let pod = Subject { controller: Some(("ReplicaSet", "web-7d4b9")), ..pod };
+        let pod = Subject { owner: Some(("ReplicaSet", "web-7d4b9")), ..pod };
         assert_eq!(pod.to_string(), "Pod team-a/web-7d4b9- (generateName; of ReplicaSet web-7d4b9)");
     }
 
@@ -117,7 +117,7 @@ mod tests {
             kind: "Pod",
             name: "",
             generate_name: LONG,
-            controller: Some(("ReplicationController", LONG)),
+            owner: Some(("ReplicationController", LONG)),
             ..workload.clone()
         };
         let template = "spec.template.spec.imagePullSecrets";

@@ -1,49 +1,46 @@
-//! What the user can set. One reader serves both the validation of settings and every request, so that the two cannot
+//! What the user can set. One reader serves the validation of settings, every request and the sidecar, so that they cannot
 //! disagree.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use acr_credential_core::{
-    DEFAULT_EXCLUDED_NAMESPACES, DEFAULT_PULL_SECRET, Pattern, Selection, Vocabulary, spelling,
-};
-
-use crate::json::{Malformed, Tree};
-use crate::message::short;
+use super::message::short;
+use crate::json::{self, Malformed, Tree};
+use crate::{DEFAULT_EXCLUDED_NAMESPACES, DEFAULT_PULL_SECRET, Pattern, Selection, Vocabulary, spelling};
 
 /// The policy's settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Settings<'a> {
+pub struct Settings<'a> {
     /// Namespaces whose Pods get the pull secret.
-    pub(crate) namespaces: Selection<'a>,
+    pub namespaces: Selection<'a>,
     /// Service accounts whose Pods get it.
-    pub(crate) service_accounts: Selection<'a>,
+    pub service_accounts: Selection<'a>,
     /// Name of the pull secret.
-    pub(crate) pull_secret: Cow<'a, str>,
+    pub pull_secret: Cow<'a, str>,
     /// When not empty: only Pods with an image of one of these registries get it.
-    pub(crate) registries: Vec<Pattern<'a>>,
+    pub registries: Vec<Pattern<'a>>,
     /// What a manual list that lacks the pull secret gets.
-    pub(crate) manual: ManualPullSecrets<'a>,
+    pub manual: ManualPullSecrets<'a>,
     /// Whether to look a service account up before a Pod is refused.
-    pub(crate) read_service_accounts: bool,
+    pub read_service_accounts: bool,
 }
 
 /// What a manual list that lacks the pull secret gets, by where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ManualPullSecrets<'a> {
+pub struct ManualPullSecrets<'a> {
     /// Pods that no controller owns.
-    pub(crate) pods: PodMode,
+    pub pods: PodMode,
     /// Pods that a controller owns.
-    pub(crate) owned_pods: PodMode,
+    pub owned_pods: PodMode,
     /// Pod templates of workloads.
-    pub(crate) workloads: WorkloadMode,
+    pub workloads: WorkloadMode,
     /// Manual pull secrets that are fine.
-    pub(crate) allowed: Vec<Pattern<'a>>,
+    pub allowed: Vec<Pattern<'a>>,
 }
 
 /// What happens to a Pod with a manual list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PodMode {
+pub enum PodMode {
     /// Refuse it.
     Reject,
     /// Append the pull secret.
@@ -56,7 +53,7 @@ pub(crate) enum PodMode {
 
 /// What happens to a workload whose template has a manual list. There is no `merge`: templates are never changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WorkloadMode {
+pub enum WorkloadMode {
     /// Refuse it.
     Reject,
     /// Accept it, and warn.
@@ -67,7 +64,7 @@ pub(crate) enum WorkloadMode {
 
 /// Everything that is wrong with a document of settings, each with its path and a way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mistakes(Vec<String>);
+pub struct Mistakes(Vec<String>);
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,8 +123,8 @@ impl<'a> Settings<'a> {
     ///
     /// # Errors
     /// Every mistake in the document, in the order of the document.
-    pub(crate) fn parse(json: &'a str) -> Result<Self, Mistakes> {
-        let tree = Tree::parse(json)
+    pub fn parse(json: &'a str) -> Result<Self, Mistakes> {
+        let tree = json::read(json)
             .map_err(|Malformed { complaint, .. }| Mistakes(vec![format!("settings: {complaint}")]))?;
         let mut reader = Reader::default();
         let mut settings = Self::default();
@@ -178,7 +175,7 @@ impl Reader {
             Tree::Map(entries) => entries,
             other => {
                 let path = if path.is_empty() { "settings" } else { path };
-                self.mistake(path, format_args!("is {}, but must be a map", other.kind().name()));
+                self.mistake(path, format_args!("is {}, but must be a map", other.kind()));
                 return Vec::new();
             }
         };
@@ -217,7 +214,7 @@ impl Reader {
                         },
                         other => self.mistake(
                             &path.to_string(),
-                            format_args!("is {}, but must be a string", other.kind().name()),
+                            format_args!("is {}, but must be a string", other.kind()),
                         ),
                     }
                 }
@@ -231,8 +228,7 @@ impl Reader {
                 }
             }
             other => {
-                let complaint =
-                    format!("is {}, but must be a list such as [\"default\"]", other.kind().name());
+                let complaint = format!("is {}, but must be a list such as [\"default\"]", other.kind());
                 self.mistake(path, complaint);
                 return;
             }
@@ -250,7 +246,7 @@ impl Reader {
 
     fn name<'a>(&mut self, path: &str, value: Tree<'a>, into: &mut Cow<'a, str>) {
         let Tree::Text(text) = value else {
-            self.mistake(path, format_args!("is {}, but must be the name of a Secret", value.kind().name()));
+            self.mistake(path, format_args!("is {}, but must be the name of a Secret", value.kind()));
             return;
         };
         match Pattern::parse(text, Vocabulary::Subdomain) {
@@ -264,7 +260,7 @@ impl Reader {
         match value {
             Tree::Bool(value) => *into = value,
             other => {
-                self.mistake(path, format_args!("is {}, but must be true or false", other.kind().name()));
+                self.mistake(path, format_args!("is {}, but must be true or false", other.kind()));
             }
         }
     }
