@@ -38,6 +38,7 @@ struct Fields<'a> {
     namespace: Text<'a>,
     #[serde(deserialize_with = "required")]
     operation: Text<'a>,
+    user_info: Option<Map<UserInfo<'a>>>,
     #[serde(default)]
     object: Raw<'a>,
     #[serde(default)]
@@ -51,6 +52,13 @@ struct GroupKind<'a> {
     group: Text<'a>,
     #[serde(deserialize_with = "required")]
     kind: Text<'a>,
+}
+
+/// Who makes the request.
+#[derive(Debug, Deserialize)]
+struct UserInfo<'a> {
+    #[serde(borrow)]
+    username: Text<'a>,
 }
 
 /// A text that has to be there.
@@ -98,6 +106,7 @@ impl AdmissionRequest<'_> {
             kind: &fields.kind.0.kind.0,
             operation: *operation,
             namespace: &fields.namespace.0,
+            user: fields.user_info.as_ref().map_or("", |Map(user)| &user.username.0),
             object: fields.object.not_null(),
             old_object: fields.old_object.not_null(),
         }

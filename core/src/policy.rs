@@ -34,6 +34,8 @@ pub struct Request<'a> {
     pub operation: Operation,
     /// The namespace of the request; that of the object does not matter.
     pub namespace: &'a str,
+    /// Who makes the request: `userInfo.username`, empty where it is unknown.
+    pub user: &'a str,
     /// The object as JSON. A mutated object is this text with one insertion.
     pub object: Option<&'a str>,
     /// For an update: the object as it was.
@@ -95,6 +97,14 @@ impl LookupError {
             Self::Failed => "its ServiceAccount could not be read",
         }
     }
+}
+
+/// Whether this user is a person, who reads a refusal and can change the list. What Kubernetes itself and service accounts
+/// create has a name with `system:`; `system:admin` is the administrator of several distributions. Without a name, it is a
+/// person: kwctl and other tools that make up requests are run by people.
+#[must_use]
+pub fn is_person(user: &str) -> bool {
+    user == "system:admin" || !user.starts_with("system:")
 }
 
 /// Judges a request. An existing Pod cannot be judged: its `imagePullSecrets` never change.

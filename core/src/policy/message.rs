@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::PodMode;
+
 /// Longest warning, in characters: what Kubernetes asks webhooks to keep to.
 #[cfg(test)]
 pub(super) const LONGEST_WARNING: usize = 120;
@@ -48,21 +50,49 @@ impl fmt::Display for Subject<'_> {
     }
 }
 
-/// Why a manual list is refused, and the three ways out.
-pub(super) fn refusal(subject: &Subject<'_>, path: &str, entry: &str, pull_secret: &str) -> String {
-    let entry = short(entry, 40);
-    let ours = short(pull_secret, 36);
+/// Why a person's Pod is refused, and what to do.
+pub(super) fn pod_refusal(subject: &Subject<'_>, path: &str, entry: &str, pull_secret: &str) -> String {
+    let what_to_do = what_to_do(entry, pull_secret);
+    let (entry, ours) = (short(entry, 28), short(pull_secret, 36));
     format!(
-        "{subject}: {path} lists \"{entry}\", which stops Kubernetes from adding \"{ours}\"; \
-         remove the entry, add \"{ours}\" beside it, or allow it in manualPullSecrets.allowed"
+        "{subject}: {path} lists \"{entry}\" without \"{ours}\", so the Pod would not get it; {what_to_do}"
     )
 }
 
-/// The warning that goes with a manual list in mode `warn`. The API server shows it beside the object, so it names none.
-pub(super) fn manual_list_warning(path: &str, entry: &str, pull_secret: &str) -> String {
-    let field = path.rsplit('.').next().unwrap_or(path);
-    let (entry, ours) = (short(entry, 24), short(pull_secret, 36));
-    format!("{field} lists \"{entry}\" without \"{ours}\"")
+/// Why a workload is refused, and what to do. Its Pods are all others, with a mode of their own.
+pub(super) fn workload_refusal(
+    subject: &Subject<'_>,
+    path: &str,
+    entry: &str,
+    pull_secret: &str,
+    owned_pods: PodMode,
+) -> String {
+    let outcome = match owned_pods {
+        PodMode::Merge | PodMode::Warn => "its Pods get it all the same, but the policy refuses such lists",
+        PodMode::Reject => "its Pods would be refused",
+        PodMode::Ignore => "its Pods would not get it",
+    };
+    let what_to_do = what_to_do(entry, pull_secret);
+    let (entry, ours) = (short(entry, 28), short(pull_secret, 36));
+    format!("{subject}: {path} lists \"{entry}\" without \"{ours}\": {outcome}; {what_to_do}")
+}
+
+/// The warnings that go with a manual list. The API server shows them beside the object, so they name none.
+pub(super) fn manual_list_warnings(entry: &str, pull_secret: &str, mode: PodMode) -> Vec<String> {
+    let outcome = match mode {
+        PodMode::Merge | PodMode::Warn => "Pods get it all the same",
+        PodMode::Reject => "Pods will be refused",
+        PodMode::Ignore => "Pods will not get it",
+    };
+    let what_to_do = what_to_do(entry, pull_secret);
+    let (entry, ours) = (short(entry, 24), short(pull_secret, 34));
+    vec![format!("imagePullSecrets lists \"{entry}\" without \"{ours}\"; {outcome}"), what_to_do]
+}
+
+/// The entry itself may be for another registry, so that nobody is told to remove it.
+fn what_to_do(entry: &str, pull_secret: &str) -> String {
+    let (entry, ours) = (short(entry, 24), short(pull_secret, 34));
+    format!("add \"{ours}\" to the list, or allow \"{entry}\" in manualPullSecrets.allowed")
 }
 
 #[cfg(test)]
@@ -83,18 +113,27 @@ mod tests {
     }
 
     #[test]
-    fn the_refusal_reads_as_promised() {
+    fn refusals_say_what_becomes_of_the_pods_and_what_to_do() {
         let subject = Subject { kind: "Deployment", namespace: "team-a", name: "web", ..Subject::default() };
+        let path = "spec.template.spec.imagePullSecrets";
+        let check = |owned_pods, outcome| {
+            assert_eq!(
+                workload_refusal(&subject, path, "corp", "ours", owned_pods),
+                format!(
+                    "Deployment team-a/web: {path} lists \"corp\" without \"ours\": {outcome}; add \"ours\" to the list, \
+                     or allow \"corp\" in manualPullSecrets.allowed"
+                )
+            );
+        };
+        check(PodMode::Merge, "its Pods get it all the same, but the policy refuses such lists");
+        check(PodMode::Warn, "its Pods get it all the same, but the policy refuses such lists");
+        check(PodMode::Reject, "its Pods would be refused");
+        check(PodMode::Ignore, "its Pods would not get it");
+        let subject = Subject { kind: "Pod", ..subject };
         assert_eq!(
-            refusal(
-                &subject,
-                "spec.template.spec.imagePullSecrets",
-                "my-registry",
-                "acr-credential-secret-aggregation"
-            ),
-            "Deployment team-a/web: spec.template.spec.imagePullSecrets lists \"my-registry\", which stops Kubernetes \
-             from adding \"acr-credential-secret-aggregation\"; remove the entry, add \
-             \"acr-credential-secret-aggregation\" beside it, or allow it in manualPullSecrets.allowed"
+            pod_refusal(&subject, "spec.imagePullSecrets", "corp", "ours"),
+            "Pod team-a/web: spec.imagePullSecrets lists \"corp\" without \"ours\", so the Pod would not get it; \
+             add \"ours\" to the list, or allow \"corp\" in manualPullSecrets.allowed"
         );
     }
 
@@ -122,13 +161,16 @@ mod tests {
         };
         let template = "spec.template.spec.imagePullSecrets";
         let cron_template = "spec.jobTemplate.spec.template.spec.imagePullSecrets";
-        for (subject, path) in
-            [(workload, template), (cron_job, cron_template), (pod, "spec.imagePullSecrets")]
-        {
-            let message = refusal(&subject, path, LONG, LONG);
+        let is_short = |message: &str| {
             assert!(message.chars().count() <= LONGEST_REFUSAL, "{} {message}", message.chars().count());
-            let warning = manual_list_warning(path, LONG, LONG);
-            assert!(warning.chars().count() <= LONGEST_WARNING, "{warning}");
+        };
+        for mode in [PodMode::Reject, PodMode::Merge, PodMode::Warn, PodMode::Ignore] {
+            is_short(&workload_refusal(&workload, template, LONG, LONG, mode));
+            is_short(&workload_refusal(&cron_job, cron_template, LONG, LONG, mode));
+            for warning in manual_list_warnings(LONG, LONG, mode) {
+                assert!(warning.chars().count() <= LONGEST_WARNING, "{warning}");
+            }
         }
+        is_short(&pod_refusal(&pod, "spec.imagePullSecrets", LONG, LONG));
     }
 }

@@ -131,14 +131,15 @@ impl Metadata<'_> {
         self.deletion_timestamp.is_some()
     }
 
-    /// The owner that controls the object.
-    fn controller(&self) -> Option<&Owner<'_>> {
-        let owners = self.owner_references.iter().flatten();
-        owners.map(|Map(owner)| owner).find(|owner| owner.controller == Some(true))
+    /// The owner that controls the object, or else the first.
+    fn owner(&self) -> Option<&Owner<'_>> {
+        let owners = || self.owner_references.iter().flatten().map(|Map(owner)| owner);
+        owners().find(|owner| owner.controller == Some(true)).or_else(|| owners().next())
     }
 
-    pub(super) fn is_controlled(&self) -> bool {
-        self.controller().is_some()
+    /// Whether another object owns it, controls it or not: some operators do not set `controller`.
+    pub(super) fn is_owned(&self) -> bool {
+        self.owner().is_some()
     }
 
     /// The object, as messages name it.
@@ -148,7 +149,7 @@ impl Metadata<'_> {
             namespace,
             name: &self.name.0,
             generate_name: &self.generate_name.0,
-            owner: self.controller().map(|owner| (&*owner.kind.0, &*owner.name.0)),
+            owner: self.owner().map(|owner| (&*owner.kind.0, &*owner.name.0)),
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 
-use super::message::{manual_list_warning, refusal, short};
+use super::message::{manual_list_warnings, pod_refusal, short};
 use super::object::{PodOrTemplate, PodSpec};
 use super::{
     PodMode, Reason, Request, Rule, ServiceAccounts, Settings, Shape, Splice, Verdict, append, first_unknown,
-    insert_after, insert_first, object_of, selects, standing,
+    insert_after, insert_first, is_person, object_of, selects, standing,
 };
 use crate::Standing;
 use crate::json::{self, Malformed, Map, Raw};
@@ -32,19 +32,20 @@ pub(super) fn judge<'a>(
         Standing::Free => return mutate(object, &spec, settings, Rule::PodAppended, Vec::new()),
         Standing::Manual(manual) => manual,
     };
-    let mode = if metadata.is_controlled() { settings.manual.owned_pods } else { settings.manual.pods };
+    let is_persons = !metadata.is_owned() && is_person(request.user);
+    let mode = if is_persons { settings.manual.pods } else { settings.manual.owned_pods };
     let first = manual.first().copied().unwrap_or_default();
     match mode {
         PodMode::Merge => mutate(object, &spec, settings, Rule::PodMerged, Vec::new()),
         PodMode::Warn => {
-            let warning = manual_list_warning(PATH, first, &settings.pull_secret);
-            mutate(object, &spec, settings, Rule::PodMerged, vec![warning])
+            let warnings = manual_list_warnings(first, &settings.pull_secret, mode);
+            mutate(object, &spec, settings, Rule::PodMerged, warnings)
         }
         PodMode::Ignore => Ok(Verdict::LeaveAlone { rule: Rule::PodIgnored, warnings: Vec::new() }),
         PodMode::Reject => {
             let refuse = |entry: &str| {
                 let subject = metadata.subject(request.kind, request.namespace);
-                let message = refusal(&subject, PATH, entry, &settings.pull_secret);
+                let message = pod_refusal(&subject, PATH, entry, &settings.pull_secret);
                 Verdict::Refuse { rule: Rule::PodRefused, message }
             };
             if !settings.read_service_accounts {

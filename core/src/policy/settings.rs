@@ -28,12 +28,12 @@ pub struct Settings<'a> {
 /// What a manual list that lacks the pull secret gets, by where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManualPullSecrets<'a> {
-    /// Pods that no controller owns.
+    /// A person's Pods: those without any owner that no `system:` user creates.
     pub pods: PodMode,
-    /// Pods that a controller owns.
+    /// All other Pods.
     pub owned_pods: PodMode,
-    /// Pod templates of workloads.
-    pub workloads: WorkloadMode,
+    /// Pod templates of workloads, where it is set; [`Self::workloads`] is what counts.
+    pub workloads: Option<WorkloadMode>,
     /// Manual pull secrets that are fine.
     pub allowed: Vec<Pattern<'a>>,
 }
@@ -60,6 +60,26 @@ pub enum WorkloadMode {
     Warn,
     /// Leave it alone.
     Ignore,
+}
+
+impl ManualPullSecrets<'_> {
+    /// What pod templates get. Unless it is set, only a warning where their Pods get the pull secret all the same.
+    #[must_use]
+    pub fn workloads(&self) -> WorkloadMode {
+        self.workloads.unwrap_or(if self.owned_pods.appends() {
+            WorkloadMode::Warn
+        } else {
+            WorkloadMode::Reject
+        })
+    }
+}
+
+impl PodMode {
+    /// Whether such Pods get the pull secret.
+    #[must_use]
+    pub fn appends(self) -> bool {
+        matches!(self, Self::Merge | Self::Warn)
+    }
 }
 
 /// Everything that is wrong with a document of settings, each with its path and a way out.
@@ -110,7 +130,7 @@ impl Default for Settings<'_> {
             manual: ManualPullSecrets {
                 pods: PodMode::Reject,
                 owned_pods: PodMode::Merge,
-                workloads: WorkloadMode::Reject,
+                workloads: None,
                 allowed: Vec::new(),
             },
             read_service_accounts: false,
@@ -119,6 +139,24 @@ impl Default for Settings<'_> {
 }
 
 impl<'a> Settings<'a> {
+    /// The same settings, without a text that they borrow from.
+    #[must_use]
+    pub fn into_owned(self) -> Settings<'static> {
+        let owned = |patterns: Vec<Pattern<'_>>| patterns.into_iter().map(Pattern::into_owned).collect();
+        let selection = |Selection { include, exclude }: Selection<'_>| Selection {
+            include: owned(include),
+            exclude: owned(exclude),
+        };
+        Settings {
+            namespaces: selection(self.namespaces),
+            service_accounts: selection(self.service_accounts),
+            pull_secret: self.pull_secret.into_owned().into(),
+            registries: owned(self.registries),
+            manual: ManualPullSecrets { allowed: owned(self.manual.allowed), ..self.manual },
+            read_service_accounts: self.read_service_accounts,
+        }
+    }
+
     /// Reads settings from JSON; what is absent or `null` takes its default.
     ///
     /// # Errors
@@ -291,7 +329,11 @@ impl Reader {
             match &*key {
                 "pods" => self.mode(&path, &value, &POD_MODES, &mut manual.pods),
                 "ownedPods" => self.mode(&path, &value, &POD_MODES, &mut manual.owned_pods),
-                "workloads" => self.mode(&path, &value, &WORKLOAD_MODES, &mut manual.workloads),
+                "workloads" => {
+                    let mut mode = manual.workloads();
+                    self.mode(&path, &value, &WORKLOAD_MODES, &mut mode);
+                    manual.workloads = Some(mode);
+                }
                 _ => self.patterns(&path, value, Vocabulary::Subdomain, &mut manual.allowed),
             }
         }
@@ -306,7 +348,7 @@ impl Reader {
                 format_args!("can never select anything: excludedNamespaces[{exclusion}] excludes all of it"),
             );
         }
-        let ManualPullSecrets { pods, owned_pods, workloads, allowed } = &settings.manual;
+        let ManualPullSecrets { pods, owned_pods, workloads: _, allowed } = &settings.manual;
         for (at, pattern) in allowed.iter().enumerate() {
             let path = format!("manualPullSecrets.allowed[{at}]");
             if pattern.names(&settings.pull_secret) {
@@ -316,7 +358,7 @@ impl Reader {
                 );
             }
             let acts = [pods, owned_pods].iter().any(|mode| matches!(mode, PodMode::Reject | PodMode::Warn))
-                || matches!(workloads, WorkloadMode::Reject | WorkloadMode::Warn);
+                || matches!(settings.manual.workloads(), WorkloadMode::Reject | WorkloadMode::Warn);
             if *pattern == Pattern::All && acts {
                 self.mistake(
                     &path,
@@ -325,5 +367,41 @@ impl Reader {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_outlive_the_text_that_they_were_read_from() {
+        let owned = {
+            let text =
+                r#"{"namespaces": ["team-*", "a"], "excludedNamespaces": "b, c", "serviceAccounts": ["*"],
+                "pullSecret": "ours", "registries": ["*.example.com"], "readServiceAccounts": true,
+                "manualPullSecrets": {"pods": "warn", "allowed": ["corp"]}}"#
+                    .to_owned();
+            let read = Settings::parse(&text).unwrap();
+            let owned = read.clone().into_owned();
+            assert_eq!(owned, read);
+            owned
+        };
+        assert!(owned.namespaces.contains("team-a") && owned.read_service_accounts);
+    }
+
+    #[test]
+    fn what_templates_get_follows_from_what_their_pods_get_unless_it_is_set() {
+        let workloads = |modes: &str| {
+            let settings = format!(r#"{{"manualPullSecrets": {{{modes}}}}}"#);
+            Settings::parse(&settings).unwrap().manual.workloads()
+        };
+        assert_eq!(workloads(""), WorkloadMode::Warn);
+        assert_eq!(workloads(r#""pods": "ignore""#), WorkloadMode::Warn);
+        assert_eq!(workloads(r#""ownedPods": "warn""#), WorkloadMode::Warn);
+        assert_eq!(workloads(r#""ownedPods": "reject""#), WorkloadMode::Reject);
+        assert_eq!(workloads(r#""ownedPods": "ignore", "workloads": null"#), WorkloadMode::Reject);
+        assert_eq!(workloads(r#""ownedPods": "ignore", "workloads": "warn""#), WorkloadMode::Warn);
+        assert_eq!(workloads(r#""workloads": "ignore""#), WorkloadMode::Ignore);
     }
 }

@@ -54,7 +54,7 @@ impl Verdict<'_> {
 pub enum Reason {
     /// The settings do not select its namespace, its service account, or any of its images.
     NotSelected,
-    /// A mirror Pod, a workload that follows from its owner, or an object that is being deleted.
+    /// A mirror Pod, a workload with an owner, or an object that is being deleted.
     Exempt,
     /// The list has the pull secret.
     Listed,

@@ -1,6 +1,6 @@
 //! Workloads: judge the pod template, never change it.
 
-use super::message::{manual_list_warning, refusal};
+use super::message::{manual_list_warnings, workload_refusal};
 use super::object::PodOrTemplate;
 use super::{
     Operation, Reason, Request, Rule, Settings, Shape, Verdict, WorkloadMode, first_unknown, object_of,
@@ -10,7 +10,7 @@ use crate::Standing;
 use crate::json::Malformed;
 
 pub(super) fn judge<'a>(request: &Request<'a>, settings: &Settings<'_>) -> Result<Verdict<'a>, Malformed> {
-    let mode = settings.manual.workloads;
+    let mode = settings.manual.workloads();
     if mode == WorkloadMode::Ignore {
         return Ok(Verdict::Accept(Reason::Ignored));
     }
@@ -18,8 +18,8 @@ pub(super) fn judge<'a>(request: &Request<'a>, settings: &Settings<'_>) -> Resul
     let in_spec = |malformed: Malformed| malformed.below(spec_path);
     let object = object_of(request.object, "object")?;
     let PodOrTemplate { metadata, spec } = PodOrTemplate::parse(object, request.shape)?;
-    // What a controller made follows from its owner, and the owner has been judged.
-    if metadata.is_controlled() || metadata.is_being_deleted() {
+    // What another object made follows from that one, which is where the list can be changed.
+    if metadata.is_owned() || metadata.is_being_deleted() {
         return Ok(Verdict::Accept(Reason::Exempt));
     }
     let names = spec.pull_secret_names().map_err(in_spec)?;
@@ -41,12 +41,13 @@ pub(super) fn judge<'a>(request: &Request<'a>, settings: &Settings<'_>) -> Resul
     Ok(match mode {
         WorkloadMode::Reject => {
             let subject = metadata.subject(request.kind, request.namespace);
-            let message = refusal(&subject, list_path, &entry, &settings.pull_secret);
+            let owned_pods = settings.manual.owned_pods;
+            let message = workload_refusal(&subject, list_path, &entry, &settings.pull_secret, owned_pods);
             Verdict::Refuse { rule: Rule::WorkloadRefused, message }
         }
         WorkloadMode::Warn | WorkloadMode::Ignore => Verdict::LeaveAlone {
             rule: Rule::WorkloadWarned,
-            warnings: vec![manual_list_warning(list_path, &entry, &settings.pull_secret)],
+            warnings: manual_list_warnings(&entry, &settings.pull_secret, settings.manual.owned_pods),
         },
     })
 }
