@@ -1,44 +1,12 @@
 //! Service accounts, looked up to tell entries that Kubernetes copied from entries that a person wrote.
 
-use std::borrow::Cow;
-
-use serde::Serialize;
-
-use crate::object::{self, ServiceAccount};
-
-/// Where service accounts are looked up. A trait, so that decisions are tested without a cluster.
-pub trait ServiceAccounts {
-    /// The names in the `imagePullSecrets` of a service account.
-    ///
-    /// # Errors
-    /// Why they cannot be told.
-    fn pull_secrets(&self, namespace: &str, name: &str) -> Result<Vec<String>, LookupError>;
-}
-
-/// Why a service account could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LookupError {
-    /// The policy server's own account lacks the right.
-    Forbidden,
-    /// The policy is not granted the kind in `spec.contextAwareResources`.
-    NotGranted,
-    /// There is no such service account.
-    NotFound,
-    /// Anything else: the API server is away, the answer makes no sense.
-    Failed,
-}
-
-impl LookupError {
-    /// What is wrong, short enough for a warning.
-    pub(crate) fn advice(self) -> &'static str {
-        match self {
-            Self::Forbidden => "policy-server lacks the right to get serviceaccounts",
-            Self::NotGranted => "contextAwareResources lacks v1 ServiceAccount",
-            Self::NotFound => "its ServiceAccount does not exist",
-            Self::Failed => "its ServiceAccount could not be read",
-        }
-    }
-}
+use acr_credential_core::json::{self, Map, Text};
+use acr_credential_core::policy::{LookupError, ServiceAccounts};
+use k8s_openapi::Resource as _;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kubewarden_policy_sdk::logging::KubewardenDrain;
+use serde::{Deserialize, Serialize};
+use slog::{Logger, o, warn};
 
 /// The policy server's view of the cluster.
 pub(crate) struct PolicyServer;
@@ -56,48 +24,41 @@ struct GetResource<'a> {
 
 impl ServiceAccounts for PolicyServer {
     fn pull_secrets(&self, namespace: &str, name: &str) -> Result<Vec<String>, LookupError> {
-        let query =
-            GetResource { api_version: "v1", kind: "ServiceAccount", name, namespace, disable_cache: false };
+        let query = GetResource {
+            api_version: ServiceAccount::API_VERSION,
+            kind: ServiceAccount::KIND,
+            name,
+            namespace,
+            disable_cache: false,
+        };
         let query = serde_json::to_vec(&query).map_err(|_| LookupError::Failed)?;
         let looked_up = wapc_guest::host_call("kubewarden", "kubernetes", "get_resource", &query)
             .map_err(|error| reason(&error.to_string()))
             .and_then(|answer| listed(&answer).ok_or(LookupError::Failed));
         if let Err(error) = looked_up {
-            // The user sees a warning, but it is the operator who can mend it.
-            log(&LogEntry {
-                level: "warning",
-                message: &format!("failed to read a ServiceAccount: {}", error.advice()),
-                policy: env!("CARGO_PKG_NAME"),
-                namespace,
-                service_account: name,
-            });
+            // The user sees a warning, but only the operator can fix it. Nothing else is logged, so nothing else needs a logger.
+            let log = Logger::root(KubewardenDrain::new(), o!("policy" => env!("CARGO_PKG_NAME")));
+            warn!(log, "failed to read a ServiceAccount: {}", error.advice();
+                "namespace" => namespace, "service_account" => name);
         }
         looked_up
     }
 }
 
-/// One entry of the policy server's log, in the form of the SDK's `KubewardenDrain`.
-///
-/// The drain itself, and slog with it, would be a tenth of the module for this one line.
-#[derive(Serialize)]
-struct LogEntry<'a> {
-    level: &'static str,
-    message: &'a str,
-    policy: &'static str,
-    namespace: &'a str,
-    service_account: &'a str,
-}
-
-fn log(entry: &LogEntry<'_>) {
-    let Ok(entry) = serde_json::to_vec(entry) else { return };
-    // A verdict does not depend on whether the host can log.
-    let _ = wapc_guest::host_call("kubewarden", "tracing", "log", &entry);
-}
-
 fn listed(service_account: &[u8]) -> Option<Vec<String>> {
-    let account = ServiceAccount::parse(std::str::from_utf8(service_account).ok()?).ok()?;
-    let names = object::names(account.image_pull_secrets).ok()?;
-    Some(names.into_iter().map(Cow::into_owned).collect())
+    #[derive(Deserialize)]
+    struct Account<'a> {
+        #[serde(borrow, rename = "imagePullSecrets")]
+        image_pull_secrets: Option<Vec<Map<Reference<'a>>>>,
+    }
+    #[derive(Deserialize)]
+    struct Reference<'a> {
+        #[serde(borrow)]
+        name: Text<'a>,
+    }
+    let Map(account) = json::read::<Map<Account<'_>>>(std::str::from_utf8(service_account).ok()?).ok()?;
+    let references = account.image_pull_secrets.into_iter().flatten();
+    Some(references.map(|Map(reference)| reference.name.0.into_owned()).collect())
 }
 
 /// The host tells its errors as text alone.

@@ -1,24 +1,20 @@
 //! Kubewarden policy that adds the pull secret of Alibaba Cloud Container Registry (ACR) to the Pods it selects, and
 //! refuses Pods and workloads whose manual `imagePullSecrets` would keep it out.
 //!
-//! This file is the waPC edge: it reads nothing and decides nothing. [`validate_with`] is the same function without
-//! waPC, for tests.
+//! This package is the edge to the policy server: it reads the request, looks a service account up and writes the answer. What
+//! it answers is decided in [`acr_credential_core::policy`]. [`validate_with`] is the same function without waPC, for tests.
 
 mod accounts;
-mod json;
-mod message;
-mod object;
 mod request;
-mod review;
-mod settings;
-mod verdict;
+mod response;
 
+use acr_credential_core::policy::{Settings, Verdict, judge};
 use kubewarden_policy_sdk::settings::SettingsValidationResponse;
 use wapc_guest::{CallResult, register_function};
 
 use accounts::PolicyServer;
-pub use accounts::{LookupError, ServiceAccounts};
-use settings::Settings;
+pub use acr_credential_core::policy::{LookupError, ServiceAccounts};
+use request::Review;
 
 /// Registers the three functions that a policy server calls.
 #[allow(unsafe_code)]
@@ -39,7 +35,16 @@ fn validate(payload: &[u8]) -> CallResult {
 /// # Errors
 /// Never in practice; a request that cannot be understood is an answer (code 400), not an error.
 pub fn validate_with(payload: &[u8], accounts: &dyn ServiceAccounts) -> CallResult {
-    Ok(review::review(payload, accounts).to_json()?)
+    let review = Review::parse(payload);
+    let verdict = match &review {
+        Ok(Review { request: None, settings: _ }) => return Ok(br#"{"accepted":true}"#.to_vec()),
+        Ok(Review { request: Some(request), settings }) => match Settings::parse(settings) {
+            Ok(settings) => judge(&request.to_judge(), &settings, accounts),
+            Err(mistakes) => Verdict::Error { code: 500, message: format!("wrong settings: {mistakes}") },
+        },
+        Err(malformed) => Verdict::malformed(&malformed.path, &malformed.complaint),
+    };
+    Ok(response::to_json(&verdict)?)
 }
 
 /// Checks settings, JSON in, a `SettingsValidationResponse` out. All mistakes are reported at once.

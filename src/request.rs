@@ -1,111 +1,143 @@
 //! The admission request, read by reference.
 //!
-//! The objects in it are kept as they are written, since a mutated object is the request's own bytes. A Pod is read in
-//! the same pass; other objects only if the settings ask for a look at them.
+//! The objects in it are kept as they are written: most of them are let through without a look, and a mutated object is the
+//! request's own bytes.
 
-use std::borrow::Cow;
-
-use crate::json::{Kind, Malformed, Reader};
-use crate::object::PodOrTemplate;
+use acr_credential_core::json::{self, Malformed, Map, Raw, Text};
+use acr_credential_core::policy::{Operation, Request, Shape};
+use k8s_openapi::Resource;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{Pod, ReplicationController, ServiceAccount};
+use serde::{Deserialize, Deserializer};
 
 /// What a policy server hands to `validate`.
 #[derive(Debug)]
-pub(crate) struct Payload<'a> {
-    pub(crate) request: Request<'a>,
-    /// Raw: most kinds of objects are let through without a look at them.
+pub(crate) struct Review<'a> {
+    /// None where no rule is about such requests.
+    pub(crate) request: Option<AdmissionRequest<'a>>,
+    /// As JSON.
     pub(crate) settings: &'a str,
 }
 
-/// The parts of an `AdmissionRequest` (admission.k8s.io/v1) that decide.
+/// A request that some rule is about.
 #[derive(Debug)]
-pub(crate) struct Request<'a> {
-    pub(crate) kind: GroupKind<'a>,
-    pub(crate) sub_resource: Cow<'a, str>,
-    pub(crate) namespace: Cow<'a, str>,
-    pub(crate) operation: Cow<'a, str>,
-    pub(crate) object: Option<&'a str>,
-    pub(crate) old_object: Option<&'a str>,
-    /// The object of a Pod, read on the way: Pods are what the policy sees most, and their text is most of a request.
-    /// `None` where the kind was not known yet.
-    pub(crate) pod: Option<Result<PodOrTemplate<'a>, Malformed>>,
+pub(crate) struct AdmissionRequest<'a> {
+    shape: Shape,
+    operation: Operation,
+    fields: Fields<'a>,
+}
+
+/// The parts of an `AdmissionRequest` (admission.k8s.io/v1) that decide.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields<'a> {
+    #[serde(borrow)]
+    kind: Map<GroupKind<'a>>,
+    sub_resource: Text<'a>,
+    namespace: Text<'a>,
+    #[serde(deserialize_with = "required")]
+    operation: Text<'a>,
+    user_info: Option<Map<UserInfo<'a>>>,
+    #[serde(default)]
+    object: Raw<'a>,
+    #[serde(default)]
+    old_object: Raw<'a>,
 }
 
 /// Group and kind; the version does not matter to any rule.
-#[derive(Debug)]
-pub(crate) struct GroupKind<'a> {
-    pub(crate) group: Cow<'a, str>,
-    pub(crate) kind: Cow<'a, str>,
+#[derive(Debug, Deserialize)]
+struct GroupKind<'a> {
+    #[serde(borrow)]
+    group: Text<'a>,
+    #[serde(deserialize_with = "required")]
+    kind: Text<'a>,
 }
 
-impl<'a> Payload<'a> {
+/// Who makes the request.
+#[derive(Debug, Deserialize)]
+struct UserInfo<'a> {
+    #[serde(borrow)]
+    username: Text<'a>,
+}
+
+/// A text that has to be there.
+fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
+    Text::deserialize(deserializer)
+}
+
+impl<'a> Review<'a> {
     /// Reads a payload.
     ///
     /// # Errors
     /// What is wrong with it, with the path.
-    pub(crate) fn parse(json: &'a str) -> Result<Self, Malformed> {
-        Reader::document(json, |reader| {
-            let mut request = None;
-            let mut settings = "null";
-            reader.map(&["request", "settings"], &mut |reader, key| {
-                match key {
-                    "request" => request = Some(Request::read(reader)?),
-                    _ => settings = reader.raw()?,
-                }
-                Ok(())
-            })?;
-            Ok(Self { request: request.ok_or_else(|| Malformed::lacks("request"))?, settings })
-        })
-    }
-}
-
-impl<'a> Request<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        const KEYS: [&str; 6] = ["kind", "subResource", "namespace", "operation", "object", "oldObject"];
-        let (mut kind, mut operation) = (None, None);
-        let (mut sub_resource, mut namespace) = (Cow::default(), Cow::default());
-        let (mut object, mut old_object, mut pod) = (None, None, None);
-        reader.map(&KEYS, &mut |reader, key| {
-            match key {
-                "kind" => kind = Some(GroupKind::read(reader)?),
-                "subResource" => sub_resource = reader.text()?,
-                "namespace" => namespace = reader.text()?,
-                "operation" => operation = Some(reader.text()?),
-                "object" if kind.as_ref().is_some_and(GroupKind::is_pod) && reader.kind()? == Kind::Map => {
-                    let (text, read) = reader.passing(|reader| PodOrTemplate::read(reader, &["spec"]))?;
-                    object = Some(text);
-                    pod = Some(read);
-                }
-                "object" => object = reader.raw_or_null()?,
-                _ => old_object = reader.raw_or_null()?,
+    pub(crate) fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
+        #[derive(Deserialize)]
+        struct Payload<'a> {
+            #[serde(borrow)]
+            request: Map<Fields<'a>>,
+            #[serde(default)]
+            settings: Raw<'a>,
+        }
+        let read = match std::str::from_utf8(payload) {
+            Ok(payload) => json::read::<Map<Payload<'_>>>(payload),
+            Err(_) => Err(Malformed { path: String::new(), complaint: "is not UTF-8".to_owned() }),
+        };
+        let Map(Payload { request: Map(fields), settings }) = read.map_err(|mut malformed| {
+            if malformed.path.is_empty() {
+                "request".clone_into(&mut malformed.path);
             }
-            Ok(())
+            malformed
         })?;
+        let handled = handled(&fields);
         Ok(Self {
-            kind: kind.ok_or_else(|| Malformed::lacks("kind"))?,
-            sub_resource,
-            namespace,
-            operation: operation.ok_or_else(|| Malformed::lacks("operation"))?,
-            object,
-            old_object,
-            pod,
+            request: handled.map(|(shape, operation)| AdmissionRequest { shape, operation, fields }),
+            settings: settings.0.unwrap_or("null"),
         })
     }
 }
 
-impl<'a> GroupKind<'a> {
-    fn is_pod(&self) -> bool {
-        self.group.is_empty() && self.kind == "Pod"
+impl AdmissionRequest<'_> {
+    /// What is judged.
+    pub(crate) fn to_judge(&self) -> Request<'_> {
+        let Self { shape, operation, fields } = self;
+        Request {
+            shape: *shape,
+            kind: &fields.kind.0.kind.0,
+            operation: *operation,
+            namespace: &fields.namespace.0,
+            user: fields.user_info.as_ref().map_or("", |Map(user)| &user.username.0),
+            object: fields.object.not_null(),
+            old_object: fields.old_object.not_null(),
+        }
     }
+}
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        let (mut group, mut kind) = (Cow::default(), None);
-        reader.map(&["group", "kind"], &mut |reader, key| {
-            match key {
-                "group" => group = reader.text()?,
-                _ => kind = Some(reader.text()?),
-            }
-            Ok(())
-        })?;
-        Ok(Self { group, kind: kind.ok_or_else(|| Malformed::lacks("kind"))? })
+/// The requests that some rule is about. Group and kind both decide: another group may have a `Deployment` of its own.
+fn handled(
+    Fields { kind: Map(kind), sub_resource, operation, .. }: &Fields<'_>,
+) -> Option<(Shape, Operation)> {
+    if !sub_resource.0.is_empty() {
+        return None;
+    }
+    let shape = match (&*kind.group.0, &*kind.kind.0) {
+        (Pod::GROUP, Pod::KIND) => Shape::Pod,
+        (ServiceAccount::GROUP, ServiceAccount::KIND) => Shape::ServiceAccount,
+        (Deployment::GROUP, Deployment::KIND)
+        | (StatefulSet::GROUP, StatefulSet::KIND)
+        | (DaemonSet::GROUP, DaemonSet::KIND)
+        | (ReplicaSet::GROUP, ReplicaSet::KIND)
+        | (ReplicationController::GROUP, ReplicationController::KIND)
+        | (Job::GROUP, Job::KIND) => Shape::Template,
+        (CronJob::GROUP, CronJob::KIND) => Shape::JobTemplate,
+        _ => return None,
+    };
+    match (&*operation.0, shape) {
+        ("CREATE", _) => Some((shape, Operation::Create)),
+        // `imagePullSecrets` of an existing Pod cannot change.
+        ("UPDATE", Shape::ServiceAccount | Shape::Template | Shape::JobTemplate) => {
+            Some((shape, Operation::Update))
+        }
+        _ => None,
     }
 }

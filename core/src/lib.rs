@@ -1,10 +1,12 @@
 //! The rules that the policy and the sidecar must agree on: which namespaces and service accounts are selected, how a
-//! list of pull secrets stands towards ours, and which registry an image comes from.
+//! list of pull secrets stands towards ours, which registry an image comes from, and what the policy makes of all that.
 //!
 //! Pure: no IO, no clock, no Kubernetes types. Compiles to wasm.
 
 pub mod image;
+pub mod json;
 pub mod pattern;
+pub mod policy;
 pub mod pull_secrets;
 pub mod selection;
 pub mod spelling;

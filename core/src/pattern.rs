@@ -115,6 +115,16 @@ impl<'a> Pattern<'a> {
         if text.contains(['*', '?']) { Ok(Self::Glob(text)) } else { Ok(Self::Name(text)) }
     }
 
+    /// The same pattern, without a text that it borrows from.
+    #[must_use]
+    pub fn into_owned(self) -> Pattern<'static> {
+        match self {
+            Self::All => Pattern::All,
+            Self::Name(name) => Pattern::Name(name.into_owned().into()),
+            Self::Glob(glob) => Pattern::Glob(glob.into_owned().into()),
+        }
+    }
+
     /// Whether the pattern matches this name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {

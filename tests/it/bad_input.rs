@@ -36,6 +36,47 @@ fn payloads_that_are_no_requests_are_refused() {
 }
 
 #[test]
+fn users_of_the_wrong_type_are_refused_by_path() {
+    for (user_info, message) in [
+        (json!("hunter2"), "request.userInfo: must be a map"),
+        (json!(["hunter2"]), "request.userInfo: must be a map"),
+        (json!({ "username": 5 }), "request.userInfo.username: must be a string"),
+        (json!({ "username": ["hunter2"] }), "request.userInfo.username: must be a string"),
+    ] {
+        let mut request = create("", "Pod", &pod());
+        request["userInfo"] = user_info;
+        malformed(&request, message);
+    }
+}
+
+#[test]
+fn a_list_is_never_taken_for_a_map() {
+    let check = |payload: &str, message: &str| {
+        assert_eq!(send(payload.as_bytes(), &Accounts::none()).is_refused(400), message);
+    };
+    check(r#"{"request": [{"kind": "Pod"}, "hunter2"]}"#, "request: must be a map");
+    check(r#"{"request": {"kind": ["", "hunter2"], "operation": "CREATE"}}"#, "request.kind: must be a map");
+    for (object, message) in [
+        (json!([{}, { "hunter2": 1 }]), "Pod in default: must be a map"),
+        (json!({ "metadata": ["hunter2"], "spec": {} }), "Pod in default: metadata: must be a map"),
+        (json!({ "spec": [["hunter2"]] }), "Pod in default: spec: must be a map"),
+        (
+            json!({ "metadata": { "ownerReferences": [["hunter2"]] }, "spec": {} }),
+            "Pod in default: metadata.ownerReferences[0]: must be a map",
+        ),
+        (
+            json!({ "spec": { "imagePullSecrets": [["hunter2"]] } }),
+            "Pod in default: spec.imagePullSecrets[0]: must be a map",
+        ),
+    ] {
+        malformed(&create("", "Pod", &object), message);
+    }
+    let job = json!({ "spec": { "jobTemplate": { "spec": { "template": [{ "spec": {} }] } } } });
+    let path = "spec.jobTemplate.spec.template";
+    malformed(&create("batch", "CronJob", &job), &format!("CronJob in default: {path}: must be a map"));
+}
+
+#[test]
 fn a_selected_request_needs_a_namespace_an_object_and_a_spec() {
     let mut request = create("", "Pod", &pod());
     request["namespace"] = json!(null);

@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v1::Scale;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{Pod, ReplicationController, ServiceAccount};
 use serde_json::{Value, json};
 
-use crate::support::{Accounts, Answer, OURS, review_with};
+use crate::support::{Accounts, Answer, OURS, review_with, warnings};
 
 fn fixture(name: &str) -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.json"));
@@ -78,15 +81,46 @@ fn what_needs_nothing_is_untouched() {
 }
 
 #[test]
-fn manual_lists_are_refused() {
-    for (name, entry) in [
-        ("pod-manual", "my-registry"),
-        ("deployment-manual", "my-registry"),
-        ("deployment-update-adds-manual", "another"),
-    ] {
-        let answer = answer(name);
+fn manual_lists_are_refused_or_warned_of() {
+    let message = answer("pod-manual");
+    let message = message.is_refused(403);
+    assert!(message.contains("lists \"my-registry\""), "{message}");
+    let strict = json!({ "manualPullSecrets": { "ownedPods": "reject" } });
+    for (name, entry) in [("deployment-manual", "my-registry"), ("deployment-update-adds-manual", "another")]
+    {
+        answer(name).is_warned(&warnings(entry, "Pods get it all the same"));
+        let answer = review_with(&fixture(name), &strict, &Accounts::none());
         let message = answer.is_refused(403);
         assert!(message.contains(&format!("lists \"{entry}\"")), "{name}: {message}");
+    }
+}
+
+/// The kinds that the policy knows by the API's own constants, with their types.
+#[test]
+fn every_recorded_object_is_one_of_its_kind() {
+    fn decode<T: serde::de::DeserializeOwned>(name: &str, object: &Value) {
+        serde_json::from_value::<T>(object.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    for name in every_name() {
+        let request = fixture(&name);
+        for object in
+            [&request["object"], &request["oldObject"]].into_iter().filter(|object| !object.is_null())
+        {
+            match request["kind"]["kind"].as_str().unwrap() {
+                "Pod" => decode::<Pod>(&name, object),
+                "ServiceAccount" => decode::<ServiceAccount>(&name, object),
+                "Deployment" => decode::<Deployment>(&name, object),
+                "StatefulSet" => decode::<StatefulSet>(&name, object),
+                "DaemonSet" => decode::<DaemonSet>(&name, object),
+                "ReplicaSet" => decode::<ReplicaSet>(&name, object),
+                "ReplicationController" => decode::<ReplicationController>(&name, object),
+                "Job" => decode::<Job>(&name, object),
+                "CronJob" => decode::<CronJob>(&name, object),
+                // `kubectl scale`: the policy is not about subresources.
+                "Scale" => decode::<Scale>(&name, object),
+                other => panic!("{name}: {other}"),
+            }
+        }
     }
 }
 
@@ -108,17 +142,21 @@ fn every_recorded_workload_is_refused_once_its_template_has_a_manual_list() {
             &mut request["object"]["spec"]["template"]["spec"]
         };
         spec["imagePullSecrets"] = json!([{ "name": "mine" }]);
-        review_with(&request, &json!({}), &Accounts::none()).is_refused(403);
+        let strict = json!({ "manualPullSecrets": { "workloads": "reject" } });
+        review_with(&request, &strict, &Accounts::none()).is_refused(403);
     }
+}
+
+fn every_name() -> Vec<String> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let paths = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    paths.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
 }
 
 #[test]
 fn every_recorded_file_is_tested() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let source = include_str!("fixtures.rs");
-    for file in std::fs::read_dir(dir).unwrap() {
-        let path = file.unwrap().path();
-        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    for name in every_name() {
         assert!(source.contains(&format!("\"{name}\"")), "{name}");
     }
 }

@@ -1,7 +1,7 @@
 use acr_credential_helper_policy::LookupError;
 use serde_json::{Value, json};
 
-use crate::support::{Accounts, OURS, create, owned, pod, pod_with, refs, review, review_with};
+use crate::support::{Accounts, OURS, by, create, owned, pod, pod_with, refs, review, review_with, warnings};
 
 #[track_caller]
 fn appended(pod: &Value, settings: &Value, expected: &[&str], rule: &str) {
@@ -52,9 +52,9 @@ fn a_manual_list_of_a_bare_pod_is_refused_and_the_message_names_the_entry() {
     let answer = review(&create("", "Pod", &pod_with(&["my-registry"])), &json!({}));
     assert_eq!(
         answer.is_refused(403),
-        "Pod default/web: spec.imagePullSecrets lists \"my-registry\", which stops Kubernetes from adding \
-         \"acr-credential-secret-aggregation\"; remove the entry, add \"acr-credential-secret-aggregation\" beside it, \
-         or allow it in manualPullSecrets.allowed"
+        "Pod default/web: spec.imagePullSecrets lists \"my-registry\" without \"acr-credential-secret-aggregation\", so \
+         the Pod would not get it; add \"acr-credential-secret-aggregation\" to the list, or allow \"my-registry\" in \
+         manualPullSecrets.allowed"
     );
     assert_eq!(answer.audit_annotations.rule.as_deref(), Some("pod-refused"));
 }
@@ -66,10 +66,63 @@ fn a_manual_list_of_an_owned_pod_is_merged_and_keeps_its_order() {
 }
 
 #[test]
-fn an_owner_that_is_no_controller_does_not_own() {
-    let mut pod = owned(pod_with(&["mine"]));
-    pod["metadata"]["ownerReferences"][0]["controller"] = json!(false);
-    review(&create("", "Pod", &pod), &json!({})).is_refused(403);
+fn any_owner_reference_counts_whether_it_controls_or_not() {
+    for controller in [json!(false), json!(null)] {
+        let mut pod = owned(pod_with(&["mine"]));
+        pod["metadata"]["ownerReferences"][0]["controller"] = controller;
+        appended(&pod, &json!({}), &["mine", OURS], "pod-merged");
+    }
+    for nobody in [json!([]), json!(null)] {
+        let mut pod = pod_with(&["mine"]);
+        pod["metadata"]["ownerReferences"] = nobody;
+        review(&create("", "Pod", &pod), &json!({})).is_refused(403);
+    }
+}
+
+#[test]
+fn only_a_persons_pod_without_an_owner_is_refused() {
+    let request = || create("", "Pod", &pod_with(&["mine"]));
+    let people = [
+        "kubernetes-admin",
+        "system:admin",
+        "oidc:jane@example.com",
+        // As somebody else, by impersonation: the webhook is told the name that was taken on.
+        "jane",
+        // A RAM user of Alibaba Cloud.
+        "204021234567890123",
+        "systematic",
+        "",
+    ];
+    for username in people {
+        review(&by(username, request()), &json!({})).is_refused(403);
+    }
+    let others = [
+        "system:serviceaccount:gitlab:runner",
+        "system:serviceaccount:kube-system:replicaset-controller",
+        "system:node:worker-1",
+        "system:kube-controller-manager",
+        "system:anonymous",
+        "system:",
+    ];
+    for username in others {
+        let answer = review(&by(username, request()), &json!({}));
+        assert_eq!(answer.mutated()["spec"]["imagePullSecrets"], refs(&["mine", OURS]), "{username}");
+        assert_eq!(answer.audit_annotations.rule.as_deref(), Some("pod-merged"));
+        review(&by(username, request()), &modes("merge", "reject")).is_refused(403);
+    }
+}
+
+#[test]
+fn a_request_of_an_unknown_user_is_a_persons() {
+    for user_info in
+        [json!(null), json!({}), json!({ "username": null }), json!({ "uid": "1", "groups": ["g"] })]
+    {
+        let mut request = create("", "Pod", &pod_with(&["mine"]));
+        request["userInfo"] = user_info;
+        review(&request, &json!({})).is_refused(403);
+        request.as_object_mut().unwrap().remove("userInfo");
+        review(&request, &json!({})).is_refused(403);
+    }
 }
 
 #[test]
@@ -86,10 +139,7 @@ fn every_mode_does_what_it_says_for_both_kinds_of_pods() {
 
         let warned = review(&create("", "Pod", pod), &settings("warn"));
         assert_eq!(warned.mutated()["spec"]["imagePullSecrets"], refs(&["mine", OURS]));
-        assert_eq!(
-            warned.warnings,
-            ["imagePullSecrets lists \"mine\" without \"acr-credential-secret-aggregation\""]
-        );
+        assert_eq!(warned.warnings, warnings("mine", "Pods get it all the same"));
 
         review(&create("", "Pod", pod), &settings("reject")).is_refused(403);
     }
@@ -143,6 +193,7 @@ fn the_service_account_is_read_before_a_refusal_and_only_then() {
         create("", "Pod", &pod()),
         create("", "Pod", &pod_with(&[OURS])),
         create("", "Pod", &owned(pod_with(&["a"]))),
+        by("system:serviceaccount:ci:runner", create("", "Pod", &pod_with(&["a"]))),
     ] {
         review(&request, &settings);
     }

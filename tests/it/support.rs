@@ -39,6 +39,14 @@ impl Answer {
         assert!(self.accepted && self.mutated_object.is_none() && self.warnings.is_empty(), "{self:?}");
     }
 
+    /// Accepted as it is, with these warnings.
+    #[track_caller]
+    pub fn is_warned(&self, warnings: &[String]) {
+        assert!(self.accepted && self.mutated_object.is_none(), "{self:?}");
+        assert_eq!(self.warnings, warnings);
+        assert!(warnings.iter().all(|warning| warning.chars().count() <= 120), "{warnings:?}");
+    }
+
     #[track_caller]
     pub fn is_refused(&self, code: u16) -> &str {
         assert!(!self.accepted && self.mutated_object.is_none(), "{self:?}");
@@ -122,6 +130,12 @@ pub fn update(group: &str, kind: &str, old: &Value, new: &Value) -> Value {
     request
 }
 
+/// The same request, made by another user.
+pub fn by(username: &str, mut request: Value) -> Value {
+    request["userInfo"]["username"] = json!(username);
+    request
+}
+
 /// A list of references.
 pub fn refs(names: &[&str]) -> Value {
     names.iter().map(|name| json!({ "name": name })).collect()
@@ -147,6 +161,14 @@ pub fn pod_with(names: &[&str]) -> Value {
     let mut pod = pod();
     pod["spec"]["imagePullSecrets"] = refs(names);
     pod
+}
+
+/// The two warnings about a manual list: what becomes of its Pods, and what to do.
+pub fn warnings(entry: &str, outcome: &str) -> [String; 2] {
+    [
+        format!("imagePullSecrets lists \"{entry}\" without \"{OURS}\"; {outcome}"),
+        format!("add \"{OURS}\" to the list, or allow \"{entry}\" in manualPullSecrets.allowed"),
+    ]
 }
 
 /// Makes a controller the owner of an object.

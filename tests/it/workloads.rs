@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::support::{OURS, create, owned, refs, review, update};
+use crate::support::{OURS, by, create, owned, refs, review, update, warnings};
 
 const KINDS: [(&str, &str); 7] = [
     ("apps", "Deployment"),
@@ -33,17 +33,36 @@ fn template_spec(workload: &mut Value) -> &mut Value {
     }
 }
 
+/// Settings under which manual lists are refused.
+fn strict() -> Value {
+    json!({ "manualPullSecrets": { "ownedPods": "reject" } })
+}
+
 #[test]
-fn a_manual_list_is_refused_and_the_message_names_the_entry() {
+fn a_manual_list_is_warned_of_while_its_pods_get_the_pull_secret_all_the_same() {
     for (group, kind) in KINDS {
-        let answer = review(&create(group, kind, &workload(kind, &["my-registry"])), &json!({}));
+        let request = create(group, kind, &workload(kind, &["my-registry"]));
+        for username in ["jane", "system:serviceaccount:dagster:dagster"] {
+            for settings in [json!({}), json!({ "manualPullSecrets": { "ownedPods": "warn" } })] {
+                let answer = review(&by(username, request.clone()), &settings);
+                answer.is_warned(&warnings("my-registry", "Pods get it all the same"));
+                assert_eq!(answer.audit_annotations.rule.as_deref(), Some("workload-warned"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_manual_list_is_refused_where_its_pods_would_not_get_the_pull_secret() {
+    for (group, kind) in KINDS {
+        let answer = review(&create(group, kind, &workload(kind, &["my-registry"])), &strict());
         let path =
             if kind == "CronJob" { "spec.jobTemplate.spec.template.spec" } else { "spec.template.spec" };
         assert_eq!(
             answer.is_refused(403),
             format!(
-                "{kind} default/web: {path}.imagePullSecrets lists \"my-registry\", which stops Kubernetes from adding \
-                 \"{OURS}\"; remove the entry, add \"{OURS}\" beside it, or allow it in manualPullSecrets.allowed"
+                "{kind} default/web: {path}.imagePullSecrets lists \"my-registry\" without \"{OURS}\": its Pods would be \
+                 refused; add \"{OURS}\" to the list, or allow \"my-registry\" in manualPullSecrets.allowed"
             )
         );
         assert_eq!(answer.audit_annotations.rule.as_deref(), Some("workload-refused"));
@@ -54,38 +73,85 @@ fn a_manual_list_is_refused_and_the_message_names_the_entry() {
 fn a_list_that_is_fine_is_untouched() {
     for (group, kind) in KINDS {
         for list in [&[][..], &[OURS], &["mine", OURS], &["corp-a"]] {
-            let settings = json!({ "manualPullSecrets": { "allowed": ["corp-*"] } });
+            let settings = json!({ "manualPullSecrets": { "ownedPods": "reject", "allowed": ["corp-*"] } });
             review(&create(group, kind, &workload(kind, list)), &settings).is_untouched();
         }
     }
 }
 
 #[test]
-fn the_mode_decides() {
+fn an_explicit_mode_decides_and_the_texts_say_what_becomes_of_the_pods() {
     let request = create("apps", "Deployment", &workload("Deployment", &["mine"]));
-    let mode = |mode: &str| json!({ "manualPullSecrets": { "workloads": mode } });
-    review(&request, &mode("ignore")).is_untouched();
-    let warned = review(&request, &mode("warn"));
-    assert!(warned.accepted && warned.mutated_object.is_none());
-    assert_eq!(warned.warnings, [format!("imagePullSecrets lists \"mine\" without \"{OURS}\"")]);
-    assert_eq!(warned.audit_annotations.rule.as_deref(), Some("workload-warned"));
+    let modes = |owned_pods: &str, workloads: &str| {
+        let modes = json!({ "ownedPods": owned_pods, "workloads": workloads });
+        review(&request, &json!({ "manualPullSecrets": modes }))
+    };
+    for (owned_pods, outcome, refusal) in [
+        (
+            "merge",
+            "Pods get it all the same",
+            "its Pods get it all the same, but the policy refuses such lists",
+        ),
+        (
+            "warn",
+            "Pods get it all the same",
+            "its Pods get it all the same, but the policy refuses such lists",
+        ),
+        ("reject", "Pods will be refused", "its Pods would be refused"),
+        ("ignore", "Pods will not get it", "its Pods would not get it"),
+    ] {
+        modes(owned_pods, "ignore").is_untouched();
+        let warned = modes(owned_pods, "warn");
+        warned.is_warned(&warnings("mine", outcome));
+        assert_eq!(warned.audit_annotations.rule.as_deref(), Some("workload-warned"));
+        let refused = modes(owned_pods, "reject");
+        assert!(refused.is_refused(403).contains(refusal), "{refused:?}");
+    }
+    let ignoring = json!({ "manualPullSecrets": { "ownedPods": "ignore" } });
+    review(&request, &ignoring).is_refused(403);
+}
+
+#[test]
+fn any_owner_reference_leaves_a_workload_alone() {
+    for controller in [json!(true), json!(false), json!(null)] {
+        let mut job = owned(workload("Job", &["mine"]));
+        job["metadata"]["ownerReferences"][0]["controller"] = controller;
+        review(&create("batch", "Job", &job), &strict()).is_untouched();
+    }
+}
+
+#[test]
+fn the_audit_scanner_hears_of_workloads_only_where_they_are_refused() {
+    // Its kind of request: a made-up creation of what exists, the kind as the resource, and no user.
+    let deployment = workload("Deployment", &["mine"]);
+    let mut request = create("apps", "Deployment", &deployment);
+    request["resource"]["resource"] = json!("Deployment");
+    request["userInfo"] = json!({});
+    assert!(review(&request, &json!({})).accepted);
+    let reported = json!({ "manualPullSecrets": { "workloads": "reject" } });
+    review(&request, &reported).is_refused(403);
 }
 
 #[test]
 fn what_is_not_selected_is_untouched() {
     let manual = workload("Deployment", &["mine"]);
     let request = create("apps", "Deployment", &manual);
-    review(&request, &json!({ "namespaces": ["team-a"] })).is_untouched();
-    review(&request, &json!({ "serviceAccounts": ["ci"] })).is_untouched();
-    review(&request, &json!({ "registries": ["registry.example.org"] })).is_untouched();
-    review(&create("example.com", "Deployment", &manual), &json!({})).is_untouched();
-    review(&create("apps", "Deployment", &owned(manual.clone())), &json!({})).is_untouched();
+    let with = |setting: &str, value: &str| {
+        let mut settings = strict();
+        settings[setting] = json!([value]);
+        settings
+    };
+    review(&request, &with("namespaces", "team-a")).is_untouched();
+    review(&request, &with("serviceAccounts", "ci")).is_untouched();
+    review(&request, &with("registries", "registry.example.org")).is_untouched();
+    review(&create("example.com", "Deployment", &manual), &strict()).is_untouched();
+    review(&create("apps", "Deployment", &owned(manual.clone())), &strict()).is_untouched();
     let mut deleted = manual.clone();
     deleted["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-    review(&update("apps", "Deployment", &manual, &deleted), &json!({})).is_untouched();
+    review(&update("apps", "Deployment", &manual, &deleted), &strict()).is_untouched();
     let mut scale = request;
     scale["subResource"] = json!("scale");
-    review(&scale, &json!({})).is_untouched();
+    review(&scale, &strict()).is_untouched();
 }
 
 #[track_caller]
@@ -104,7 +170,7 @@ fn check_update(old: &Value, new: &Value, settings: &Value, blamed: Option<&str>
 fn an_update_is_judged_by_what_it_changes() {
     let deployment = |list: &[&str]| workload("Deployment", list);
     let check = |old: &[&str], new: &[&str], blamed| {
-        check_update(&deployment(old), &deployment(new), &json!({}), blamed);
+        check_update(&deployment(old), &deployment(new), &strict(), blamed);
     };
     // Whatever was there before may stay, be re-ordered or partly repaired.
     check(&["old"], &["old"], None);
@@ -127,7 +193,15 @@ fn a_legacy_deployment_can_be_scaled_and_relabelled() {
     let mut new = old.clone();
     new["spec"]["replicas"] = json!(5);
     new["metadata"]["labels"] = json!({ "team": "a" });
+    check_update(&old, &new, &strict(), None);
     check_update(&old, &new, &json!({}), None);
+}
+
+#[test]
+fn a_rollback_to_a_template_with_a_list_works_with_a_warning() {
+    let (old, new) = (workload("Deployment", &[]), workload("Deployment", &["regcred"]));
+    let answer = review(&update("apps", "Deployment", &old, &new), &json!({}));
+    answer.is_warned(&warnings("regcred", "Pods get it all the same"));
 }
 
 #[test]
@@ -135,12 +209,13 @@ fn an_update_that_brings_the_template_into_selection_is_judged_like_a_creation()
     let mut old = workload("Deployment", &["legacy"]);
     template_spec(&mut old)["serviceAccountName"] = json!("unselected");
     let new = workload("Deployment", &["legacy"]);
-    check_update(&old, &new, &json!({}), Some("legacy"));
-    check_update(&new, &old, &json!({}), None);
+    check_update(&old, &new, &strict(), Some("legacy"));
+    check_update(&new, &old, &strict(), None);
 
     let mut elsewhere = workload("Deployment", &["legacy"]);
     template_spec(&mut elsewhere)["containers"][0]["image"] = json!("registry.example.org/web:1");
-    let settings = json!({ "registries": ["registry.example.com"] });
+    let mut settings = strict();
+    settings["registries"] = json!(["registry.example.com"]);
     check_update(&elsewhere, &new, &settings, Some("legacy"));
 }
 
@@ -149,6 +224,8 @@ fn the_deprecated_alias_of_the_service_account_counts() {
     let mut deployment = workload("Deployment", &["mine"]);
     template_spec(&mut deployment)["serviceAccount"] = json!("ci");
     let request = create("apps", "Deployment", &deployment);
-    review(&request, &json!({})).is_untouched();
-    review(&request, &json!({ "serviceAccounts": ["ci"] })).is_refused(403);
+    review(&request, &strict()).is_untouched();
+    let mut settings = strict();
+    settings["serviceAccounts"] = json!(["ci"]);
+    review(&request, &settings).is_refused(403);
 }

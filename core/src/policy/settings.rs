@@ -1,49 +1,46 @@
-//! What the user can set. One reader serves both the validation of settings and every request, so that the two cannot
+//! What the user can set. One reader serves the validation of settings, every request and the sidecar, so that they cannot
 //! disagree.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use acr_credential_core::{
-    DEFAULT_EXCLUDED_NAMESPACES, DEFAULT_PULL_SECRET, Pattern, Selection, Vocabulary, spelling,
-};
-
-use crate::json::{Malformed, Tree};
-use crate::message::short;
+use super::message::short;
+use crate::json::{self, Malformed, Tree};
+use crate::{DEFAULT_EXCLUDED_NAMESPACES, DEFAULT_PULL_SECRET, Pattern, Selection, Vocabulary, spelling};
 
 /// The policy's settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Settings<'a> {
+pub struct Settings<'a> {
     /// Namespaces whose Pods get the pull secret.
-    pub(crate) namespaces: Selection<'a>,
+    pub namespaces: Selection<'a>,
     /// Service accounts whose Pods get it.
-    pub(crate) service_accounts: Selection<'a>,
+    pub service_accounts: Selection<'a>,
     /// Name of the pull secret.
-    pub(crate) pull_secret: Cow<'a, str>,
+    pub pull_secret: Cow<'a, str>,
     /// When not empty: only Pods with an image of one of these registries get it.
-    pub(crate) registries: Vec<Pattern<'a>>,
+    pub registries: Vec<Pattern<'a>>,
     /// What a manual list that lacks the pull secret gets.
-    pub(crate) manual: ManualPullSecrets<'a>,
+    pub manual: ManualPullSecrets<'a>,
     /// Whether to look a service account up before a Pod is refused.
-    pub(crate) read_service_accounts: bool,
+    pub read_service_accounts: bool,
 }
 
 /// What a manual list that lacks the pull secret gets, by where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ManualPullSecrets<'a> {
-    /// Pods that no controller owns.
-    pub(crate) pods: PodMode,
-    /// Pods that a controller owns.
-    pub(crate) owned_pods: PodMode,
-    /// Pod templates of workloads.
-    pub(crate) workloads: WorkloadMode,
+pub struct ManualPullSecrets<'a> {
+    /// A person's Pods: those without any owner that no `system:` user creates.
+    pub pods: PodMode,
+    /// All other Pods.
+    pub owned_pods: PodMode,
+    /// Pod templates of workloads, where it is set; [`Self::workloads`] is what counts.
+    pub workloads: Option<WorkloadMode>,
     /// Manual pull secrets that are fine.
-    pub(crate) allowed: Vec<Pattern<'a>>,
+    pub allowed: Vec<Pattern<'a>>,
 }
 
 /// What happens to a Pod with a manual list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PodMode {
+pub enum PodMode {
     /// Refuse it.
     Reject,
     /// Append the pull secret.
@@ -56,7 +53,7 @@ pub(crate) enum PodMode {
 
 /// What happens to a workload whose template has a manual list. There is no `merge`: templates are never changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WorkloadMode {
+pub enum WorkloadMode {
     /// Refuse it.
     Reject,
     /// Accept it, and warn.
@@ -65,9 +62,29 @@ pub(crate) enum WorkloadMode {
     Ignore,
 }
 
+impl ManualPullSecrets<'_> {
+    /// What pod templates get. Unless it is set, only a warning where their Pods get the pull secret all the same.
+    #[must_use]
+    pub fn workloads(&self) -> WorkloadMode {
+        self.workloads.unwrap_or(if self.owned_pods.appends() {
+            WorkloadMode::Warn
+        } else {
+            WorkloadMode::Reject
+        })
+    }
+}
+
+impl PodMode {
+    /// Whether such Pods get the pull secret.
+    #[must_use]
+    pub fn appends(self) -> bool {
+        matches!(self, Self::Merge | Self::Warn)
+    }
+}
+
 /// Everything that is wrong with a document of settings, each with its path and a way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mistakes(Vec<String>);
+pub struct Mistakes(Vec<String>);
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,7 +130,7 @@ impl Default for Settings<'_> {
             manual: ManualPullSecrets {
                 pods: PodMode::Reject,
                 owned_pods: PodMode::Merge,
-                workloads: WorkloadMode::Reject,
+                workloads: None,
                 allowed: Vec::new(),
             },
             read_service_accounts: false,
@@ -122,12 +139,30 @@ impl Default for Settings<'_> {
 }
 
 impl<'a> Settings<'a> {
+    /// The same settings, without a text that they borrow from.
+    #[must_use]
+    pub fn into_owned(self) -> Settings<'static> {
+        let owned = |patterns: Vec<Pattern<'_>>| patterns.into_iter().map(Pattern::into_owned).collect();
+        let selection = |Selection { include, exclude }: Selection<'_>| Selection {
+            include: owned(include),
+            exclude: owned(exclude),
+        };
+        Settings {
+            namespaces: selection(self.namespaces),
+            service_accounts: selection(self.service_accounts),
+            pull_secret: self.pull_secret.into_owned().into(),
+            registries: owned(self.registries),
+            manual: ManualPullSecrets { allowed: owned(self.manual.allowed), ..self.manual },
+            read_service_accounts: self.read_service_accounts,
+        }
+    }
+
     /// Reads settings from JSON; what is absent or `null` takes its default.
     ///
     /// # Errors
     /// Every mistake in the document, in the order of the document.
-    pub(crate) fn parse(json: &'a str) -> Result<Self, Mistakes> {
-        let tree = Tree::parse(json)
+    pub fn parse(json: &'a str) -> Result<Self, Mistakes> {
+        let tree = json::read(json)
             .map_err(|Malformed { complaint, .. }| Mistakes(vec![format!("settings: {complaint}")]))?;
         let mut reader = Reader::default();
         let mut settings = Self::default();
@@ -178,7 +213,7 @@ impl Reader {
             Tree::Map(entries) => entries,
             other => {
                 let path = if path.is_empty() { "settings" } else { path };
-                self.mistake(path, format_args!("is {}, but must be a map", other.kind().name()));
+                self.mistake(path, format_args!("is {}, but must be a map", other.kind()));
                 return Vec::new();
             }
         };
@@ -217,7 +252,7 @@ impl Reader {
                         },
                         other => self.mistake(
                             &path.to_string(),
-                            format_args!("is {}, but must be a string", other.kind().name()),
+                            format_args!("is {}, but must be a string", other.kind()),
                         ),
                     }
                 }
@@ -231,8 +266,7 @@ impl Reader {
                 }
             }
             other => {
-                let complaint =
-                    format!("is {}, but must be a list such as [\"default\"]", other.kind().name());
+                let complaint = format!("is {}, but must be a list such as [\"default\"]", other.kind());
                 self.mistake(path, complaint);
                 return;
             }
@@ -250,7 +284,7 @@ impl Reader {
 
     fn name<'a>(&mut self, path: &str, value: Tree<'a>, into: &mut Cow<'a, str>) {
         let Tree::Text(text) = value else {
-            self.mistake(path, format_args!("is {}, but must be the name of a Secret", value.kind().name()));
+            self.mistake(path, format_args!("is {}, but must be the name of a Secret", value.kind()));
             return;
         };
         match Pattern::parse(text, Vocabulary::Subdomain) {
@@ -264,7 +298,7 @@ impl Reader {
         match value {
             Tree::Bool(value) => *into = value,
             other => {
-                self.mistake(path, format_args!("is {}, but must be true or false", other.kind().name()));
+                self.mistake(path, format_args!("is {}, but must be true or false", other.kind()));
             }
         }
     }
@@ -295,7 +329,11 @@ impl Reader {
             match &*key {
                 "pods" => self.mode(&path, &value, &POD_MODES, &mut manual.pods),
                 "ownedPods" => self.mode(&path, &value, &POD_MODES, &mut manual.owned_pods),
-                "workloads" => self.mode(&path, &value, &WORKLOAD_MODES, &mut manual.workloads),
+                "workloads" => {
+                    let mut mode = manual.workloads();
+                    self.mode(&path, &value, &WORKLOAD_MODES, &mut mode);
+                    manual.workloads = Some(mode);
+                }
                 _ => self.patterns(&path, value, Vocabulary::Subdomain, &mut manual.allowed),
             }
         }
@@ -310,7 +348,7 @@ impl Reader {
                 format_args!("can never select anything: excludedNamespaces[{exclusion}] excludes all of it"),
             );
         }
-        let ManualPullSecrets { pods, owned_pods, workloads, allowed } = &settings.manual;
+        let ManualPullSecrets { pods, owned_pods, workloads: _, allowed } = &settings.manual;
         for (at, pattern) in allowed.iter().enumerate() {
             let path = format!("manualPullSecrets.allowed[{at}]");
             if pattern.names(&settings.pull_secret) {
@@ -320,7 +358,7 @@ impl Reader {
                 );
             }
             let acts = [pods, owned_pods].iter().any(|mode| matches!(mode, PodMode::Reject | PodMode::Warn))
-                || matches!(workloads, WorkloadMode::Reject | WorkloadMode::Warn);
+                || matches!(settings.manual.workloads(), WorkloadMode::Reject | WorkloadMode::Warn);
             if *pattern == Pattern::All && acts {
                 self.mistake(
                     &path,
@@ -329,5 +367,41 @@ impl Reader {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_outlive_the_text_that_they_were_read_from() {
+        let owned = {
+            let text =
+                r#"{"namespaces": ["team-*", "a"], "excludedNamespaces": "b, c", "serviceAccounts": ["*"],
+                "pullSecret": "ours", "registries": ["*.example.com"], "readServiceAccounts": true,
+                "manualPullSecrets": {"pods": "warn", "allowed": ["corp"]}}"#
+                    .to_owned();
+            let read = Settings::parse(&text).unwrap();
+            let owned = read.clone().into_owned();
+            assert_eq!(owned, read);
+            owned
+        };
+        assert!(owned.namespaces.contains("team-a") && owned.read_service_accounts);
+    }
+
+    #[test]
+    fn what_templates_get_follows_from_what_their_pods_get_unless_it_is_set() {
+        let workloads = |modes: &str| {
+            let settings = format!(r#"{{"manualPullSecrets": {{{modes}}}}}"#);
+            Settings::parse(&settings).unwrap().manual.workloads()
+        };
+        assert_eq!(workloads(""), WorkloadMode::Warn);
+        assert_eq!(workloads(r#""pods": "ignore""#), WorkloadMode::Warn);
+        assert_eq!(workloads(r#""ownedPods": "warn""#), WorkloadMode::Warn);
+        assert_eq!(workloads(r#""ownedPods": "reject""#), WorkloadMode::Reject);
+        assert_eq!(workloads(r#""ownedPods": "ignore", "workloads": null"#), WorkloadMode::Reject);
+        assert_eq!(workloads(r#""ownedPods": "ignore", "workloads": "warn""#), WorkloadMode::Warn);
+        assert_eq!(workloads(r#""workloads": "ignore""#), WorkloadMode::Ignore);
     }
 }

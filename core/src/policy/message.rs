@@ -1,0 +1,176 @@
+//! What users read: one line each, long names elided.
+
+use std::fmt;
+
+use super::PodMode;
+
+/// Longest warning, in characters: what Kubernetes asks webhooks to keep to.
+#[cfg(test)]
+pub(super) const LONGEST_WARNING: usize = 120;
+
+/// At most `most` characters of a name, the middle left out. It stays on one line: what would break it is replaced.
+pub(super) fn short(name: &str, most: usize) -> String {
+    let breaks_lines = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let clean = name.chars().map(|c| if breaks_lines(c) { char::REPLACEMENT_CHARACTER } else { c });
+    let length = name.chars().count();
+    if length <= most {
+        return clean.collect();
+    }
+    let head = most.saturating_sub(1).div_ceil(2);
+    let tail = most.saturating_sub(1) - head;
+    clean.clone().take(head).chain(['…']).chain(clean.skip(length - tail)).collect()
+}
+
+/// The object that a message is about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Subject<'a> {
+    pub(super) kind: &'a str,
+    pub(super) namespace: &'a str,
+    /// Empty for an object that the API server has yet to name.
+    pub(super) name: &'a str,
+    pub(super) generate_name: &'a str,
+    /// Kind and name of the owner that controls it.
+    pub(super) owner: Option<(&'a str, &'a str)>,
+}
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/", short(self.kind, 21), short(self.namespace, 28))?;
+        if !self.name.is_empty() {
+            return f.write_str(&short(self.name, 40));
+        }
+        match (self.generate_name, self.owner) {
+            ("", None) => f.write_str("(no name)"),
+            (prefix, None) => write!(f, "{} (generateName)", short(prefix, 40)),
+            ("", Some((kind, name))) => write!(f, "(no name; of {} {})", short(kind, 21), short(name, 40)),
+            (prefix, Some((kind, name))) => {
+                write!(f, "{} (generateName; of {} {})", short(prefix, 28), short(kind, 21), short(name, 32))
+            }
+        }
+    }
+}
+
+/// Why a person's Pod is refused, and what to do.
+pub(super) fn pod_refusal(subject: &Subject<'_>, path: &str, entry: &str, pull_secret: &str) -> String {
+    let what_to_do = what_to_do(entry, pull_secret);
+    let (entry, ours) = (short(entry, 28), short(pull_secret, 36));
+    format!(
+        "{subject}: {path} lists \"{entry}\" without \"{ours}\", so the Pod would not get it; {what_to_do}"
+    )
+}
+
+/// Why a workload is refused, and what to do. Its Pods are all others, with a mode of their own.
+pub(super) fn workload_refusal(
+    subject: &Subject<'_>,
+    path: &str,
+    entry: &str,
+    pull_secret: &str,
+    owned_pods: PodMode,
+) -> String {
+    let outcome = match owned_pods {
+        PodMode::Merge | PodMode::Warn => "its Pods get it all the same, but the policy refuses such lists",
+        PodMode::Reject => "its Pods would be refused",
+        PodMode::Ignore => "its Pods would not get it",
+    };
+    let what_to_do = what_to_do(entry, pull_secret);
+    let (entry, ours) = (short(entry, 28), short(pull_secret, 36));
+    format!("{subject}: {path} lists \"{entry}\" without \"{ours}\": {outcome}; {what_to_do}")
+}
+
+/// The warnings that go with a manual list. The API server shows them beside the object, so they name none.
+pub(super) fn manual_list_warnings(entry: &str, pull_secret: &str, mode: PodMode) -> Vec<String> {
+    let outcome = match mode {
+        PodMode::Merge | PodMode::Warn => "Pods get it all the same",
+        PodMode::Reject => "Pods will be refused",
+        PodMode::Ignore => "Pods will not get it",
+    };
+    let what_to_do = what_to_do(entry, pull_secret);
+    let (entry, ours) = (short(entry, 24), short(pull_secret, 34));
+    vec![format!("imagePullSecrets lists \"{entry}\" without \"{ours}\"; {outcome}"), what_to_do]
+}
+
+/// The entry itself may be for another registry, so that nobody is told to remove it.
+fn what_to_do(entry: &str, pull_secret: &str) -> String {
+    let (entry, ours) = (short(entry, 24), short(pull_secret, 34));
+    format!("add \"{ours}\" to the list, or allow \"{entry}\" in manualPullSecrets.allowed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longest refusal, in characters.
+    const LONGEST_REFUSAL: usize = 400;
+
+    const LONG: &str =
+        "a-name-that-somebody-generated-out-of-many-parts-and-that-is-therefore-rather-long-indeed";
+
+    #[test]
+    fn names_are_elided_in_the_middle_and_stay_on_one_line() {
+        assert_eq!(short("web", 8), "web");
+        assert_eq!(short("abcdefghij", 7), "abc…hij");
+        assert_eq!(short("a\nb\u{2028}", 40), "a�b�");
+    }
+
+    #[test]
+    fn refusals_say_what_becomes_of_the_pods_and_what_to_do() {
+        let subject = Subject { kind: "Deployment", namespace: "team-a", name: "web", ..Subject::default() };
+        let path = "spec.template.spec.imagePullSecrets";
+        let check = |owned_pods, outcome| {
+            assert_eq!(
+                workload_refusal(&subject, path, "corp", "ours", owned_pods),
+                format!(
+                    "Deployment team-a/web: {path} lists \"corp\" without \"ours\": {outcome}; add \"ours\" to the list, \
+                     or allow \"corp\" in manualPullSecrets.allowed"
+                )
+            );
+        };
+        check(PodMode::Merge, "its Pods get it all the same, but the policy refuses such lists");
+        check(PodMode::Warn, "its Pods get it all the same, but the policy refuses such lists");
+        check(PodMode::Reject, "its Pods would be refused");
+        check(PodMode::Ignore, "its Pods would not get it");
+        let subject = Subject { kind: "Pod", ..subject };
+        assert_eq!(
+            pod_refusal(&subject, "spec.imagePullSecrets", "corp", "ours"),
+            "Pod team-a/web: spec.imagePullSecrets lists \"corp\" without \"ours\", so the Pod would not get it; \
+             add \"ours\" to the list, or allow \"corp\" in manualPullSecrets.allowed"
+        );
+    }
+
+    #[test]
+    fn a_pod_without_a_name_is_told_by_its_prefix_and_owner() {
+        let pod = Subject { kind: "Pod", namespace: "team-a", ..Subject::default() };
+        assert_eq!(pod.to_string(), "Pod team-a/(no name)");
+        let pod = Subject { generate_name: "web-7d4b9-", ..pod };
+        assert_eq!(pod.to_string(), "Pod team-a/web-7d4b9- (generateName)");
+        let pod = Subject { owner: Some(("ReplicaSet", "web-7d4b9")), ..pod };
+        assert_eq!(pod.to_string(), "Pod team-a/web-7d4b9- (generateName; of ReplicaSet web-7d4b9)");
+    }
+
+    #[test]
+    fn the_longest_names_keep_within_the_limits() {
+        let workload =
+            Subject { kind: "ReplicationController", namespace: LONG, name: LONG, ..Subject::default() };
+        let cron_job = Subject { kind: "CronJob", ..workload.clone() };
+        let pod = Subject {
+            kind: "Pod",
+            name: "",
+            generate_name: LONG,
+            owner: Some(("ReplicationController", LONG)),
+            ..workload.clone()
+        };
+        let template = "spec.template.spec.imagePullSecrets";
+        let cron_template = "spec.jobTemplate.spec.template.spec.imagePullSecrets";
+        let is_short = |message: &str| {
+            assert!(message.chars().count() <= LONGEST_REFUSAL, "{} {message}", message.chars().count());
+        };
+        for mode in [PodMode::Reject, PodMode::Merge, PodMode::Warn, PodMode::Ignore] {
+            is_short(&workload_refusal(&workload, template, LONG, LONG, mode));
+            is_short(&workload_refusal(&cron_job, cron_template, LONG, LONG, mode));
+            for warning in manual_list_warnings(LONG, LONG, mode) {
+                assert!(warning.chars().count() <= LONGEST_WARNING, "{warning}");
+            }
+        }
+        is_short(&pod_refusal(&pod, "spec.imagePullSecrets", LONG, LONG));
+    }
+}

@@ -1,0 +1,242 @@
+//! Views of Kubernetes objects: the fields that decide, borrowed, and where they are in the object's text.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::Shape;
+use super::message::Subject;
+use crate::json::{self, Malformed, Map, Raw, Text};
+
+/// A Pod, or a workload with the template of its Pods.
+#[derive(Debug)]
+pub(super) struct PodOrTemplate<'a> {
+    pub(super) metadata: Metadata<'a>,
+    pub(super) spec: PodSpec<'a>,
+}
+
+/// A service account.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServiceAccount<'a> {
+    #[serde(borrow, default)]
+    pub(super) metadata: Map<Metadata<'a>>,
+    #[serde(default)]
+    pub(super) image_pull_secrets: Raw<'a>,
+}
+
+/// The metadata that decides.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Metadata<'a> {
+    #[serde(borrow)]
+    pub(super) name: Text<'a>,
+    generate_name: Text<'a>,
+    annotations: Option<Map<Annotations<'a>>>,
+    owner_references: Option<Vec<Map<Owner<'a>>>>,
+    deletion_timestamp: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Annotations<'a> {
+    /// The kubelet sets it on the API server's copy of a static Pod, and Kubernetes refuses such a Pod when it refers to any
+    /// Secret.
+    #[serde(borrow, default, rename = "kubernetes.io/config.mirror")]
+    mirror: Raw<'a>,
+}
+
+/// An owner reference.
+#[derive(Debug, Default, Deserialize)]
+struct Owner<'a> {
+    #[serde(borrow)]
+    kind: Text<'a>,
+    name: Text<'a>,
+    controller: Option<bool>,
+}
+
+/// The `spec` of a Pod or of a pod template.
+///
+/// Its lists stay as they are written: they mark places beside which another field can be written, and their entries
+/// are not always asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PodSpec<'a> {
+    #[serde(borrow, default)]
+    pub(super) image_pull_secrets: Raw<'a>,
+    #[serde(default)]
+    pub(super) containers: Raw<'a>,
+    #[serde(default)]
+    init_containers: Raw<'a>,
+    #[serde(default)]
+    ephemeral_containers: Raw<'a>,
+    #[serde(default)]
+    volumes: Raw<'a>,
+    service_account_name: Text<'a>,
+    service_account: Text<'a>,
+}
+
+impl<'a> PodOrTemplate<'a> {
+    /// Reads an object of this shape.
+    ///
+    /// # Errors
+    /// What is wrong with it, with the path.
+    pub(super) fn parse(object: &'a str, shape: Shape) -> Result<Self, Malformed> {
+        /// The levels above a pod spec.
+        #[derive(Deserialize)]
+        #[serde(bound(deserialize = "S: Deserialize<'de>"))]
+        struct Object<'a, S> {
+            #[serde(borrow, default)]
+            metadata: Map<Metadata<'a>>,
+            spec: Map<S>,
+        }
+        #[derive(Deserialize)]
+        struct Template<'a> {
+            #[serde(borrow)]
+            template: Map<Spec<PodSpec<'a>>>,
+        }
+        #[derive(Deserialize)]
+        struct JobTemplate<'a> {
+            #[serde(borrow, rename = "jobTemplate")]
+            job_template: Map<Spec<Template<'a>>>,
+        }
+        #[derive(Deserialize)]
+        struct Spec<S> {
+            spec: Map<S>,
+        }
+        let (metadata, spec) = match shape {
+            Shape::Pod | Shape::ServiceAccount => {
+                let Map(Object { metadata, spec }) = json::read::<Map<Object<'_, PodSpec<'_>>>>(object)?;
+                (metadata, spec)
+            }
+            Shape::Template => {
+                let Map(Object { metadata, spec }) = json::read::<Map<Object<'_, Template<'_>>>>(object)?;
+                (metadata, spec.0.template.0.spec)
+            }
+            Shape::JobTemplate => {
+                let Map(Object { metadata, spec }) = json::read::<Map<Object<'_, JobTemplate<'_>>>>(object)?;
+                (metadata, spec.0.job_template.0.spec.0.template.0.spec)
+            }
+        };
+        Ok(Self { metadata: metadata.0, spec: spec.0 })
+    }
+}
+
+impl Metadata<'_> {
+    pub(super) fn is_mirror(&self) -> bool {
+        self.annotations.as_ref().is_some_and(|Map(annotations)| annotations.mirror.0.is_some())
+    }
+
+    pub(super) fn is_being_deleted(&self) -> bool {
+        self.deletion_timestamp.is_some()
+    }
+
+    /// The owner that controls the object, or else the first.
+    fn owner(&self) -> Option<&Owner<'_>> {
+        let owners = || self.owner_references.iter().flatten().map(|Map(owner)| owner);
+        owners().find(|owner| owner.controller == Some(true)).or_else(|| owners().next())
+    }
+
+    /// Whether another object owns it, controls it or not: some operators do not set `controller`.
+    pub(super) fn is_owned(&self) -> bool {
+        self.owner().is_some()
+    }
+
+    /// The object, as messages name it.
+    pub(super) fn subject<'s>(&'s self, kind: &'s str, namespace: &'s str) -> Subject<'s> {
+        Subject {
+            kind,
+            namespace,
+            name: &self.name.0,
+            generate_name: &self.generate_name.0,
+            owner: self.owner().map(|owner| (&*owner.kind.0, &*owner.name.0)),
+        }
+    }
+}
+
+impl<'a> PodSpec<'a> {
+    /// The service account that the Pods run as. In a template the field may still be empty, and its deprecated alias
+    /// counts.
+    pub(super) fn service_account(&self) -> &str {
+        [&self.service_account_name.0, &self.service_account.0]
+            .into_iter()
+            .find(|name| !name.is_empty())
+            .map_or("default", |name| name)
+    }
+
+    /// The names in `imagePullSecrets`, `""` for an entry without one.
+    ///
+    /// # Errors
+    /// What is wrong with the list, with the path below the spec.
+    pub(super) fn pull_secret_names(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
+        names(self.image_pull_secrets)
+    }
+
+    /// Every image that the Pods can ask for: containers, init containers, ephemeral containers, image volumes.
+    ///
+    /// # Errors
+    /// What is wrong with one of these lists, with the path below the spec.
+    pub(super) fn images(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
+        #[derive(Deserialize)]
+        struct Container<'a> {
+            #[serde(borrow)]
+            image: Text<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Volume<'a> {
+            #[serde(borrow)]
+            image: Option<Map<Image<'a>>>,
+        }
+        #[derive(Deserialize)]
+        struct Image<'a> {
+            #[serde(borrow)]
+            reference: Text<'a>,
+        }
+        let mut images = Vec::new();
+        for (field, list) in [
+            ("containers", self.containers),
+            ("initContainers", self.init_containers),
+            ("ephemeralContainers", self.ephemeral_containers),
+        ] {
+            images.extend(entries::<Container<'_>>(field, list)?.map(|container| container.image.0));
+        }
+        let volumes = entries::<Volume<'_>>("volumes", self.volumes)?;
+        images.extend(volumes.filter_map(|volume| volume.image).map(|Map(image)| image.reference.0));
+        images.retain(|image| !image.is_empty());
+        Ok(images)
+    }
+}
+
+/// The names in a list of references to Secrets, `""` for an entry without one.
+///
+/// # Errors
+/// What is wrong with the list, with the path below its parent.
+pub(super) fn names(image_pull_secrets: Raw<'_>) -> Result<Vec<Cow<'_, str>>, Malformed> {
+    // Kubernetes reads `null` as a map without fields, and such an entry counts.
+    let references = all_entries::<Reference<'_>>("imagePullSecrets", image_pull_secrets)?;
+    Ok(references
+        .map(|reference| reference.map(|Map(reference)| reference.name.0).unwrap_or_default())
+        .collect())
+}
+
+#[derive(Deserialize)]
+struct Reference<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+}
+
+/// The entries of a list that are not `null`.
+fn entries<'a, T: Deserialize<'a>>(field: &str, list: Raw<'a>) -> Result<impl Iterator<Item = T>, Malformed> {
+    Ok(all_entries(field, list)?.flatten().map(|Map(entry)| entry))
+}
+
+fn all_entries<'a, T: Deserialize<'a>>(
+    field: &str,
+    list: Raw<'a>,
+) -> Result<impl Iterator<Item = Option<Map<T>>>, Malformed> {
+    let entries: Vec<Option<Map<T>>> = match list.not_null() {
+        Some(list) => json::read(list).map_err(|malformed| malformed.below(field))?,
+        None => Vec::new(),
+    };
+    Ok(entries.into_iter())
+}
