@@ -1,5 +1,5 @@
-//! Kubewarden policy that adds the pull secret of Alibaba Cloud Container Registry (ACR) to the Pods it selects, and
-//! refuses Pods and workloads whose manual `imagePullSecrets` would keep it out.
+//! Kubewarden policy that adds the pull secret of Alibaba Cloud Container Registry (ACR) to the Pods it selects, and tells people
+//! whose Pods and workloads list other pull secrets, but not this one.
 //!
 //! This package is the edge to the policy server: it reads the request, looks a service account up and writes the answer. What
 //! it answers is decided in [`acr_credential_core::policy`]. [`validate_with`] is the same function without waPC, for tests.

@@ -197,6 +197,38 @@ func TestWhatIsSwitchedOffIsNotRendered(t *testing.T) {
 	}
 }
 
+func TestTheGuardKnowsWhetherAnythingAddsThePullSecretToPods(t *testing.T) {
+	for _, test := range []struct {
+		values    string
+		ownedPods string
+		workloads any
+	}{
+		{"{}", "merge", nil},
+		{"policies: {manualPullSecrets: {ownedPods: reject}}", "reject", nil},
+		{"policies: {manualPullSecrets: {workloads: ignore}}", "merge", "ignore"},
+		{"attach: both", "merge", nil},
+		{"attach: service-account", "ignore", nil},
+		{"policies: {inject: {enabled: false}}", "ignore", nil},
+		{"policies: {mode: monitor}", "ignore", nil},
+		{"policies: {mode: monitor, manualPullSecrets: {ownedPods: warn, workloads: warn}}", "ignore", "warn"},
+	} {
+		t.Run(test.values, func(t *testing.T) {
+			rendered, err := renderWith(test.values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			guard := decoded(t, rendered, "policies/guard.yaml")[0]
+			manual := []string{"spec", "settings", "manualPullSecrets"}
+			if found := at(guard, append(manual, "ownedPods")...); found != test.ownedPods {
+				t.Errorf("ownedPods is %v", found)
+			}
+			if found := at(guard, append(manual, "workloads")...); found != test.workloads {
+				t.Errorf("workloads is %v", found)
+			}
+		})
+	}
+}
+
 func TestTheFenceStandsAroundTheAccountsThatMayWrite(t *testing.T) {
 	for _, test := range []struct{ values, account string }{
 		{"{}", "acr-credential-sidecar"},

@@ -16,6 +16,11 @@ annotations:
 {{- if and .Values.policies.enabled .Values.policies.inject.enabled (ne .Values.attach "service-account") }}true{{ end }}
 {{- end }}
 
+{{/* What becomes of the Pods of a workload: nothing adds the pull secret to them where inject is left out, or only monitors. */}}
+{{- define "acr.policy.guard.ownedPods" -}}
+{{- if and (include "acr.policy.injects" .) (eq .Values.policies.mode "protect") }}{{ .Values.policies.manualPullSecrets.ownedPods }}{{ else }}ignore{{ end }}
+{{- end }}
+
 {{- define "acr.policy.server" -}}
 policyServer: {{ toYaml .Values.policies.policyServer.name }}
 module: registry://{{ include "acr.published" (dict "what" .Values.policies.module "root" .) }}

@@ -9,7 +9,7 @@ use super::Text;
 
 /// Any value, borrowed from the document. Unlike `serde_json::Value`, it keeps the order of a map and keys given twice.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Tree<'a> {
+pub(crate) enum Tree<'a> {
     /// `null`
     Null,
     /// A boolean.

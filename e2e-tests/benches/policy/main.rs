@@ -89,7 +89,7 @@ fn settings() -> Map<String, Value> {
         "excludedNamespaces": ["kube-system", "kube-public", "kube-node-lease"],
         "serviceAccounts": ["default"],
         "pullSecret": "acr-credential-secret-aggregation",
-        "manualPullSecrets": {"pods": "reject", "ownedPods": "merge", "workloads": "reject", "allowed": []},
+        "manualPullSecrets": {"pods": "reject", "ownedPods": "merge", "allowed": []},
         "readServiceAccounts": true,
     });
     match settings {
@@ -156,10 +156,10 @@ fn scenarios() -> Vec<Scenario> {
             Outcome::Untouched,
         ),
         Scenario {
-            label: "ours, refusing a Deployment's manual list",
+            label: "ours, warning of a Deployment's manual list",
             policy: "ours",
             review: deployment_review(Shape { owned: false, ..manual }, ORDINARY),
-            expected: Outcome::Refused,
+            expected: Outcome::Untouched,
         },
         ours(LOOKUP, manual, Outcome::Refused),
         Scenario {

@@ -60,6 +60,12 @@ pub(crate) fn request(review: &Value) -> Result<AdmissionRequest> {
 fn review(shape: Shape, group: &str, version: &str, kind: &str, resource: &str, object: &Value) -> Value {
     let gvk = json!({"group": group, "version": version, "kind": kind});
     let gvr = json!({"group": group, "version": version, "resource": resource});
+    // Without an owner, it is what a person creates.
+    let username = if shape.owned {
+        "system:serviceaccount:kube-system:replicaset-controller"
+    } else {
+        "kubernetes-admin"
+    };
     let name = object.pointer("/metadata/name").cloned().unwrap_or_else(|| json!(""));
     json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
@@ -68,7 +74,7 @@ fn review(shape: Shape, group: &str, version: &str, kind: &str, resource: &str, 
             "kind": gvk, "resource": gvr, "requestKind": gvk, "requestResource": gvr,
             "name": name, "namespace": shape.namespace, "operation": "CREATE",
             "userInfo": {
-                "username": "system:serviceaccount:kube-system:replicaset-controller",
+                "username": username,
                 "uid": "e6f4d6b0-6e6b-4a3c-9b51-0e9ad1c8d2a1",
                 "groups": ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"],
                 "extra": {"authentication.kubernetes.io/credential-id": ["JTI=3b4a1c0e-7c49-4c25-8a3b-9d7c1a9e2f10"]},

@@ -4,11 +4,13 @@ use acr_e2e_tests::installation::{Installation, pod, policies_for, set, workload
 use anyhow::Result;
 use serde_json::json;
 
-use crate::support::{OURS, Scene, empty, names};
+use crate::support::{OURS, Scene, empty, names, setting};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_wait_for_the_policy_server_and_workloads_do_not() -> Result<()> {
-    let mut scene = Scene::new("down-").await?;
+    let refusing = json!("reject");
+    let change = setting("guard", "manualPullSecrets.workloads", &refusing);
+    let mut scene = Scene::with("down-", &["inject", "guard"], change).await?;
     scene.installation.host.stop().await?;
 
     let message = scene.dry_run(&pod(&scene.namespace, "web", &[])).await?.unwrap_err();

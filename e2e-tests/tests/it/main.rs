@@ -12,6 +12,7 @@ mod faults;
 mod host;
 mod manifests;
 mod mint;
+mod people_and_tools;
 mod pods;
 mod release;
 mod secrets;

@@ -1,7 +1,7 @@
 //! Workloads on a real API server.
 
 use acr_e2e_tests::cluster;
-use acr_e2e_tests::installation::{OPT_OUT, WORKLOADS, pull_secrets, workload};
+use acr_e2e_tests::installation::{OPT_OUT, WORKLOADS, pull_secrets, set, workload};
 use acr_e2e_tests::wait::wait_until;
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Pod;
@@ -10,6 +10,14 @@ use kube::api::ListParams;
 use serde_json::{Value, json};
 
 use crate::support::{OURS, Scene, create, empty, list_in_service_account, setting};
+
+/// Whether a policy has warned since the log was cleared.
+fn has_warnings(scene: &Scene) -> bool {
+    scene.installation.host.log().all().iter().any(|exchange| {
+        let response = exchange.admission_response().unwrap();
+        response.warnings.is_some_and(|warnings| !warnings.is_empty())
+    })
+}
 
 fn list_path(kind: &str) -> &'static str {
     if kind == "CronJob" {
@@ -30,15 +38,23 @@ fn with_list(kind: &str, pull_secrets: &[&str]) -> Value {
     }
 }
 
+/// Both policies, with the strict setting.
+async fn strict(prefix: &str) -> Result<Scene> {
+    Scene::with(prefix, &["inject", "guard"], |policy| {
+        set(policy, "manualPullSecrets.ownedPods", json!("reject"))
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_with_a_manual_list_is_refused_and_the_message_names_the_entry() -> Result<()> {
-    let scene = Scene::new("kinds-").await?;
+    let scene = strict("kinds-").await?;
     for (_, kind) in WORKLOADS {
         let message =
             scene.dry_run(&workload(kind, &scene.namespace, "web", &["my-registry"])?).await?.unwrap_err();
         let expected = format!(
-            "{kind} {}/web: {} lists \"my-registry\", which stops Kubernetes from adding \"{OURS}\"; remove the entry, \
-             add \"{OURS}\" beside it, or allow it in manualPullSecrets.allowed",
+            "{kind} {}/web: {} lists \"my-registry\" without \"{OURS}\": its Pods would be refused; add \"{OURS}\" to the \
+             list, or allow \"my-registry\" in manualPullSecrets.allowed",
             scene.namespace,
             list_path(kind)
         );
@@ -72,11 +88,7 @@ async fn every_mode_does_what_it_says_on_create_and_on_update() -> Result<()> {
                 assert_eq!(updated.is_err(), mode == "reject", "{kind} {updated:?}");
             }
         }
-        let warned = scene.installation.host.log().all().iter().any(|exchange| {
-            let response = exchange.admission_response().unwrap();
-            response.warnings.is_some_and(|warnings| !warnings.is_empty())
-        });
-        assert_eq!(warned, mode == "warn");
+        assert_eq!(has_warnings(&scene), mode == "warn");
     }
     Ok(())
 }
@@ -86,7 +98,10 @@ async fn a_legacy_deployment_can_be_scaled_relabelled_and_repaired_but_not_made_
     let (cluster, client, namespace) = empty("legacy-").await?;
     let legacy = workload("Deployment", &namespace, "legacy", &["old", "older"])?;
     create(&client, &legacy, false).await?.unwrap();
-    let scene = Scene::in_namespace(cluster, client, namespace, &["inject", "guard"], |_| Ok(())).await?;
+    // Refused by the guard, while Pods are merged.
+    let refusing = json!("reject");
+    let change = setting("guard", "manualPullSecrets.workloads", &refusing);
+    let scene = Scene::in_namespace(cluster, client, namespace, &["inject", "guard"], change).await?;
 
     scene.patch(&legacy, &json!({ "spec": { "replicas": 3 } })).await?.unwrap();
     let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
@@ -110,7 +125,7 @@ async fn a_legacy_deployment_can_be_scaled_relabelled_and_repaired_but_not_made_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_that_brings_the_template_into_selection_is_refused() -> Result<()> {
-    let scene = Scene::new("selected-").await?;
+    let scene = strict("selected-").await?;
     list_in_service_account(&scene, "other", &[]).await?;
     let mut unselected = workload("Deployment", &scene.namespace, "web", &["mine"])?;
     unselected["spec"]["template"]["spec"]["serviceAccountName"] = json!("other");
@@ -131,10 +146,12 @@ async fn what_another_controller_owns_is_its_owners_business() -> Result<()> {
     .await?;
     let mut owned = workload("ReplicaSet", &scene.namespace, "web", &["mine"])?;
     owned["metadata"]["ownerReferences"] = json!([{
-        "apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "1", "controller": true,
+        "apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "1",
     }]);
+    assert!(!has_warnings(&scene));
     scene.dry_run(&owned).await?.unwrap();
     assert_eq!(scene.installation.calls("guard"), 1);
+    assert!(!has_warnings(&scene));
     Ok(())
 }
 

@@ -37,7 +37,7 @@ pub enum ManifestsOutput {
 
 const MANIFESTS_HELP: &str = "\
 Namespaces, service accounts and label selector are the configuration's; everything else is as shipped. A configuration \
-with attach: service-account needs no policy that adds to Pods, so that one is left out.
+with attach: service-account needs no policy that adds to Pods, so that one is left out; the guard then has ownedPods: ignore.
 
 Examples:
   Install the policies for a configuration:

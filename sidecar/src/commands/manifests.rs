@@ -61,7 +61,8 @@ pub(super) fn documents(
     shipped.map(|text| selection.write_into(text)).collect()
 }
 
-/// Where service accounts carry the reference, no policy has to add it to Pods; manual lists are in the way all the same.
+/// Where service accounts carry the reference, no policy has to add it to Pods; a list with other entries keeps it out all the
+/// same.
 fn shipped(attach: Attach, serviceaccounts: bool) -> Vec<&'static str> {
     let by_policy: &[&str] = if attach == Attach::ServiceAccount { &[] } else { &[RBAC, INJECT] };
     let optional: &[&str] = if serviceaccounts { &[SERVICE_ACCOUNTS] } else { &[] };
@@ -76,6 +77,8 @@ struct Selection<'a> {
     labels: Option<&'a LabelSelector>,
     pull_secret: &'a str,
     sidecar_namespace: &'a str,
+    /// Whether a policy adds the pull secret to Pods.
+    injects: bool,
 }
 
 impl<'a> Selection<'a> {
@@ -88,6 +91,7 @@ impl<'a> Selection<'a> {
             labels: namespace_selector.as_ref(),
             pull_secret,
             sidecar_namespace,
+            injects: configuration.attach != Attach::ServiceAccount,
         }
     }
 
@@ -126,6 +130,8 @@ impl<'a> Selection<'a> {
                 ("serviceAccounts", _) => {
                     push(&mut text, &format!("{indent}serviceAccounts: {}", list(self.service_accounts)));
                 }
+                // Nothing adds it to the Pods of a workload, so that one with other entries is refused.
+                ("ownedPods", _) if !self.injects => push(&mut text, &format!("{indent}ownedPods: ignore")),
                 ("pullSecret", _) => {
                     push(&mut text, &format!("{indent}pullSecret: {}", json!(self.pull_secret)));
                 }
@@ -187,6 +193,8 @@ fn list(patterns: &[Pattern<'static>]) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use acr_credential_core::policy::{PodMode, Settings, WorkloadMode};
+
     use super::*;
     use crate::operations::policies;
 
@@ -274,5 +282,21 @@ mod tests {
     fn service_accounts_that_carry_the_reference_need_no_policy_for_pods() {
         let kinds = |attach| shipped(attach, false).len();
         assert_eq!((kinds(Attach::Pod), kinds(Attach::Both), kinds(Attach::ServiceAccount)), (3, 3, 1));
+    }
+
+    #[test]
+    fn workloads_are_refused_only_where_nothing_adds_the_reference_to_their_pods() {
+        for (attach, expected) in [
+            ("pod", (PodMode::Merge, WorkloadMode::Warn)),
+            ("both", (PodMode::Merge, WorkloadMode::Warn)),
+            ("service-account", (PodMode::Ignore, WorkloadMode::Reject)),
+        ] {
+            let policies = written(&format!("watch-namespace: a\nattach: {attach}\n"), "s");
+            let guard = policies.iter().find(|object| object["metadata"]["name"] == policies::GUARD).unwrap();
+            let settings = guard["spec"]["settings"].to_string();
+            let manual = Settings::parse(&settings).unwrap().manual;
+            assert_eq!((manual.owned_pods, manual.workloads()), expected, "{attach}");
+            assert_eq!(manual.workloads, None, "{attach}");
+        }
     }
 }

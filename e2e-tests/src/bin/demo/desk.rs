@@ -44,16 +44,12 @@ data:
 
 /// A Deployment with a list of its own, which lacks the pull secret.
 pub(crate) const REFUSED: &str = "\
-apiVersion: apps/v1
-kind: Deployment
+apiVersion: v1
+kind: Pod
 metadata: {name: shop, namespace: default}
 spec:
-  selector: {matchLabels: {app: shop}}
-  template:
-    metadata: {labels: {app: shop}}
-    spec:
-      imagePullSecrets: [{name: my-registry}]
-      containers: [{name: shop, image: example-registry.cn-hangzhou.cr.aliyuncs.com/team/shop:1}]
+  imagePullSecrets: [{name: my-registry}]
+  containers: [{name: shop, image: example-registry.cn-hangzhou.cr.aliyuncs.com/team/shop:1}]
 ";
 
 /// The fake cloud and the directory.

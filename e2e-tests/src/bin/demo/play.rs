@@ -150,9 +150,8 @@ impl Play<'_> {
         self.rolled_out().await?;
         self.shows("kubectl get pods -l app=web -o 'custom-columns=POD:.metadata.name,STATUS:.status.phase,PULL SECRETS:.spec.imagePullSecrets[*].name'").await?;
 
-        self.out
-            .step("A Deployment with a manual list is refused: the list would keep the pull secret out")?;
-        let expected = "spec.template.spec.imagePullSecrets lists \"my-registry\"";
+        self.out.step("A Pod with a list of its own is refused: it would start without the pull secret")?;
+        let expected = "spec.imagePullSecrets lists \"my-registry\"";
         self.refuses(&format!("kubectl apply -f - <<'EOF'\n{REFUSED}EOF"), expected).await
     }
 

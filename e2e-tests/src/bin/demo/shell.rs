@@ -102,7 +102,7 @@ fn introduction(desk: &Desk, stage: &Stage, out: &Output) -> String {
         "  kubectl get pods -n team-b -o 'custom-columns=POD:.metadata.name,STATUS:.status.phase,PULL SECRETS:.spec.imagePullSecrets[*].name'".to_owned(),
         comment("Why its Pod runs"),
         "  acr-credential-sidecar explain -n team-b --read-secret \"$(kubectl get pods -n team-b -o name | head -n 1)\"".to_owned(),
-        comment("Refused: the list in it would keep the pull secret out"),
+        comment("Refused: the Pod lists another pull secret, and would start without ours"),
         "  kubectl apply -f refused.yaml".to_owned(),
         comment("A Pod that opts out cannot pull, and why"),
         format!("  kubectl run lonely --labels=acr-credential-helper.io/inject=false --image={IMAGE}"),

@@ -53,8 +53,9 @@ async fn a_private_image_runs_in_a_cluster_with_nothing_but_the_chart() -> Resul
     let listed = pod_of_web.spec.and_then(|spec| spec.image_pull_secrets).unwrap_or_default();
     assert_eq!(listed.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), [OURS]);
 
-    let refusal = create(&turn.client, &deployment("manual", &["mine"])?, false).await?.unwrap_err();
-    assert!(refusal.contains("spec.template.spec.imagePullSecrets lists \"mine\""), "{refusal}");
+    create(&turn.client, &deployment("manual", &["mine"])?, true).await?.map_err(anyhow::Error::msg)?;
+    let refusal = create(&turn.client, &pod_of(&namespace, "manual", &["mine"]), false).await?.unwrap_err();
+    assert!(refusal.contains("spec.imagePullSecrets lists \"mine\""), "{refusal}");
     // With the right that the chart gives the policy server.
     let account = json!({
         "apiVersion": "v1",
