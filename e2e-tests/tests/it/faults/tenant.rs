@@ -42,7 +42,8 @@ impl Tenant {
         });
         apply(&stage.client, &role).await?;
         let kubeconfig = kubeconfig::of_account(stage.cluster, namespace, "tenant").await?;
-        let client = kubeconfig::client(&stage.sidecar.file(&format!("tenant-{namespace}"), &kubeconfig)?).await?;
+        let client =
+            kubeconfig::client(&stage.sidecar.file(&format!("tenant-{namespace}"), &kubeconfig)?).await?;
         Ok(Self { namespace: namespace.to_owned(), client })
     }
 
@@ -59,16 +60,21 @@ impl Tenant {
 
     async fn patch(&self, resource: &str, name: &str, patch: &Value) -> Result<()> {
         let request = self.path(resource).patch(name, &PatchParams::default(), &Patch::Merge(patch))?;
-        self.client.request_text(request).await.with_context(|| format!("failed to change {resource}/{name}"))?;
+        self.client
+            .request_text(request)
+            .await
+            .with_context(|| format!("failed to change {resource}/{name}"))?;
         Ok(())
     }
 
     /// Makes a Secret of the pull secret's name that says this of its managers.
     async fn poison_secret(&self, stage: &Stage, poison: &Value) -> Result<()> {
         let metadata = json!({ "name": stage.name, "managedFields": [poison] });
-        let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": { "a": "b" } });
+        let secret =
+            json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": { "a": "b" } });
         self.create("secrets", &secret).await?;
-        let stored = self.client.request_text(self.path("secrets").get(&stage.name, &Default::default())?).await?;
+        let stored =
+            self.client.request_text(self.path("secrets").get(&stage.name, &Default::default())?).await?;
         let what = mark(poison);
         anyhow::ensure!(stored.contains(what), "the API server has not kept {what}");
         Ok(())
@@ -184,10 +190,18 @@ async fn service_accounts_that_no_client_can_decode_stop_nobody_else() -> Result
     let mut sidecar = stage.started(&[]).await?;
     let accounts: Api<ServiceAccount> = Api::namespaced(stage.client.clone(), &namespace);
     let ours = [stage.name.as_str()];
-    wait_until("the entry is there", PATIENCE, async || Ok((list(&accounts).await? == ours).then_some(()))).await?;
+    wait_until("the entry is there", PATIENCE, async || Ok((list(&accounts).await? == ours).then_some(())))
+        .await?;
     for poison in &poisons() {
-        inside.patch("serviceaccounts", "default", &json!({ "metadata": { "managedFields": [poison] }, "imagePullSecrets": null })).await?;
-        wait_until("it is there again", LONG, async || Ok((list(&accounts).await? == ours).then_some(()))).await?;
+        inside
+            .patch(
+                "serviceaccounts",
+                "default",
+                &json!({ "metadata": { "managedFields": [poison] }, "imagePullSecrets": null }),
+            )
+            .await?;
+        wait_until("it is there again", LONG, async || Ok((list(&accounts).await? == ours).then_some(())))
+            .await?;
     }
     sidecar.stop().await?;
     let cleanup = stage.run_as_admin(&["cleanup", "--yes"]).await?;
@@ -196,7 +210,10 @@ async fn service_accounts_that_no_client_can_decode_stop_nobody_else() -> Result
         for at in 0..poisons().len() {
             let account = tenant.path("serviceaccounts").get(&format!("poison-{at}"), &Default::default())?;
             let account = tenant.client.request_text(account).await?;
-            assert!(account.contains("\"mine\"") && !account.contains(&format!("\"name\":\"{}\"", stage.name)), "{account}");
+            assert!(
+                account.contains("\"mine\"") && !account.contains(&format!("\"name\":\"{}\"", stage.name)),
+                "{account}"
+            );
         }
     }
     Ok(())
@@ -205,7 +222,8 @@ async fn service_accounts_that_no_client_can_decode_stop_nobody_else() -> Result
 /// The most memory that a process has had, in MiB.
 fn peak(process: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells no peak")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells no peak")?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib / 1024)
 }
@@ -228,9 +246,12 @@ async fn what_tenants_write_costs_little_memory() -> Result<()> {
             .map(|label| (format!("{}.example/{label:0>60}", "x".repeat(200)), "x".repeat(63).into()))
             .collect();
         let metadata = json!({ "name": stage.name, "labels": labels });
-        tenant.create("secrets", &json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata })).await?;
+        tenant
+            .create("secrets", &json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata }))
+            .await?;
         for account in 0..2 {
-            let entries: Vec<_> = (0..4500).map(|entry| json!({ "name": format!("{entry:0>250}") })).collect();
+            let entries: Vec<_> =
+                (0..4500).map(|entry| json!({ "name": format!("{entry:0>250}") })).collect();
             let metadata = json!({ "name": format!("large-{account}") });
             let account = json!({
                 "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "imagePullSecrets": entries,

@@ -127,7 +127,10 @@ async fn a_watch_that_stays_refused_is_said_once_and_makes_unready_after_a_minut
     let tries = proxy.calls(&watches).len() - calls;
     assert!(tries < 20, "pauses grow: {tries} tries within a minute");
     let said = sidecar.log()?.matches("failed to watch namespaces").count();
-    assert!((1..=2).contains(&said), "once for the cut, and once for the refusal, but it is said {said} times");
+    assert!(
+        (1..=2).contains(&said),
+        "once for the cut, and once for the refusal, but it is said {said} times"
+    );
     refused.lift();
     until_leads(&mut sidecar).await?;
     Ok(())

@@ -5,6 +5,9 @@ use acr_e2e_tests::installation::pod;
 use acr_e2e_tests::sidecar::{Ended, Sidecar};
 use acr_e2e_tests::wait::wait_until;
 use anyhow::Result;
+use k8s_openapi::api::core::v1::ResourceQuota;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::Value;
 
 use super::stage::{INSTANCE, Stage, logins};
@@ -139,6 +142,19 @@ async fn status_explain_and_cleanup_tell_the_whole_life_of_a_pull_secret() -> Re
     assert_ne!(ended.code, Some(0), "a sidecar is at work");
     assert!(ended.stderr.contains("is at work"), "{}", ended.stderr);
     assert_eq!(sidecar.stop().await?, Some(0));
+
+    // Nothing that the annotations promise counts once another manager has changed the data.
+    stage.tamper(&namespace, &serde_json::json!({ "data": { ".dockerconfigjson": "e30=" } })).await?;
+    let ended = stage.run_as_admin(&["status", "--output=json"]).await?;
+    ended_with(1, &ended);
+    let status: Value = serde_json::from_str(&ended.stdout)?;
+    assert_eq!(status["namespaces"]["contested"], serde_json::json!([namespace]));
+    assert_eq!(status["namespaces"]["contestedBy"][&namespace], "tenant");
+    assert_eq!(status["namespaces"]["fresh"], 0);
+    let ended = stage.run_as_admin(&["explain", "pod/good", "--namespace", &namespace]).await?;
+    ended_with(1, &ended);
+    assert!(ended.stdout.contains("was changed by tenant, so what it holds is unknown"), "{}", ended.stdout);
+
     let ended = stage.run_as_admin(&["cleanup", "--dry-run"]).await?;
     ended_with(0, &ended);
     assert!(ended.stdout.contains(&format!("would delete the Secret {namespace}/{}", stage.name)));
@@ -149,6 +165,30 @@ async fn status_explain_and_cleanup_tell_the_whole_life_of_a_pull_secret() -> Re
     })
     .await?;
     assert!(stage.secrets(&stage.name).get_opt("acr-credential-sidecar-state").await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn explain_tells_that_a_quota_leaves_no_room_for_the_pull_secret() -> Result<()> {
+    let stage = Stage::new("quota-").await?;
+    let namespace = stage.namespace("a").await?;
+    // No controller counts here: the status is what the API server goes by.
+    let hard = serde_json::json!({ "hard": { "count/secrets": "0" }, "used": { "count/secrets": "0" } });
+    let quota = serde_json::json!({ "metadata": { "name": "few" }, "spec": { "hard": hard["hard"] } });
+    let quotas: Api<ResourceQuota> = Api::namespaced(stage.client.clone(), &namespace);
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota)?).await?;
+    let status = Patch::Merge(serde_json::json!({ "status": hard }));
+    quotas.patch_status("few", &PatchParams::default(), &status).await?;
+    stage.configure(INSTANCE, &[]).await?;
+    let _sidecar = stage.started(&[]).await?;
+    stage.until_event(&namespace, "WriteFailed", PATIENCE).await?;
+    let mut pod = pod(&namespace, "web", &[&stage.name]);
+    pod["spec"]["containers"][0]["image"] = super::stage::IMAGE.into();
+    create(&stage.client, &pod, false).await?.map_err(anyhow::Error::msg)?;
+    let ended = stage.run_as_admin(&["explain", "pod", "web", "--namespace", &namespace]).await?;
+    ended_with(1, &ended);
+    let expected = "is missing; the sidecar reported: a ResourceQuota of the namespace leaves no room for it";
+    assert!(ended.stdout.contains(expected), "{}", ended.stdout);
     Ok(())
 }
 
