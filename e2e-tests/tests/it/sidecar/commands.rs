@@ -192,6 +192,47 @@ async fn explain_tells_that_a_quota_leaves_no_room_for_the_pull_secret() -> Resu
     Ok(())
 }
 
+#[tokio::test]
+async fn manifests_are_read_as_kubectl_reads_them() -> Result<()> {
+    let stage = Stage::new("kubectl-").await?;
+    let namespace = stage.namespace("a").await?;
+    stage.configure(INSTANCE, &[]).await?;
+    let json = |name: &str| pod(&namespace, name, &[]).to_string();
+    let yaml = |name: &str, spec: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{ name: x, name: {name}, namespace: {namespace} }}\nspec: {spec}\n"
+        )
+    };
+    let good = "{ containers: [{ name: a, image: x, image: nginx }] }";
+    let wrong = "{ containers: [{ name: a, image: nginx, env: [{ name: a, value: 1 }] }] }";
+    for (text, is_taken) in [
+        (json("one") + &json("two"), true),
+        (format!("{}\n---\n{}\n", json("one"), yaml("two", good)), true),
+        (format!("---\n{}---\n---\n{}", yaml("one", good), yaml("two", good)), true),
+        (format!("apiVersion: v1\nkind: PodList\nitems: [{}, {}]\n", json("one"), json("two")), true),
+        (json("one").replacen('{', "{\"kind\":\"Secret\",", 1), true),
+        (yaml("one", wrong), false),
+        (yaml("one", "[]"), false),
+        (format!("{}---\nkind: [\n", yaml("one", good)), false),
+    ] {
+        let created =
+            stage.cluster.kubectl(&["create", "--dry-run=server", "-o", "name", "-f", "-"], &text).await?;
+        assert_eq!(created.success, is_taken, "{text}\n{}", created.stderr);
+        let path = stage.sidecar.file("manifest.yaml", &text)?;
+        let path = path.display().to_string();
+        let ended = stage.run_as_admin(&["explain", "--output=json", "--file", &path]).await?;
+        assert_eq!(ended.code == Some(2), !is_taken, "{text}\n{}\n{}", ended.stdout, ended.stderr);
+        if is_taken {
+            let explained: Value = serde_json::from_str(&ended.stdout)?;
+            let subjects = explained["subjects"].as_array().into_iter().flatten();
+            let names = subjects.filter_map(|subject| subject["subject"].as_str()?.rsplit_once('/'));
+            let names: Vec<_> = names.map(|(_, name)| format!("pod/{name}")).collect();
+            assert_eq!(names, created.stdout.lines().collect::<Vec<_>>(), "{text}");
+        }
+    }
+    Ok(())
+}
+
 fn deployment(namespace: &str, name: &str) -> Value {
     serde_json::json!({
         "apiVersion": "apps/v1",
