@@ -5,7 +5,6 @@
 
 pub mod image;
 pub mod json;
-pub mod list;
 pub mod pattern;
 pub mod policy;
 pub mod pull_secrets;
@@ -13,7 +12,6 @@ pub mod selection;
 pub mod spelling;
 
 pub use image::registry_host;
-pub use list::comma_separated;
 pub use pattern::{Pattern, PatternError, Vocabulary};
 pub use pull_secrets::Standing;
 pub use selection::Selection;

@@ -25,8 +25,8 @@ use acr_credential_core::{Pattern, Selection};
 pub use findings::{Finding, Mistakes};
 pub use selector::LabelSelector;
 pub use values::{
-    AccessKeyId, ExternalId, Host, InstanceId, KeyPair, OidcProviderArn, Region, RoleArn, SecretName,
-    ValueError,
+    AccessKeyId, ExternalId, Host, InstanceId, KeyPair, OidcProviderArn, Origin, Region, RoleArn, SecretName,
+    ValueError, without_token_api,
 };
 
 use findings::Findings;

@@ -8,6 +8,7 @@ mod chart;
 mod check;
 mod demo;
 mod docs;
+mod explain;
 mod faults;
 mod host;
 mod manifests;

@@ -16,12 +16,19 @@ pub struct ExplainArgs {
     /// Explain the Pods and workloads of this manifest instead, before it is applied; "-" reads standard input.
     #[arg(long, short, value_name = "FILE", conflicts_with = "object")]
     pub file: Option<PathBuf>,
-    /// Namespace [default: the manifest's, or default].
+    /// Namespace [default: the manifest's, or that of the kubeconfig's context, or default].
     #[arg(long, short, value_name = "NAMESPACE")]
     pub namespace: Option<String>,
     /// Read the configuration from this file instead of the cluster. With --file, no cluster is asked at all.
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Judge the manifest with the policies in this file. Without it: those of the cluster, or, if no cluster is asked, those
+    /// that `manifests` prints for the configuration.
+    #[arg(long, value_name = "FILE", requires = "file")]
+    pub policies: Option<PathBuf>,
+    /// Judge the manifest as created by this user, such as system:serviceaccount:ci:runner [default: a person].
+    #[arg(long = "as", value_name = "USER", requires = "file")]
+    pub user: Option<String>,
     /// Read the hosts in the pull secret too. Needs the right to get that Secret; its passwords are never shown.
     #[arg(long)]
     pub read_secret: bool,
@@ -44,4 +51,8 @@ Examples:
   Will it? With no cluster:
     acr-credential-sidecar explain -f deployment.yaml --config acr-configuration.yaml
 
-Exit codes: 0 nothing stands in the way, 1 something does, 2 wrong usage, or the cluster did not answer.";
+  And when a CI runner creates it?
+    acr-credential-sidecar explain -f pod.yaml --config acr-configuration.yaml --as system:serviceaccount:ci:runner
+
+Exit codes: 0 no error was found (warnings, marked with !, do not count), 1 an error or a refusal, marked with ✗, 2 wrong
+usage, or the cluster did not answer.";

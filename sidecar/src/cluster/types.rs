@@ -160,6 +160,12 @@ impl PullSecret {
         }
     }
 
+    /// Who has changed it since we wrote it; none where nobody has, or where it is not ours.
+    #[must_use]
+    pub fn contested_by(&self) -> Option<&str> {
+        (self.ours && !self.intact).then(|| self.other_manager.as_deref().unwrap_or("an unknown manager"))
+    }
+
     /// Whether the pull secret holds this registry, as [`REGISTRIES`] names it.
     #[must_use]
     pub fn holds(&self, registry: &str) -> bool {

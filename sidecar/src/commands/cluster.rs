@@ -17,7 +17,7 @@ use tower::util::MapResponseLayer;
 use super::report::{self, Line, Mark};
 use super::setup::CommandError;
 use crate::args::ClusterArgs;
-use crate::cluster::types::{self, FIELD_MANAGER, MANAGED_BY};
+use crate::cluster::types::{FIELD_MANAGER, PullSecret};
 use crate::configuration::{self, Configuration, Mistakes};
 use crate::kubernetes::{Collection, Metadata, Place, request};
 use crate::operations::api_error::{describe, is_status};
@@ -28,15 +28,10 @@ pub(super) const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// A Secret with the name of the pull secret, or with our state, by its metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PullSecret {
+pub(super) struct FoundSecret {
     pub(super) name: String,
     pub(super) namespace: String,
-    pub(super) uid: Option<String>,
-    pub(super) resource_version: Option<String>,
-    /// Whether it has our label.
-    pub(super) ours: bool,
-    pub(super) expires_at: Option<Timestamp>,
-    pub(super) registries: Vec<String>,
+    pub(super) facts: PullSecret,
 }
 
 /// Who leads, and since when it has not renewed.
@@ -48,18 +43,13 @@ pub(super) struct Leader {
     pub(super) is_alive: bool,
 }
 
-impl PullSecret {
-    pub(super) fn of(object: &str) -> Result<Self, serde_json::Error> {
+impl FoundSecret {
+    fn of(object: &str) -> Result<Self, serde_json::Error> {
         let metadata = Metadata::of(object)?;
-        let types::PullSecret { expires_at, registries, .. } = types::PullSecret::of(&metadata);
         Ok(Self {
-            ours: metadata.label(MANAGED_BY).is_some_and(|by| by == FIELD_MANAGER),
-            expires_at,
-            registries: registries.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            facts: PullSecret::of(&metadata),
             name: metadata.name.into_owned(),
             namespace: metadata.namespace.into_owned(),
-            uid: Some(metadata.uid.into_owned()),
-            resource_version: Some(metadata.resource_version.into_owned()),
         })
     }
 }
@@ -103,6 +93,18 @@ async fn config(args: &ClusterArgs) -> Result<Config, CommandError> {
             )
         })?,
     })
+}
+
+/// The namespace of the kubeconfig's context; none where there is no kubeconfig. No cluster is asked.
+pub(super) fn namespace_of_context(args: &ClusterArgs) -> Option<String> {
+    let kubeconfig = match &args.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    let kubeconfig = kubeconfig.ok()?;
+    let wanted = args.context.as_ref().or(kubeconfig.current_context.as_ref())?;
+    let context = kubeconfig.contexts.iter().find(|context| context.name == *wanted)?;
+    context.context.as_ref()?.namespace.clone().filter(|namespace| !namespace.is_empty())
 }
 
 fn read_kubeconfig(path: &Path) -> Result<Kubeconfig, String> {
@@ -187,10 +189,10 @@ pub(super) async fn secret(
     namespace: &str,
     name: &str,
     action: &str,
-) -> Result<Option<PullSecret>, CommandError> {
+) -> Result<Option<FoundSecret>, CommandError> {
     let found = at::<Secret>(Some(namespace)).get_metadata(name, &GetParams::default());
     let found = get(client, action, found).await?;
-    found.map(|object| PullSecret::of(&object)).transpose().map_err(|error| unexpected(action, &error))
+    found.map(|object| FoundSecret::of(&object)).transpose().map_err(|error| unexpected(action, &error))
 }
 
 /// The API server answered with something else than what was asked for.
@@ -199,9 +201,9 @@ pub(super) fn unexpected(action: &str, error: &serde_json::Error) -> CommandErro
 }
 
 /// All Secrets of the pull secret's name. The field selector is what makes a right to this name alone enough.
-pub(super) async fn pull_secrets(client: &Client, name: &str) -> Result<Vec<PullSecret>, CommandError> {
+pub(super) async fn pull_secrets(client: &Client, name: &str) -> Result<Vec<FoundSecret>, CommandError> {
     let by_name = Collection::metadata::<Secret>(None).named(name);
-    list(client, &by_name, &format!("list the Secrets {name}"), |object| PullSecret::of(object).map(Some))
+    list(client, &by_name, &format!("list the Secrets {name}"), |object| FoundSecret::of(object).map(Some))
         .await
 }
 

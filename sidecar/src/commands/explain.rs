@@ -1,28 +1,31 @@
 //! `explain`: why a Pod can or cannot pull its images, step by step.
 //!
-//! `manifest` and `subject` read what a Pod or what makes Pods says, `policy` what the policies say. `verdict` knows what the
-//! policies do with it, and `chain` judges the whole way (both pure). `look` asks the cluster.
+//! `manifest` and `subject` read what a Pod or what makes Pods says, `policy` asks the policies' own judgement, and `chain`
+//! judges the whole way (all pure but for reading the file). `look` asks the cluster.
 
 mod chain;
 mod look;
 mod manifest;
 mod policy;
 mod subject;
-mod verdict;
+
+use std::path::Path;
 
 use jiff::Timestamp;
 use kube::Client;
 use serde::Serialize;
 
-use self::chain::{Cluster, Surroundings};
+use self::chain::Surroundings;
+use self::manifest::Manifest;
 use self::policy::Policies;
 use self::subject::{Subject, WORKLOADS};
-use super::Exit;
 use super::cluster;
 use super::report::{self, Line, Mark};
 use super::setup::{self, CommandError};
+use super::{Exit, manifests};
 use crate::args::{ClusterArgs, ExplainArgs, Output};
 use crate::configuration::{self, Configuration, Mistakes};
+use crate::operations::policies::POLICIES;
 
 /// What was found about one Pod or workload.
 #[derive(Serialize)]
@@ -33,48 +36,88 @@ struct Explained {
 }
 
 pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
-    let ExplainArgs { object, file, namespace, config, read_secret, output, cluster } = args;
+    let ExplainArgs { object, file, namespace, config, policies, user, read_secret, output, cluster } = args;
     let written = match &config {
         Some(path) => Some(configuration::examine(&setup::read_configuration(path)?).outcome),
         None => None,
     };
-    let explained = setup::runtime()?.block_on(async {
+    let (explained, passed_over) = setup::runtime()?.block_on(async {
         let needs_cluster = file.is_none() || written.is_none();
         let client = if needs_cluster { Some(cluster::connect(&cluster).await?) } else { None };
         let configuration = configured(written, client.as_ref(), &cluster).await?;
-        let subjects = match (&file, &client) {
+        let of_context = || match &client {
+            Some(client) => Some(client.default_namespace().to_owned()),
+            None => cluster::namespace_of_context(&cluster),
+        };
+        let namespace = namespace.or_else(of_context).unwrap_or_else(|| "default".to_owned());
+        let (subjects, passed_over) = match (&file, &client) {
             (Some(path), _) => {
-                let subjects = manifest::read_file(path, namespace.as_deref())?;
-                subjects.into_iter().map(|subject| (subject, Vec::new())).collect()
+                let Manifest { subjects, passed_over } = manifest::read_file(path, &namespace)?;
+                (subjects.into_iter().map(|subject| (subject, Vec::new())).collect(), passed_over)
             }
             (None, Some(client)) => {
-                let namespace = namespace.as_deref().unwrap_or("default");
-                vec![look::from_cluster(client, namespace, named(&object)?).await?]
+                (vec![look::from_cluster(client, &namespace, named(&object)?).await?], Vec::new())
             }
             // Without a file there is a client.
-            (None, None) => Vec::new(),
+            (None, None) => (Vec::new(), Vec::new()),
         };
-        let policies = match (&client, &configuration) {
-            (Some(client), Ok(configuration)) => {
-                look::policies(client, configuration, &cluster.pull_secret).await
-            }
-            _ => Policies::Unknown("there is no configuration to compare them with".to_owned()),
-        };
+        let policies =
+            judges(policies.as_deref(), configuration.as_ref().ok(), client.as_ref(), &cluster).await?;
         let mut explained = Vec::new();
         for (subject, lists_of_pods) in subjects {
             let found = match &client {
                 Some(client) => {
-                    let policies = policies.clone();
-                    Some(look::look(client, &subject, &cluster, read_secret, policies, lists_of_pods).await?)
+                    Some(look::look(client, &subject, &cluster, read_secret, lists_of_pods).await?)
                 }
                 None => None,
             };
-            explained.push(explain(&subject, configuration.as_ref(), found.as_ref(), &cluster.pull_secret));
+            let around = configuration.as_ref().map(|configuration| Surroundings {
+                configuration,
+                pull_secret: &cluster.pull_secret,
+                policies: &policies,
+                user: user.as_deref().unwrap_or_default(),
+                cluster: found.as_ref(),
+                now: Timestamp::now(),
+            });
+            explained.push(explain(&subject, around));
         }
-        Ok::<_, CommandError>(explained)
+        Ok::<_, CommandError>((explained, passed_over))
     })?;
-    show(&explained, output)?;
+    show(&explained, &passed_over, output)?;
     Ok(if explained.iter().all(|explained| explained.ok) { Exit::Success } else { Exit::Findings })
+}
+
+/// The policies that judge: those of the file, of the cluster, or those that `manifests` prints.
+async fn judges(
+    file: Option<&Path>,
+    configuration: Option<&Configuration>,
+    client: Option<&Client>,
+    args: &ClusterArgs,
+) -> Result<Policies, CommandError> {
+    let ClusterArgs { pull_secret, sidecar_namespace, .. } = args;
+    let Some(configuration) = configuration else {
+        return Ok(Policies::Unknown("there is no configuration to compare them with".to_owned()));
+    };
+    let (read, assumed) = match (file, client) {
+        (Some(path), _) => {
+            let read = policy::among(&manifest::objects_of(path)?);
+            if read.iter().all(|(_, policy)| policy.is_none()) {
+                let (path, names) = (path.display(), POLICIES.join(", "));
+                return Err(CommandError::Refused(format!("{path}: holds none of the policies {names}")));
+            }
+            (read, format!("those of {} are taken to be in force", path.display()))
+        }
+        (None, Some(client)) => return Ok(look::policies(client, configuration, pull_secret).await),
+        (None, None) => {
+            let documents = manifests::documents(configuration, false, pull_secret, sidecar_namespace);
+            let objects =
+                manifest::objects(documents.join("---\n").as_bytes()).map_err(CommandError::Refused)?;
+            let assumed = "those that `manifests` prints for this configuration are taken to be in force (for others, \
+                           give --policies)";
+            (policy::among(&objects), assumed.to_owned())
+        }
+    };
+    Ok(Policies::known(&read, configuration, pull_secret, Some(assumed)))
 }
 
 /// The configuration of the file, or else the cluster's; its mistakes are findings, not a wrong usage.
@@ -143,17 +186,9 @@ fn kind_of(word: &str) -> Option<Named> {
     found.map(|&(kind, version, plural)| Named::Workload(kind, version, plural))
 }
 
-fn explain(
-    subject: &Subject,
-    configuration: Result<&Configuration, &Vec<Line>>,
-    cluster: Option<&Cluster>,
-    pull_secret: &str,
-) -> Explained {
-    let findings = match configuration {
-        Ok(configuration) => {
-            let now = Timestamp::now();
-            chain::judge(subject, &Surroundings { configuration, pull_secret, cluster, now })
-        }
+fn explain(subject: &Subject, around: Result<Surroundings<'_>, &Vec<Line>>) -> Explained {
+    let findings = match around {
+        Ok(around) => chain::judge(subject, &around),
         Err(mistakes) => {
             let mut lines = mistakes.clone();
             lines.push(Line::new(Mark::Skipped, "the rest", "not looked at without a configuration"));
@@ -163,27 +198,43 @@ fn explain(
     Explained { subject: subject.title.clone(), ok: chain::passes(&findings), findings }
 }
 
-fn show(explained: &[Explained], output: Output) -> Result<(), CommandError> {
+fn show(explained: &[Explained], passed_over: &[String], output: Output) -> Result<(), CommandError> {
     #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
     struct Document<'a> {
         ok: bool,
         subjects: &'a [Explained],
+        passed_over: &'a [String],
     }
     if output == Output::Json {
         let ok = explained.iter().all(|explained| explained.ok);
-        report::to_stdout(serde_json::to_string_pretty(&Document { ok, subjects: explained })?)?;
+        let document = Document { ok, subjects: explained, passed_over };
+        report::to_stdout(serde_json::to_string_pretty(&document)?)?;
         return Ok(());
     }
-    for (at, Explained { subject, ok, findings }) in explained.iter().enumerate() {
+    for (at, Explained { subject, findings, .. }) in explained.iter().enumerate() {
         let gap = if at == 0 { "" } else { "\n" };
         report::to_stdout(format_args!("{gap}{subject}"))?;
         for line in findings {
             report::to_stdout(format_args!("  {line}"))?;
         }
-        let verdict = if *ok { "Nothing stands in the way." } else { "It cannot pull its images." };
-        report::to_stdout(verdict)?;
+        report::to_stdout(verdict(findings))?;
+    }
+    if !passed_over.is_empty() {
+        let those = passed_over.join(", ");
+        report::to_stdout(format_args!("\nPassed over, because there is no pod template in it: {those}"))?;
     }
     Ok(())
+}
+
+fn verdict(findings: &[Line]) -> &'static str {
+    if !chain::passes(findings) {
+        "It cannot pull its images."
+    } else if findings.iter().all(|line| line.mark == Mark::Ok) {
+        "Nothing stands in the way."
+    } else {
+        "No error was found. Lines with ! are warnings; what lines with - are about was not looked at."
+    }
 }
 
 #[cfg(test)]

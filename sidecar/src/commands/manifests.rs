@@ -33,11 +33,7 @@ pub(super) fn run(args: ManifestsArgs) -> Result<Exit, CommandError> {
             return Ok(Exit::Findings);
         }
     };
-    let selection = Selection::of(&configuration, &pull_secret, &sidecar_namespace);
-    let documents: Vec<String> = shipped(configuration.attach, serviceaccounts)
-        .into_iter()
-        .map(|text| selection.write_into(text))
-        .collect();
+    let documents = documents(&configuration, serviceaccounts, &pull_secret, &sidecar_namespace);
     match output {
         ManifestsOutput::Yaml => report::to_stdout(documents.join("---\n").trim_end())?,
         ManifestsOutput::Json => {
@@ -51,6 +47,18 @@ pub(super) fn run(args: ManifestsArgs) -> Result<Exit, CommandError> {
         }
     }
     Ok(Exit::Success)
+}
+
+/// The documents for a configuration.
+pub(super) fn documents(
+    configuration: &Configuration,
+    serviceaccounts: bool,
+    pull_secret: &str,
+    sidecar_namespace: &str,
+) -> Vec<String> {
+    let selection = Selection::of(configuration, pull_secret, sidecar_namespace);
+    let shipped = shipped(configuration.attach, serviceaccounts).into_iter();
+    shipped.map(|text| selection.write_into(text)).collect()
 }
 
 /// Where service accounts carry the reference, no policy has to add it to Pods; a list with other entries keeps it out all the

@@ -9,11 +9,11 @@ use k8s_openapi::api::core::v1::Namespace;
 use serde::Serialize;
 
 use super::Exit;
-use super::cluster::{self, Leader, PullSecret};
+use super::cluster::{self, FoundSecret, Leader};
 use super::report;
 use super::setup::{self, CommandError};
 use crate::args::{Output, StatusArgs};
-use crate::cluster::types as cluster_types;
+use crate::cluster::types::{self as cluster_types, PullSecret};
 use crate::configuration::{Configuration, Finding, Mistakes};
 use crate::kubernetes::{Collection, Metadata};
 
@@ -83,6 +83,10 @@ struct Namespaces {
     stale: Vec<String>,
     missing: Vec<String>,
     foreign: Vec<String>,
+    /// Ours, but changed by another manager.
+    contested: Vec<String>,
+    /// That manager, by namespace.
+    contested_by: BTreeMap<String, String>,
     /// No longer managed.
     leftover: Vec<String>,
 }
@@ -91,7 +95,7 @@ impl Status {
     fn of(
         configuration: Option<&Result<Configuration, Mistakes>>,
         namespaces: &[Known],
-        secrets: Vec<PullSecret>,
+        secrets: Vec<FoundSecret>,
         leader: Result<Option<Leader>, String>,
         now: Timestamp,
     ) -> Self {
@@ -102,9 +106,10 @@ impl Status {
         };
         let registries = registries(&secrets);
         let namespaces = Namespaces::of(configuration.is_some(), namespaces, secrets, now);
-        let Namespaces { stale, missing, foreign, managed: _, fresh: _, leftover: _ } = &namespaces;
+        let Namespaces { stale, missing, foreign, contested, .. } = &namespaces;
+        let is_fine = [stale, missing, foreign, contested].iter().all(|names| names.is_empty());
         Self {
-            ok: mistakes.is_empty() && stale.is_empty() && missing.is_empty() && foreign.is_empty(),
+            ok: mistakes.is_empty() && is_fine,
             configuration: mistakes,
             leader: match leader {
                 Ok(Some(Leader { name, is_alive: true, .. })) => name,
@@ -141,9 +146,9 @@ impl Status {
 }
 
 impl Namespaces {
-    fn of(is_configured: bool, namespaces: &[Known], secrets: Vec<PullSecret>, now: Timestamp) -> Self {
+    fn of(is_configured: bool, namespaces: &[Known], secrets: Vec<FoundSecret>, now: Timestamp) -> Self {
         let secrets: HashMap<String, PullSecret> =
-            secrets.into_iter().map(|secret| (secret.namespace.clone(), secret)).collect();
+            secrets.into_iter().map(|secret| (secret.namespace, secret.facts)).collect();
         let mut sorted = Self { managed: is_configured.then_some(0), ..Self::default() };
         for Known { name, is_managed: managed } in namespaces {
             let managed = *managed;
@@ -155,23 +160,38 @@ impl Namespaces {
                 (Some(secret), Some(false)) if secret.ours => sorted.leftover.push(name.clone()),
                 (None, _) | (Some(_), Some(false)) => {}
                 (Some(secret), _) if !secret.ours => sorted.foreign.push(name.clone()),
-                (Some(secret), _) if secret.expires_at.is_some_and(|at| at > now) => sorted.fresh += 1,
-                (Some(_), _) => sorted.stale.push(name.clone()),
+                (Some(secret), _) => match secret.contested_by() {
+                    Some(by) => {
+                        sorted.contested.push(name.clone());
+                        sorted.contested_by.insert(name.clone(), by.to_owned());
+                    }
+                    None if secret.expires_at.is_some_and(|at| at > now) => sorted.fresh += 1,
+                    None => sorted.stale.push(name.clone()),
+                },
             }
         }
         sorted
     }
 
     fn table(&self) -> String {
-        let Self { managed, fresh, stale, missing, foreign, leftover } = self;
+        let Self { managed, fresh, stale, missing, foreign, contested, contested_by, leftover } = self;
+        let by = |name: &String| match contested_by.get(name) {
+            Some(by) => format!("{name} (by {by})"),
+            None => name.clone(),
+        };
+        let contested = &contested.iter().map(by).collect();
         let managed = managed.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(["NAMESPACES", "", ""]);
         table.add_row(["managed", &managed, ""]);
         table.add_row(["fresh", &fresh.to_string(), ""]);
-        for (kind, names) in
-            [("stale", stale), ("missing", missing), ("foreign", foreign), ("leftover", leftover)]
-        {
+        for (kind, names) in [
+            ("stale", stale),
+            ("missing", missing),
+            ("foreign", foreign),
+            ("contested", contested),
+            ("leftover", leftover),
+        ] {
             table.add_row([kind, &names.len().to_string(), &shown(names)]);
         }
         table.trim_fmt()
@@ -197,18 +217,19 @@ fn known(metadata: &Metadata<'_>, configuration: Option<&Configuration>) -> Opti
     })
 }
 
-fn registries(secrets: &[PullSecret]) -> Vec<Registry> {
+fn registries(secrets: &[FoundSecret]) -> Vec<Registry> {
     let mut found: BTreeMap<&str, Registry> = BTreeMap::new();
-    for secret in secrets.iter().filter(|secret| secret.ours) {
-        for name in &secret.registries {
+    let believed = |facts: &&PullSecret| facts.ours && facts.intact;
+    for facts in secrets.iter().map(|secret| &secret.facts).filter(believed) {
+        for name in facts.registries.split(',').filter(|name| !name.is_empty()) {
             let registry = found.entry(name).or_insert_with(|| Registry {
-                name: name.clone(),
+                name: name.to_owned(),
                 namespaces: 0,
                 first_expiry: None,
                 last_expiry: None,
             });
             registry.namespaces += 1;
-            let expiry = secret.expires_at;
+            let expiry = facts.expires_at;
             registry.first_expiry = [registry.first_expiry, expiry].into_iter().flatten().min();
             registry.last_expiry = registry.last_expiry.max(expiry);
         }
@@ -233,16 +254,27 @@ mod tests {
         known(&Metadata::of(&object).unwrap(), configuration).unwrap()
     }
 
-    fn secret(namespace: &str, ours: bool, minutes: i64, registries: &[&str]) -> PullSecret {
-        PullSecret {
-            name: "acr-credential-secret-aggregation".to_owned(),
-            namespace: namespace.to_owned(),
-            uid: None,
-            resource_version: None,
+    fn secret(namespace: &str, ours: bool, minutes: i64, registries: &[&str]) -> FoundSecret {
+        let facts = PullSecret {
+            uid: "u".into(),
+            resource_version: "1".into(),
             ours,
+            intact: ours,
+            other_manager: None,
+            terminating: false,
+            hash: Box::default(),
+            inputs: Box::default(),
             expires_at: Some(NOW + SignedDuration::from_mins(minutes)),
-            registries: registries.iter().map(|name| (*name).to_owned()).collect(),
-        }
+            registries: registries.join(",").into(),
+        };
+        let name = "acr-credential-secret-aggregation".to_owned();
+        FoundSecret { name, namespace: namespace.to_owned(), facts }
+    }
+
+    fn changed(mut secret: FoundSecret, by: &str) -> FoundSecret {
+        secret.facts.intact = false;
+        secret.facts.other_manager = Some(by.into());
+        secret
     }
 
     fn example() -> Status {
@@ -257,6 +289,7 @@ mod tests {
             namespace("team-c", &[]),
             namespace("team-d", &[]),
             namespace("team-e", &[("legacy", "yes")]),
+            namespace("team-f", &[]),
             namespace("other", &[]),
         ];
         let hangzhou = "cn-hangzhou/cri-demo";
@@ -265,6 +298,7 @@ mod tests {
             secret("team-b", true, -5, &[hangzhou]),
             secret("team-c", false, 50, &[]),
             secret("team-e", true, 50, &[hangzhou]),
+            changed(secret("team-f", true, 50, &[hangzhou]), "kubectl-edit"),
             secret("other", false, 50, &[]),
         ];
         let leader = Leader { name: "sidecar-0".to_owned(), renewed: Some(NOW), is_alive: true };
@@ -281,11 +315,12 @@ mod tests {
          cn-hangzhou/cri-demo  3           expired
 
          NAMESPACES
-         managed     4
+         managed     5
          fresh       1
          stale       1  team-b
          missing     1  team-d
          foreign     1  team-c
+         contested   1  team-f (by kubectl-edit)
          leftover    1  team-e
         ");
     }
@@ -298,8 +333,8 @@ mod tests {
         assert_eq!(
             document["namespaces"],
             serde_json::json!({
-                "managed": 4, "fresh": 1, "stale": ["team-b"], "missing": ["team-d"], "foreign": ["team-c"],
-                "leftover": ["team-e"],
+                "managed": 5, "fresh": 1, "stale": ["team-b"], "missing": ["team-d"], "foreign": ["team-c"],
+                "contested": ["team-f"], "contestedBy": { "team-f": "kubectl-edit" }, "leftover": ["team-e"],
             })
         );
     }

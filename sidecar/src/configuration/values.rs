@@ -10,9 +10,7 @@ use acr_credential_core::{Pattern, PatternError, Vocabulary};
 use secrecy::{ExposeSecret, SecretString};
 
 pub use arn::{OidcProviderArn, RoleArn};
-pub use host::Host;
-
-pub(super) use host::Origin;
+pub use host::{Host, Origin, without_token_api};
 
 /// Why a text is not such a value. The message says what is wrong and, after a colon, how to write it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -121,12 +119,16 @@ impl InstanceId {
     }
 }
 
-/// Personal Edition since September 2024 (<https://www.alibabacloud.com/help/en/acr/user-guide/non-secret-pulling-container-image>).
+/// What is to be known about Personal Edition since September 2024
+/// (<https://www.alibabacloud.com/help/en/acr/user-guide/non-secret-pulling-container-image>).
+const NO_TOKEN_API: (&str, &str) = (
+    "belongs to a Personal Edition instance created since September 2024, for which no token API exists",
+    "use a pull secret with its fixed password, made by hand",
+);
+
 fn no_token_api() -> ValueError {
-    ValueError::new(
-        "belongs to a Personal Edition instance created since September 2024, for which no token API exists",
-        "use a pull secret with its fixed password, made by hand, and remove it here",
-    )
+    let (problem, fix) = NO_TOKEN_API;
+    ValueError::new(problem, format!("{fix}, and remove it here"))
 }
 
 text_value! {

@@ -6,9 +6,8 @@
 
 use std::collections::BTreeSet;
 
-use acr_credential_core::{
-    DEFAULT_EXCLUDED_NAMESPACES, DEFAULT_PULL_SECRET, Pattern, Selection, Vocabulary, comma_separated,
-};
+use acr_credential_core::policy::{Mistakes, Settings};
+use acr_credential_core::{Pattern, Selection};
 use kube::api::DynamicObject;
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
@@ -96,27 +95,31 @@ pub async fn look(
     Ok(findings)
 }
 
+/// The settings of a policy, from its spec.
+///
+/// # Errors
+/// Every mistake in them, as the policy itself reports them.
+pub fn settings(spec: &Value) -> Result<Settings<'static>, Mistakes> {
+    let text = spec.get("settings").unwrap_or(&Value::Null).to_string();
+    Settings::parse(&text).map(Settings::into_owned)
+}
+
 /// What a policy says otherwise than the configuration.
 #[must_use]
 pub fn compare(policy: &str, spec: &Value, configuration: &Configuration, pull_secret: &str) -> Vec<String> {
+    let settings = match settings(spec) {
+        Ok(settings) => settings,
+        Err(mistakes) => return vec![format!("the policy {policy} has settings with mistakes: {mistakes}")],
+    };
     let Configuration { namespaces: Selection { include, exclude }, service_accounts, .. } = configuration;
-    let settings = spec.get("settings").unwrap_or(&Value::Null);
-    let default = || words(["default"]);
     let lists = [
-        ("namespaces", "watch-namespace", Vocabulary::Label, default(), include),
-        (
-            "excludedNamespaces",
-            "exclude-namespace",
-            Vocabulary::Label,
-            words(DEFAULT_EXCLUDED_NAMESPACES),
-            exclude,
-        ),
-        ("serviceAccounts", "service-account", Vocabulary::Subdomain, default(), &service_accounts.include),
+        ("namespaces", "watch-namespace", &settings.namespaces.include, include),
+        ("excludedNamespaces", "exclude-namespace", &settings.namespaces.exclude, exclude),
+        ("serviceAccounts", "service-account", &settings.service_accounts.include, &service_accounts.include),
     ];
     let mut differences = Vec::new();
-    for (setting, key, vocabulary, default, ours) in lists {
-        let theirs = read_list(settings.get(setting), vocabulary).unwrap_or(default);
-        let ours: BTreeSet<String> = ours.iter().map(Pattern::to_string).collect();
+    for (setting, key, theirs, ours) in lists {
+        let (theirs, ours) = (words(theirs), words(ours));
         if theirs != ours {
             differences.push(format!(
                 "the policy {policy} has {setting} [{}], the configuration has {key} [{}]: make them equal",
@@ -125,8 +128,7 @@ pub fn compare(policy: &str, spec: &Value, configuration: &Configuration, pull_s
             ));
         }
     }
-    let theirs = settings.get("pullSecret").and_then(Value::as_str);
-    let theirs = theirs.map_or(DEFAULT_PULL_SECRET.to_owned(), |name| spelling(name, Vocabulary::Subdomain));
+    let theirs = &settings.pull_secret;
     if theirs != pull_secret {
         differences.push(format!(
             "the policy {policy} has pullSecret {theirs}, the sidecar writes {pull_secret}: make them equal"
@@ -164,27 +166,8 @@ fn never_asked(policy: &str, spec: &Value, managed: &[Pattern<'_>]) -> Option<St
     None
 }
 
-/// A list of names and globs, or a text with commas; none where it is absent.
-fn read_list(value: Option<&Value>, vocabulary: Vocabulary) -> Option<BTreeSet<String>> {
-    match value? {
-        Value::String(text) => {
-            Some(comma_separated(text).map(|(_, entry)| spelling(entry, vocabulary)).collect())
-        }
-        Value::Array(list) => {
-            Some(list.iter().filter_map(Value::as_str).map(|entry| spelling(entry, vocabulary)).collect())
-        }
-        _ => None,
-    }
-}
-
-/// An entry in the spelling that all spellings of it have in common. What is no pattern is compared as it is written.
-fn spelling(entry: &str, vocabulary: Vocabulary) -> String {
-    let pattern = Pattern::parse(entry, vocabulary);
-    pattern.map_or_else(|_| entry.to_owned(), |pattern| pattern.to_string())
-}
-
-fn words<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
-    names.iter().map(|&name| name.to_owned()).collect()
+fn words(patterns: &[Pattern<'_>]) -> BTreeSet<String> {
+    patterns.iter().map(Pattern::to_string).collect()
 }
 
 fn joined(names: &BTreeSet<String>) -> String {
@@ -193,6 +176,7 @@ fn joined(names: &BTreeSet<String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use acr_credential_core::DEFAULT_PULL_SECRET;
     use serde_json::json;
 
     use super::*;
@@ -256,19 +240,6 @@ mod tests {
     }
 
     #[test]
-    fn a_list_in_one_text_is_read_as_the_policy_reads_it() {
-        for text in ["team-a,team-b,", ",team-a, ,team-b ", "team-a,\nteam-b,\n"] {
-            check(CONFIGURATION, &json!({ "settings": { "namespaces": text } }), &[]);
-        }
-        let nothing_is_excluded = "exclude-namespace: ''\nacr-registry-info: ''\n";
-        for text in ["", ",", " , "] {
-            check(nothing_is_excluded, &json!({ "settings": { "excludedNamespaces": text } }), &[]);
-        }
-        let name = format!(" {DEFAULT_PULL_SECRET}\n");
-        check("acr-registry-info: ''\n", &json!({ "settings": { "pullSecret": name } }), &[]);
-    }
-
-    #[test]
     fn each_difference_names_both_sides() {
         let spec = json!({ "settings": {
             "namespaces": ["team-a"], "serviceAccounts": ["*"], "pullSecret": "other",
@@ -281,6 +252,16 @@ mod tests {
                 "has serviceAccounts [*], the configuration has service-account [default]",
                 "has pullSecret other, the sidecar writes acr-credential-secret-aggregation",
             ],
+        );
+    }
+
+    #[test]
+    fn settings_with_mistakes_are_told_as_the_policy_tells_them() {
+        let spec = json!({ "settings": { "namespace": ["team-a"] } });
+        check(
+            CONFIGURATION,
+            &spec,
+            &["has settings with mistakes: namespace: unknown setting; did you mean"],
         );
     }
 

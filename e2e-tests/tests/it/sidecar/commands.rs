@@ -5,6 +5,9 @@ use acr_e2e_tests::installation::pod;
 use acr_e2e_tests::sidecar::{Ended, Sidecar};
 use acr_e2e_tests::wait::wait_until;
 use anyhow::Result;
+use k8s_openapi::api::core::v1::ResourceQuota;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::Value;
 
 use super::stage::{INSTANCE, Stage, logins};
@@ -139,6 +142,19 @@ async fn status_explain_and_cleanup_tell_the_whole_life_of_a_pull_secret() -> Re
     assert_ne!(ended.code, Some(0), "a sidecar is at work");
     assert!(ended.stderr.contains("is at work"), "{}", ended.stderr);
     assert_eq!(sidecar.stop().await?, Some(0));
+
+    // Nothing that the annotations promise counts once another manager has changed the data.
+    stage.tamper(&namespace, &serde_json::json!({ "data": { ".dockerconfigjson": "e30=" } })).await?;
+    let ended = stage.run_as_admin(&["status", "--output=json"]).await?;
+    ended_with(1, &ended);
+    let status: Value = serde_json::from_str(&ended.stdout)?;
+    assert_eq!(status["namespaces"]["contested"], serde_json::json!([namespace]));
+    assert_eq!(status["namespaces"]["contestedBy"][&namespace], "tenant");
+    assert_eq!(status["namespaces"]["fresh"], 0);
+    let ended = stage.run_as_admin(&["explain", "pod/good", "--namespace", &namespace]).await?;
+    ended_with(1, &ended);
+    assert!(ended.stdout.contains("was changed by tenant, so what it holds is unknown"), "{}", ended.stdout);
+
     let ended = stage.run_as_admin(&["cleanup", "--dry-run"]).await?;
     ended_with(0, &ended);
     assert!(ended.stdout.contains(&format!("would delete the Secret {namespace}/{}", stage.name)));
@@ -149,6 +165,71 @@ async fn status_explain_and_cleanup_tell_the_whole_life_of_a_pull_secret() -> Re
     })
     .await?;
     assert!(stage.secrets(&stage.name).get_opt("acr-credential-sidecar-state").await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn explain_tells_that_a_quota_leaves_no_room_for_the_pull_secret() -> Result<()> {
+    let stage = Stage::new("quota-").await?;
+    let namespace = stage.namespace("a").await?;
+    // No controller counts here: the status is what the API server goes by.
+    let hard = serde_json::json!({ "hard": { "count/secrets": "0" }, "used": { "count/secrets": "0" } });
+    let quota = serde_json::json!({ "metadata": { "name": "few" }, "spec": { "hard": hard["hard"] } });
+    let quotas: Api<ResourceQuota> = Api::namespaced(stage.client.clone(), &namespace);
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota)?).await?;
+    let status = Patch::Merge(serde_json::json!({ "status": hard }));
+    quotas.patch_status("few", &PatchParams::default(), &status).await?;
+    stage.configure(INSTANCE, &[]).await?;
+    let _sidecar = stage.started(&[]).await?;
+    stage.until_event(&namespace, "WriteFailed", PATIENCE).await?;
+    let mut pod = pod(&namespace, "web", &[&stage.name]);
+    pod["spec"]["containers"][0]["image"] = super::stage::IMAGE.into();
+    create(&stage.client, &pod, false).await?.map_err(anyhow::Error::msg)?;
+    let ended = stage.run_as_admin(&["explain", "pod", "web", "--namespace", &namespace]).await?;
+    ended_with(1, &ended);
+    let expected = "is missing; the sidecar reported: a ResourceQuota of the namespace leaves no room for it";
+    assert!(ended.stdout.contains(expected), "{}", ended.stdout);
+    Ok(())
+}
+
+#[tokio::test]
+async fn manifests_are_read_as_kubectl_reads_them() -> Result<()> {
+    let stage = Stage::new("kubectl-").await?;
+    let namespace = stage.namespace("a").await?;
+    stage.configure(INSTANCE, &[]).await?;
+    let json = |name: &str| pod(&namespace, name, &[]).to_string();
+    let yaml = |name: &str, spec: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{ name: x, name: {name}, namespace: {namespace} }}\nspec: {spec}\n"
+        )
+    };
+    let good = "{ containers: [{ name: a, image: x, image: nginx }] }";
+    let wrong = "{ containers: [{ name: a, image: nginx, env: [{ name: a, value: 1 }] }] }";
+    for (text, is_taken) in [
+        (json("one") + &json("two"), true),
+        (format!("{}\n---\n{}\n", json("one"), yaml("two", good)), true),
+        (format!("---\n{}---\n---\n{}", yaml("one", good), yaml("two", good)), true),
+        (format!("apiVersion: v1\nkind: PodList\nitems: [{}, {}]\n", json("one"), json("two")), true),
+        (json("one").replacen('{', "{\"kind\":\"Secret\",", 1), true),
+        (yaml("one", wrong), false),
+        (yaml("one", "[]"), false),
+        (format!("{}---\nkind: [\n", yaml("one", good)), false),
+    ] {
+        let created =
+            stage.cluster.kubectl(&["create", "--dry-run=server", "-o", "name", "-f", "-"], &text).await?;
+        assert_eq!(created.success, is_taken, "{text}\n{}", created.stderr);
+        let path = stage.sidecar.file("manifest.yaml", &text)?;
+        let path = path.display().to_string();
+        let ended = stage.run_as_admin(&["explain", "--output=json", "--file", &path]).await?;
+        assert_eq!(ended.code == Some(2), !is_taken, "{text}\n{}\n{}", ended.stdout, ended.stderr);
+        if is_taken {
+            let explained: Value = serde_json::from_str(&ended.stdout)?;
+            let subjects = explained["subjects"].as_array().into_iter().flatten();
+            let names = subjects.filter_map(|subject| subject["subject"].as_str()?.rsplit_once('/'));
+            let names: Vec<_> = names.map(|(_, name)| format!("pod/{name}")).collect();
+            assert_eq!(names, created.stdout.lines().collect::<Vec<_>>(), "{text}");
+        }
+    }
     Ok(())
 }
 

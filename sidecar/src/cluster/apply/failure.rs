@@ -30,6 +30,11 @@ pub enum Failure {
     /// A right is missing, or an admission policy refuses.
     #[error("the API server forbids it: {0}")]
     Forbidden(String),
+    /// A quota of the namespace leaves no room for it.
+    #[error(
+        "a ResourceQuota of the namespace leaves no room for it: raise its limit, or delete what it counts: {0}"
+    )]
+    Quota(String),
     /// The API server takes no such object.
     #[error("the API server refuses it: {0}")]
     Refused(String),
@@ -68,6 +73,8 @@ impl Failure {
             {
                 Self::Terminating
             }
+            // https://github.com/kubernetes/apiserver/blob/master/pkg/admission/plugin/resourcequota/controller.go
+            403 if message.contains("exceeded quota") => Self::Quota(message),
             401 | 403 => Self::Forbidden(message),
             422 if causes.iter().any(|cause| cause.field == "type") => Self::WrongType,
             422 if message.contains("field is immutable when `immutable` is set") => Self::Immutable,
@@ -107,6 +114,7 @@ impl Failure {
             Self::WrongType => "WrongType",
             Self::Immutable => "Immutable",
             Self::Forbidden(_) => "Forbidden",
+            Self::Quota(_) => "Quota",
             Self::Refused(_) => "Refused",
             Self::Busy { .. } => "Busy",
             Self::Unreachable(_) => "Unreachable",
@@ -121,7 +129,9 @@ impl Failure {
             Self::WrongType => Reason::WrongType,
             Self::Immutable => Reason::Immutable,
             Self::Forbidden(_) => Reason::Forbidden,
-            Self::Refused(_) | Self::Busy { .. } | Self::Unreachable(_) => Reason::WriteFailed,
+            Self::Quota(_) | Self::Refused(_) | Self::Busy { .. } | Self::Unreachable(_) => {
+                Reason::WriteFailed
+            }
         };
         Some(Notice { about, reason, message: self.to_string() })
     }

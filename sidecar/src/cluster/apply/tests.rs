@@ -230,6 +230,8 @@ fn answers_are_told_apart_by_what_to_do_next() {
     check(409, "the object has been modified", &none, "Conflict");
     check(404, "not found", &none, "Gone");
     check(403, "forbidden: User cannot patch", &none, "Forbidden");
+    let quota = "secrets \"a\" is forbidden: exceeded quota: few, requested: secrets=1, used: secrets=5, limited: secrets=5";
+    check(403, quota, &none, "Quota");
     let terminating =
         serde_json::json!([{ "reason": "NamespaceTerminating", "field": "metadata.namespace" }]);
     check(403, "is forbidden", &terminating, "Terminating");
@@ -250,4 +252,13 @@ fn races_are_nobodys_business() {
     assert!(Failure::Conflict.notice(About::PullSecret).is_none() && Failure::Conflict.is_a_race());
     let notice = Failure::Immutable.notice(About::PullSecret).unwrap();
     assert_eq!(notice.reason, Reason::Immutable);
+}
+
+#[test]
+fn a_quota_is_no_missing_right() {
+    let notice = Failure::Quota("exceeded quota: few".to_owned()).notice(About::PullSecret).unwrap();
+    assert_eq!(notice.reason, Reason::WriteFailed);
+    assert!(
+        notice.message.starts_with("a ResourceQuota of the namespace leaves no room for it: raise its limit")
+    );
 }

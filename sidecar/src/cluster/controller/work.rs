@@ -336,9 +336,11 @@ fn punish(strikes: &mut Strikes, failure: &Failure, now: Instant) {
     match failure {
         Failure::Conflict => strikes.race(now),
         Failure::Terminating | Failure::Gone => {}
-        Failure::WrongType | Failure::Immutable | Failure::Forbidden(_) | Failure::Refused(_) => {
-            strikes.block(now);
-        }
+        Failure::WrongType
+        | Failure::Immutable
+        | Failure::Forbidden(_)
+        | Failure::Quota(_)
+        | Failure::Refused(_) => strikes.block(now),
         Failure::Busy { retry_after, .. } => strikes.strike_for(now, retry_after.unwrap_or_default()),
         Failure::Unreachable(_) => strikes.strike(now),
     }

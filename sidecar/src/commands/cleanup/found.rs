@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::ObjectMeta;
 use kube::{Api, Client};
 
-use super::super::cluster::{self, PullSecret, call};
+use super::super::cluster::{self, FoundSecret, call};
 use super::super::report;
 use super::super::setup::CommandError;
 use crate::args::ClusterArgs;
@@ -33,7 +33,7 @@ pub(super) struct Stop {
 
 /// What is to be removed.
 pub(super) struct Found {
-    pub(super) secrets: Vec<PullSecret>,
+    pub(super) secrets: Vec<FoundSecret>,
     pub(super) accounts: Vec<Account>,
     /// Says which replica writes; of no use to anybody else.
     pub(super) lease: Option<ObjectMeta>,
@@ -105,7 +105,7 @@ impl Found {
         let mut secrets = cluster::pull_secrets(client, pull_secret).await?;
         let state = "read the metadata of the state";
         secrets.extend(cluster::secret(client, sidecar_namespace, STATE_SECRET, state).await?);
-        secrets.retain(|secret| secret.ours);
+        secrets.retain(|secret| secret.facts.ours);
         let leases: Api<Lease> = Api::namespaced(client.clone(), sidecar_namespace);
         let lease = call("read the Lease", leases.get_metadata_opt(FIELD_MANAGER)).await?;
         let lease = lease.map(|lease| lease.metadata);
@@ -144,7 +144,7 @@ impl Found {
         });
         let secrets = secrets
             .iter()
-            .map(|PullSecret { namespace, name, .. }| format!("would delete the Secret {namespace}/{name}"));
+            .map(|FoundSecret { namespace, name, .. }| format!("would delete the Secret {namespace}/{name}"));
         let lease = lease.iter().map(|lease| format!("would delete the Lease {}", place(lease)));
         accounts.chain(secrets).chain(lease).collect()
     }

@@ -10,7 +10,7 @@ use kube::{Client, Resource, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::super::Exit;
-use super::super::cluster::{PullSecret, at, call, get, unexpected};
+use super::super::cluster::{FoundSecret, at, call, get, unexpected};
 use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
 use super::found::{Account, Found, place};
@@ -30,7 +30,7 @@ const ATTEMPTS: usize = 5;
 /// One thing to remove.
 enum Task {
     Entry(Account),
-    Secret(PullSecret),
+    Secret(FoundSecret),
     Lease(Box<ObjectMeta>),
 }
 
@@ -75,9 +75,10 @@ impl Task {
                 removed.map_err(|error| Line::new(Mark::Error, place, error))
             }
             Self::Secret(secret) => {
-                let PullSecret { name, namespace, uid, resource_version, .. } = secret;
+                let FoundSecret { name, namespace, facts } = secret;
                 let place = format!("Secret {namespace}/{name}");
-                let exactly = Preconditions { uid, resource_version };
+                let (uid, version) = (facts.uid.into_string(), facts.resource_version.into_string());
+                let exactly = Preconditions { uid: Some(uid), resource_version: Some(version) };
                 let removed = delete::<Secret>(client, &namespace, &name, exactly).await;
                 removed.map_err(|problem| Line::new(Mark::Error, place, problem))
             }

@@ -1,57 +1,89 @@
 //! The way from a configuration to an image that can be pulled, and where it breaks. Pure.
 
+mod image;
 mod list;
 
-use acr_credential_core::registry_host;
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
 
-use super::super::cluster::PullSecret;
 use super::super::report::{self, Line, Mark};
-use super::policy::Policies;
-use super::subject::Subject;
-use super::verdict::Account;
-use crate::cloud::personal_hosts;
-use crate::cluster::fingerprint::instance_name;
-use crate::configuration::{Attach, Configuration, Instance, Registry};
+use super::policy::{Account, Policies};
+use super::subject::{Kind, Subject};
+use crate::cluster::types::PullSecret;
+use crate::configuration::{Attach, Configuration};
 
 /// All that decides.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surroundings<'a> {
     pub(super) configuration: &'a Configuration,
     pub(super) pull_secret: &'a str,
+    pub(super) policies: &'a Policies,
+    /// Who creates what is in a manifest; empty for a person.
+    pub(super) user: &'a str,
     /// None where no cluster is asked.
     pub(super) cluster: Option<&'a Cluster>,
     pub(super) now: Timestamp,
 }
 
 /// What the cluster has.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Cluster {
     pub(super) namespace: Option<ObjectMeta>,
     pub(super) account: Account,
-    pub(super) policies: Policies,
     /// The Secret of the pull secret's name in that namespace.
     pub(super) secret: Option<PullSecret>,
+    /// What the sidecar last reported about it, where there is none.
+    pub(super) report: Option<String>,
     /// The hosts in it, where they were read.
     pub(super) hosts: Option<Vec<String>>,
     /// The lists of the Pods that a workload has made, as far as they have not finished.
     pub(super) lists_of_pods: Vec<Vec<String>>,
 }
 
-/// Judges every step; a step that fails does not hide what else is wrong. Where no image needs a login, nothing else matters
-/// but that a policy may refuse the list all the same.
+/// Judges every step; a step that fails does not hide what else is wrong. Where no image needs the pull secret, nothing else
+/// matters but what the policies say of the list all the same.
 pub(super) fn judge(subject: &Subject, around: &Surroundings<'_>) -> Vec<Line> {
-    let images: Vec<Line> = subject.images.iter().map(|at| image(at, subject, around)).collect();
-    if images.iter().all(|line| line.mark == Mark::Skipped) {
-        return [images, list::refusals(subject, around)].concat();
+    let mut lines = assumptions(subject, around);
+    let images: Vec<_> = subject.images.iter().map(|name| image::judge(name, subject, around)).collect();
+    let needs_login = images.iter().any(|image| image.needs_login);
+    let images = images.into_iter().map(|image| image.line);
+    match (needs_login, subject.is_mirror) {
+        (false, _) => {
+            lines.extend(images);
+            lines.extend(list::verdicts(subject, around));
+        }
+        (true, true) => {
+            let problem = "is the mirror of a static Pod, which can use no Secret: its node needs the login, by a \
+                           credential provider of the kubelet for example";
+            lines.push(Line::new(Mark::Error, "Pod", problem));
+            lines.extend(images);
+        }
+        (true, false) => {
+            lines.extend([namespace(subject, around), service_account(subject, around)]);
+            lines.extend(list::policies(subject, around));
+            lines.extend(list::list(subject, around));
+            lines.push(secret(around));
+            lines.extend(images);
+            lines.extend(list::pods(subject, around));
+        }
     }
-    let mut lines = vec![namespace(subject, around), service_account(subject, around)];
-    lines.extend(list::policies(subject, around));
-    lines.push(list::list(subject, around));
-    lines.push(secret(around));
-    lines.extend(images);
-    lines.extend(list::pods(subject, around));
+    lines
+}
+
+/// What was not looked at, and is taken for granted.
+fn assumptions(subject: &Subject, around: &Surroundings<'_>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Policies::Known { assumed: Some(assumed), .. } = around.policies {
+        lines.push(Line::new(Mark::Skipped, "policies", assumed));
+    }
+    if matches!(subject.kind, Kind::PodToCome | Kind::Workload { exists: false, .. }) {
+        let user = if around.user.is_empty() { "a person" } else { around.user };
+        lines.push(Line::new(
+            Mark::Ok,
+            "user",
+            format_args!("judged as created by {user} (change it with --as)"),
+        ));
+    }
     lines
 }
 
@@ -152,11 +184,22 @@ fn secret(around: &Surroundings<'_>) -> Line {
     let Some(cluster) = cluster else {
         return say(Mark::Skipped, "not looked at: no cluster was asked".to_owned());
     };
-    match &cluster.secret {
-        None => say(
+    if let Some(by) = cluster.secret.as_ref().and_then(PullSecret::contested_by) {
+        return say(
             Mark::Error,
-            "is missing: the readiness page of the sidecar (/readyz) says what it waits for".to_owned(),
-        ),
+            format!(
+                "was changed by {by}, so what it holds is unknown: the sidecar writes it again; let {by} use another name"
+            ),
+        );
+    }
+    match &cluster.secret {
+        None => match &cluster.report {
+            Some(report) => say(Mark::Error, format!("is missing; the sidecar reported: {report}")),
+            None => say(
+                Mark::Error,
+                "is missing: the readiness page of the sidecar (/readyz) says what it waits for".to_owned(),
+            ),
+        },
         Some(secret) if !secret.ours => say(
             Mark::Error,
             "belongs to somebody else and is left alone: delete it, or run the sidecar with --adopt"
@@ -170,119 +213,13 @@ fn secret(around: &Surroundings<'_>) -> Line {
         }
         Some(PullSecret { expires_at: Some(at), registries, .. }) => say(
             Mark::Ok,
-            format!("is valid for {}, and holds {}", report::time_left(*now, *at), registries.join(", ")),
-        ),
-    }
-}
-
-/// How a registry of the configuration stands towards a host.
-enum Cover<'a> {
-    /// It has that host.
-    Has(&'a Registry),
-    /// Its hosts are asked of the cloud, so it may.
-    May(&'a Registry),
-    /// It has that host, but is for other namespaces.
-    Elsewhere(&'a Registry),
-    /// Its hosts are asked of the cloud, and it is for other namespaces.
-    MayElsewhere(&'a Registry),
-}
-
-fn image(image: &str, subject: &Subject, around: &Surroundings<'_>) -> Line {
-    let host = registry_host(image);
-    let say = |mark, message: String| Line::new(mark, format_args!("image {image}"), message);
-    let hosts = around.cluster.and_then(|cluster| cluster.hosts.as_ref());
-    if let Some(hosts) = hosts {
-        if hosts.iter().any(|known| known == host) {
-            return say(Mark::Ok, "the pull secret has a login for its host".to_owned());
-        }
-        if around.configuration.registries.iter().any(|registry| has_host(registry, host) == Some(true)) {
-            return say(Mark::Error, "the pull secret has no login for its host: see `status`".to_owned());
-        }
-    }
-    match cover(host, subject, around.configuration) {
-        Some(Cover::Has(registry)) => match around.cluster.and_then(|cluster| cluster.secret.as_ref()) {
-            Some(secret) if secret.ours && !holds(secret, registry) => say(
-                Mark::Error,
-                format!(
-                    "its host belongs to {}, which the pull secret does not hold: see `status`",
-                    registry.place
-                ),
-            ),
-            _ => say(Mark::Ok, format!("its host belongs to {}", registry.place)),
-        },
-        Some(Cover::Elsewhere(registry)) => say(
-            Mark::Error,
             format!(
-                "its host belongs to {}, which is for other namespaces: add {} to its namespaces",
-                registry.place, subject.namespace
+                "is valid for {}, and holds {}",
+                report::time_left(*now, *at),
+                registries.replace(',', ", ")
             ),
-        ),
-        Some(Cover::May(registry)) if hosts.is_none() && is_acr(host) => say(
-            Mark::Warning,
-            format!(
-                "its host may belong to {}, whose hosts the cloud names: --read-secret tells",
-                registry.place
-            ),
-        ),
-        Some(Cover::MayElsewhere(registry)) if is_acr(host) => say(
-            Mark::Error,
-            format!(
-                "no registry for this namespace has {host}: add its instance to acr-registry-info, or, if it is that of {}, \
-                 add {} to its namespaces",
-                registry.place, subject.namespace
-            ),
-        ),
-        Some(Cover::May(_)) | None if is_acr(host) => say(
-            Mark::Error,
-            format!("no registry of the configuration has {host}: add its instance to acr-registry-info"),
-        ),
-        Some(Cover::May(_) | Cover::MayElsewhere(_)) | None => say(
-            Mark::Skipped,
-            format!("{host} is not a registry of the configuration: pulled without its credentials"),
         ),
     }
-}
-
-fn cover<'a>(host: &str, subject: &Subject, configuration: &'a Configuration) -> Option<Cover<'a>> {
-    let is_for = |registry: &&Registry| {
-        let patterns = registry.namespaces.as_ref();
-        patterns.is_none_or(|all| all.iter().any(|pattern| pattern.matches(&subject.namespace)))
-    };
-    let (here, elsewhere): (Vec<_>, Vec<_>) = configuration.registries.iter().partition(is_for);
-    let first = |registries: &[&'a Registry], answer| {
-        registries.iter().copied().find(|registry| has_host(registry, host) == answer)
-    };
-    first(&here, Some(true))
-        .map(Cover::Has)
-        .or_else(|| first(&elsewhere, Some(true)).map(Cover::Elsewhere))
-        .or_else(|| first(&here, None).map(Cover::May))
-        .or_else(|| first(&elsewhere, None).map(Cover::MayElsewhere))
-}
-
-/// Whether a registry has this host; none where only the cloud knows.
-fn has_host(registry: &Registry, host: &str) -> Option<bool> {
-    let Registry { instance, region, domains, .. } = registry;
-    match (instance, region) {
-        _ if !domains.is_empty() => Some(domains.iter().any(|domain| domain.as_str() == host)),
-        (Instance::Personal, Some(region)) => {
-            Some(personal_hosts(region).iter().any(|domain| domain.as_str() == host))
-        }
-        (Instance::Personal, None) | (Instance::Enterprise(_), _) => None,
-    }
-}
-
-/// Whether the annotations of the pull secret name this registry.
-fn holds(secret: &PullSecret, registry: &Registry) -> bool {
-    let instance = instance_name(&registry.instance);
-    secret.registries.iter().any(|name| match (name.split_once('/'), &registry.region) {
-        (Some((of, id)), Some(region)) => of == region.as_str() && id == instance,
-        (Some((_, id)), None) => id == instance,
-        (None, _) => false,
-    })
-}
-
-fn is_acr(host: &str) -> bool {
-    host.ends_with(".aliyuncs.com")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the cluster has: the object that is asked for, and all that decides about it.
 
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, ServiceAccount};
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{ApiResource, DynamicObject, GetParams};
 use kube::core::{GroupVersionKind, PartialObjectMeta, Request, Selector};
@@ -11,12 +12,12 @@ use serde_json::Value;
 use super::super::cluster::{self, call, unexpected};
 use super::super::setup::CommandError;
 use super::chain::Cluster;
-use super::policy::Policies;
+use super::manifest::Manifest;
+use super::policy::{Account, Policies};
 use super::subject::Subject;
-use super::verdict::Account;
-use super::{Named, manifest, subject};
+use super::{Named, subject};
 use crate::args::ClusterArgs;
-use crate::cluster::types::ENFORCE_MOUNTABLE;
+use crate::cluster::types::{ENFORCE_MOUNTABLE, FIELD_MANAGER};
 use crate::configuration::Configuration;
 use crate::kubernetes::{Collection, decode};
 use crate::operations::policies;
@@ -61,9 +62,9 @@ fn subject_of(kind: &str, mut object: Value) -> Result<Subject, CommandError> {
     if let Some(object) = object.as_object_mut() {
         object.insert("kind".to_owned(), kind.into());
     }
-    let mut subjects = Vec::new();
-    manifest::read_object(&object, None, true, &mut subjects).map_err(CommandError::Refused)?;
-    subjects.pop().ok_or_else(|| CommandError::Refused(format!("{kind} makes no Pods")))
+    let mut found = Manifest::default();
+    found.read(&object, "default", true).map_err(CommandError::Refused)?;
+    found.subjects.pop().ok_or_else(|| CommandError::Refused(format!("{kind} makes no Pods")))
 }
 
 /// The lists of the Pods that a workload's selector finds, all pages; of one without a selector, none.
@@ -99,13 +100,7 @@ fn list_that_matters(pod: Pod) -> Option<Vec<String>> {
 /// The policies; that they may not be read spoils nothing else.
 pub(super) async fn policies(client: &Client, configuration: &Configuration, pull_secret: &str) -> Policies {
     match call("read the policies", policies::read(client)).await {
-        Ok(read) => {
-            let present = read.iter().filter_map(|(name, policy)| Some((name, policy.as_ref()?)));
-            let differences = present
-                .flat_map(|(name, policy)| policies::compare(name, &policy.spec, configuration, pull_secret))
-                .collect();
-            Policies::known(&read, differences)
-        }
+        Ok(read) => Policies::known(&read, configuration, pull_secret, None),
         Err(error) => Policies::Unknown(error.to_string()),
     }
 }
@@ -116,7 +111,6 @@ pub(super) async fn look(
     subject: &Subject,
     args: &ClusterArgs,
     read_secret: bool,
-    policies: Policies,
     lists_of_pods: Vec<Vec<String>>,
 ) -> Result<Cluster, CommandError> {
     let name = &args.pull_secret;
@@ -138,14 +132,31 @@ pub(super) async fn look(
     } else {
         None
     };
+    let report = match &secret {
+        Some(_) => None,
+        None => last_warning(client, &subject.namespace, name).await,
+    };
     Ok(Cluster {
         namespace: namespace.map(|namespace| namespace.metadata),
         account: account(client, subject).await,
-        secret,
+        secret: secret.map(|secret| secret.facts),
+        report,
         hosts,
-        policies,
         lists_of_pods,
     })
+}
+
+/// The last Event in which the sidecar warned of the pull secret: that a quota leaves no room for it, for example. That Events
+/// may not be read spoils nothing else.
+async fn last_warning(client: &Client, namespace: &str, pull_secret: &str) -> Option<String> {
+    let selector = format!("regarding.name={pull_secret},reportingController={FIELD_MANAGER},type=Warning");
+    let events = Collection::whole::<Event>(Some(namespace)).with_fields(&selector);
+    let all = cluster::list(client, &events, "list the Events of the pull secret", |event| {
+        decode::<Event>(event).map(|event| Some((event.event_time.map(|time| time.0), event.note)))
+    });
+    let (_, note) = all.await.ok()?.into_iter().max()?;
+    // Tenants can write Events, too.
+    note.map(|note| note.chars().filter(|c| !c.is_control()).collect())
 }
 
 /// The service account; that it may not be read spoils nothing else.
@@ -171,8 +182,8 @@ async fn account(client: &Client, subject: &Subject) -> Account {
 mod tests {
     use serde_json::json;
 
+    use super::super::policy::Answer;
     use super::super::subject::Kind;
-    use super::super::verdict::Injection;
     use super::*;
     use crate::configuration;
     use crate::operations::testing::{api_server, refusal};
@@ -204,14 +215,14 @@ mod tests {
             "spec": { "template": { "metadata": { "labels": { "app": "web" } }, "spec": { "containers": [] } } },
         });
         let subject = subject_of("ReplicaSet", object.clone()).unwrap();
-        assert!(subject.is_owned && subject.labels.contains_key("app"));
+        assert!(subject.labels.contains_key("app"));
         assert!(
             matches!(&subject.kind, Kind::Workload { exists: true, labels, .. } if labels.contains_key("own"))
         );
         let pod = json!({ "metadata": object["metadata"], "spec": { "containers": [] } });
         let subject = subject_of("Pod", pod).unwrap();
         assert_eq!((subject.kind, subject.title.as_str()), (Kind::Pod, "Pod team-a/web-1"));
-        assert!(subject.is_owned && subject.labels.contains_key("own"));
+        assert!(subject.labels.contains_key("own"));
     }
 
     #[tokio::test]
@@ -239,7 +250,7 @@ mod tests {
         let configuration = configuration::parse(b"acr-registry-info: ''\n").unwrap().configuration;
         let pod = json!({ "metadata": { "name": "web" }, "spec": { "containers": [] } });
         let subject = subject_of("Pod", pod).unwrap();
-        for (status, expected) in [("active", Injection::Added), ("pending", Injection::LeftOut)] {
+        for (status, is_asked) in [("active", true), ("pending", false)] {
             let client = api_server(move |_, path, _| {
                 if !path.contains("inject") {
                     return refusal(404);
@@ -249,11 +260,29 @@ mod tests {
                 (200, policy)
             });
             let read = policies(&client, &configuration, "acr-credential-secret-aggregation").await;
-            let Policies::Known { inject: Some(inject), guard: None, differences } = read else {
+            let Policies::Known { inject: Some(inject), guard: None, differences, .. } = read else {
                 panic!("one was read: {read:?}");
             };
-            assert_eq!(inject.inject(&subject, None, &Account::Unknown), expected, "{status}");
+            let answer = inject.inject(&subject, None, &Account::Unknown, "");
+            assert_eq!(answer == Answer::Added(Vec::new()), is_asked, "{status}");
             assert_eq!(differences, Vec::<String>::new());
         }
+    }
+
+    #[tokio::test]
+    async fn the_last_warning_about_a_missing_pull_secret_is_read_on_one_line() {
+        let client = api_server(|_, path, _| {
+            assert!(path.contains("/apis/events.k8s.io/v1/namespaces/team-a/events"), "{path}");
+            let event = |time: &str, note: &str| json!({ "metadata": {}, "eventTime": time, "note": note });
+            let events = [
+                event("2030-01-01T00:00:02.000000Z", "no\u{1b}[31m room"),
+                event("2030-01-01T00:00:01.000000Z", "older"),
+            ];
+            (200, json!({ "metadata": {}, "items": events }))
+        });
+        let found = last_warning(&client, "team-a", "ours").await;
+        assert_eq!(found.as_deref(), Some("no[31m room"));
+        let forbidden = api_server(|_, _, _| refusal(403));
+        assert_eq!(last_warning(&forbidden, "team-a", "ours").await, None);
     }
 }

@@ -4,10 +4,10 @@
 
 use std::path::Path;
 
+use acr_credential_core::policy::Shape;
 use k8s_openapi::api::core::v1::PodSpec;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::report;
 use super::super::setup::{self, CommandError};
@@ -16,104 +16,237 @@ use super::subject::{self, Kind, Labels, Subject, WORKLOADS};
 /// Largest file: many times the largest object that a cluster takes, and little to hold in memory.
 const MAX_BYTES: usize = 16 << 20;
 
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(super) struct Manifest {
+    pub(super) subjects: Vec<Subject>,
+    /// Objects without a pod template, by kind and name.
+    pub(super) passed_over: Vec<String>,
+}
+
 /// Reads the manifests of a file, `-` being standard input.
 ///
 /// # Errors
 /// When it cannot be read, or holds nothing that can be explained.
-pub(super) fn read_file(path: &Path, namespace: Option<&str>) -> Result<Vec<Subject>, CommandError> {
-    let failed = |source| CommandError::ReadManifest { path: path.to_owned(), source };
-    let text = setup::read_just_beyond(MAX_BYTES, path).map_err(failed)?;
+pub(super) fn read_file(path: &Path, namespace: &str) -> Result<Manifest, CommandError> {
     let refused = |problem| CommandError::Refused(format!("{}: {problem}", path.display()));
-    let subjects = read(&text, namespace).map_err(refused)?;
-    if subjects.is_empty() {
-        return Err(refused("holds no Pod, and nothing that makes Pods".to_owned()));
+    let mut manifest = Manifest::default();
+    for object in objects_of(path)? {
+        manifest.read(&object, namespace, false).map_err(refused)?;
     }
-    Ok(subjects)
+    let Manifest { subjects, passed_over } = &manifest;
+    if subjects.is_empty() {
+        let those =
+            if passed_over.is_empty() { String::new() } else { format!(": {}", passed_over.join(", ")) };
+        return Err(refused(format!("holds no Pod, and nothing with the template of a Pod{those}")));
+    }
+    Ok(manifest)
 }
 
-/// Reads all Pods and workloads of a file, as `kubectl` reads it: documents of YAML or JSON, lists included. The
-/// namespace that was asked for counts where a manifest names none.
-fn read(text: &[u8], namespace: Option<&str>) -> Result<Vec<Subject>, String> {
+/// All objects of a file, those of its lists included.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn objects_of(path: &Path) -> Result<Vec<Value>, CommandError> {
+    let failed = |source| CommandError::ReadManifest { path: path.to_owned(), source };
+    let text = setup::read_just_beyond(MAX_BYTES, path).map_err(failed)?;
+    objects(&text).map_err(|problem| CommandError::Refused(format!("{}: {problem}", path.display())))
+}
+
+/// All objects of a text, as `kubectl` reads it: documents of YAML, or of JSON one after the other, lists included. Of equal
+/// keys, the last one counts.
+pub(super) fn objects(text: &[u8]) -> Result<Vec<Value>, String> {
     const TOO_MUCH: &str = "explain its parts, one after the other";
     if text.len() > MAX_BYTES {
         return Err(format!("has more than {} MiB: {TOO_MUCH}", MAX_BYTES >> 20));
     }
     let text = std::str::from_utf8(text).map_err(|_| "is not UTF-8 text: save it as UTF-8".to_owned())?;
-    let options = serde_saphyr::options! { with_snippet: false };
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| match error {
+    let (mut documents, read) = json_documents(text);
+    // Behind as many lines as were read, so that places are those of the file.
+    let (before, rest) = text.split_at_checked(read).unwrap_or((text, ""));
+    let rest = "\n".repeat(before.matches('\n').count()) + rest;
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
+    };
+    documents.extend(serde_saphyr::from_multiple_with_options::<Value>(&rest, options).map_err(|error| {
+        match error {
             serde_saphyr::Error::Budget { .. } => format!("holds too many values at once: {TOO_MUCH}"),
             error => format!("is no YAML{}", report::place_in(&error)),
-        })?;
-    let mut subjects = Vec::new();
-    for document in &documents {
-        read_object(document, namespace, false, &mut subjects)?;
+        }
+    })?);
+    let mut objects = Vec::new();
+    for document in documents {
+        flatten(document, &mut objects);
     }
-    Ok(subjects)
+    Ok(objects)
 }
 
-/// Reads one Pod, workload or list of them; other kinds are passed over. `exists` says whether it is in the cluster.
-///
-/// # Errors
-/// When it has no spec of a Pod where one belongs.
-pub(super) fn read_object(
-    object: &Value,
-    namespace: Option<&str>,
-    exists: bool,
-    subjects: &mut Vec<Subject>,
-) -> Result<(), String> {
-    let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
-    let kind = text("/kind").unwrap_or_default();
-    let pod = match kind {
-        "List" => {
-            let items = object.get("items").and_then(Value::as_array).into_iter().flatten();
-            return items.into_iter().try_for_each(|item| read_object(item, namespace, exists, subjects));
+/// The documents of JSON at the beginning of a text, and where they end.
+fn json_documents(text: &str) -> (Vec<Value>, usize) {
+    let (mut documents, mut read) = (Vec::new(), 0);
+    loop {
+        let rest = text.get(read..).unwrap_or_default().trim_start();
+        let rest = rest.strip_prefix("---").unwrap_or(rest).trim_start();
+        let mut stream = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+        let known = documents.len();
+        if rest.starts_with('{') {
+            documents.extend(stream.by_ref().map_while(Result::ok));
         }
-        "Pod" => "",
-        "CronJob" => "/spec/jobTemplate/spec/template",
-        _ if WORKLOADS.iter().any(|(workload, ..)| *workload == kind) => "/spec/template",
-        _ => return Ok(()),
+        if documents.len() == known {
+            return (documents, read);
+        }
+        read = text.len() - rest.len() + stream.byte_offset();
+    }
+}
+
+/// The objects of a list, which need not repeat what they are; nothing of an empty document.
+fn flatten(document: Value, objects: &mut Vec<Value>) {
+    let kind = text(&document, "/kind").and_then(|kind| kind.strip_suffix("List"));
+    let (Some(kind), Some(items)) = (kind, document.get("items").and_then(Value::as_array)) else {
+        objects.extend(Some(document).filter(|document| !document.is_null()));
+        return;
     };
-    let name = text("/metadata/name").or_else(|| text("/metadata/generateName")).unwrap_or("without a name");
-    let place = text("/metadata/namespace").or(namespace).unwrap_or("default");
-    let wrong = |problem: String| format!("{kind} {name}: {problem}");
-    let spec: PodSpec = below(object, &format!("{pod}/spec"))
-        .map_err(wrong)?
-        .ok_or_else(|| format!("{kind} {name} has no {pod}/spec"))?;
-    let labels: Option<Labels> = below(object, &format!("{pod}/metadata/labels")).map_err(wrong)?;
-    let own_labels: Option<Labels> = below(object, "/metadata/labels").map_err(wrong)?;
-    let owners: Option<Vec<OwnerReference>> = below(object, "/metadata/ownerReferences").map_err(wrong)?;
-    let title = format!("{kind} {place}/{name}");
-    let kind = match (kind, exists) {
-        ("Pod", true) => Kind::Pod,
-        ("Pod", false) => Kind::PodToCome,
-        (workload, _) => Kind::Workload {
-            renew: renew(workload, place, name),
-            labels: own_labels.unwrap_or_default(),
-            exists,
-        },
-    };
-    subjects.push(Subject {
-        labels: labels.unwrap_or_default(),
-        is_owned: subject::is_owned(&owners.unwrap_or_default()),
-        ..Subject::new(title, place, kind, &spec)
-    });
-    Ok(())
+    for mut item in items.iter().cloned() {
+        if let (Some(fields), false) = (item.as_object_mut(), kind.is_empty()) {
+            fields.entry("kind").or_insert_with(|| kind.into());
+            fields.entry("apiVersion").or_insert_with(|| document.get("apiVersion").cloned().into());
+        }
+        flatten(item, objects);
+    }
+}
+
+impl Manifest {
+    /// Reads one Pod, workload, or object of any kind that holds templates of Pods. `exists` says whether it is in the
+    /// cluster.
+    ///
+    /// # Errors
+    /// When it has no spec of a Pod where one belongs.
+    pub(super) fn read(&mut self, object: &Value, namespace: &str, exists: bool) -> Result<(), String> {
+        let kind = text(object, "/kind").unwrap_or("an object without a kind");
+        let group = text(object, "/apiVersion")
+            .map(|version| version.rsplit_once('/').map_or("", |(group, _)| group));
+        let is_known = |version: &str| {
+            group.is_none_or(|group| version.rsplit_once('/').map_or("", |(known, _)| known) == group)
+        };
+        let workload = WORKLOADS.iter().any(|(known, version, _)| *known == kind && is_known(version));
+        let (shape, templates) = match kind {
+            "Pod" if is_known("v1") => (None, vec![String::new()]),
+            "CronJob" if workload => {
+                (Some(Shape::JobTemplate), vec!["/spec/jobTemplate/spec/template".to_owned()])
+            }
+            _ if workload => (Some(Shape::Template), vec!["/spec/template".to_owned()]),
+            _ => (None, templates_in(object)),
+        };
+        let name = text(object, "/metadata/name").or_else(|| text(object, "/metadata/generateName"));
+        let name = name.unwrap_or("without a name");
+        if templates.is_empty() {
+            self.passed_over.push(format!("{kind} {name}"));
+            return Ok(());
+        }
+        let namespace = text(object, "/metadata/namespace").unwrap_or(namespace);
+        let wrong = |problem: String| format!("{kind} {name}: {problem}");
+        for template in &templates {
+            let spec: PodSpec = below(object, &format!("{template}/spec"))
+                .map_err(wrong)?
+                .ok_or_else(|| wrong(format!("has no {}", dotted(&format!("{template}/spec")))))?;
+            let labels: Option<Labels> =
+                below(object, &format!("{template}/metadata/labels")).map_err(wrong)?;
+            let own: Option<Labels> = below(object, "/metadata/labels").map_err(wrong)?;
+            let of_many =
+                if templates.len() > 1 { format!(" ({})", dotted(template)) } else { String::new() };
+            let pod = if template.is_empty() {
+                object.clone()
+            } else {
+                let owner = json!({ "kind": kind, "name": name, "controller": true });
+                let metadata = json!({ "generateName": format!("{name}-"), "ownerReferences": [owner] });
+                json!({ "metadata": metadata, "spec": object.pointer(&format!("{template}/spec")) })
+            };
+            let is_mirror = template.is_empty()
+                && object.pointer("/metadata/annotations/kubernetes.io~1config.mirror").is_some();
+            self.subjects.push(Subject {
+                title: format!("{kind} {namespace}/{name}{of_many}"),
+                namespace: namespace.to_owned(),
+                service_account: subject::service_account(&spec).to_owned(),
+                pull_secrets: subject::pull_secrets(&spec),
+                images: subject::images(&spec),
+                kind: match (template.is_empty(), exists) {
+                    (true, true) => Kind::Pod,
+                    (true, false) => Kind::PodToCome,
+                    (false, _) => Kind::Workload {
+                        name: kind.to_owned(),
+                        shape,
+                        renew: renew(kind, namespace, name),
+                        labels: own.unwrap_or_default(),
+                        exists,
+                    },
+                },
+                labels: labels.unwrap_or_default(),
+                is_mirror,
+                object: object.clone(),
+                pod,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Where an object of another kind holds templates of Pods: what has containers in its spec, but for the object itself.
+fn templates_in(object: &Value) -> Vec<String> {
+    fn look(value: &Value, pointer: &str, found: &mut Vec<String>) {
+        let is_template = value.pointer("/spec/containers").is_some_and(Value::is_array);
+        match value {
+            Value::Object(_) if is_template && !pointer.is_empty() => found.push(pointer.to_owned()),
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    look(value, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+                }
+            }
+            Value::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    look(item, &format!("{pointer}/{at}"), found);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    look(object, "", &mut found);
+    found
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
+    object.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// A pointer as people write it: `spec.template`.
+fn dotted(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/")
 }
 
 /// The value there; none where there is nothing, or `null`.
 fn below<T: DeserializeOwned>(object: &Value, pointer: &str) -> Result<Option<T>, String> {
-    let value = object.pointer(pointer).filter(|value| !value.is_null());
-    value.map(T::deserialize).transpose().map_err(|error| {
+    let Some(value) = object.pointer(pointer).filter(|value| !value.is_null()) else { return Ok(None) };
+    serde_path_to_error::deserialize(value).map(Some).map_err(|error| {
+        let place = match (dotted(pointer), error.path().to_string().as_str()) {
+            (place, ".") => place,
+            (place, path) if path.starts_with('[') => place + path,
+            (place, path) => format!("{place}.{path}"),
+        };
         // The whole message quotes the value, which may be a password in an environment variable.
-        let expected = error.to_string().rsplit_once(", expected ").map(|(_, expected)| expected.to_owned());
-        match expected {
-            Some(expected) => format!("something below {pointer} is of a wrong type: {expected} is expected"),
-            None => format!("something below {pointer} is not as Kubernetes wants it"),
-        }
+        let error = error.inner().to_string();
+        let expected = match error.rsplit_once(", expected ").map(|(_, expected)| expected) {
+            Some("a string") => "a string is expected",
+            Some("a boolean") => "true or false is expected",
+            Some("a sequence") => "a list is expected",
+            Some("i32" | "i64") => "a whole number is expected",
+            Some("a map") => "an object is expected",
+            Some(name) if name.starts_with(|c: char| c.is_ascii_uppercase()) => "an object is expected",
+            _ => "is not as Kubernetes wants it",
+        };
+        format!("{place}: {expected}")
     })
 }
-
 fn renew(kind: &str, namespace: &str, name: &str) -> String {
     match kind {
         "Deployment" | "StatefulSet" | "DaemonSet" => {
@@ -127,9 +260,25 @@ fn renew(kind: &str, namespace: &str, name: &str) -> String {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Result<Manifest, String> {
+        let mut manifest = Manifest::default();
+        for object in objects(text.as_bytes())? {
+            manifest.read(&object, "team-b", false)?;
+        }
+        Ok(manifest)
+    }
+
+    #[track_caller]
+    fn check_titles(text: &str, subjects: &[&str], passed_over: &[&str]) {
+        let manifest = read(text).unwrap();
+        let titles: Vec<_> = manifest.subjects.iter().map(|subject| subject.title.as_str()).collect();
+        assert_eq!(titles, subjects);
+        assert_eq!(manifest.passed_over, passed_over);
+    }
+
     #[test]
     fn each_pod_and_workload_of_a_file_is_read() {
-        let text = b"
+        let text = "
 apiVersion: v1
 kind: Pod
 metadata: { name: one, namespace: team-a, labels: { app: one } }
@@ -137,7 +286,7 @@ spec:
   serviceAccount: builder
   imagePullSecrets: [{ name: regcred }, {}]
   initContainers: [{ name: i, image: a.example.com/i }]
-  containers: [{ name: c, image: a.example.com/c }, { name: d, image: a.example.com/i }]
+  containers: [{ name: c, image: a.example.com/c }, { name: d, image: a.example.com/i }, { name: e }]
   volumes: [{ name: v, image: { reference: b.example.com/v } }]
 ---
 apiVersion: v1
@@ -149,51 +298,97 @@ kind: List
 items:
   - apiVersion: batch/v1
     kind: CronJob
-    metadata:
-      name: nightly
-      labels: { team: a }
-      ownerReferences: [{ apiVersion: v1, kind: Operator, name: o, uid: u, controller: true }]
+    metadata: { name: nightly, labels: { team: a } }
     spec: { jobTemplate: { spec: { template: { spec: { containers: [{ name: c, image: c.example.com/n }] } } } } }
 ";
-        let subjects = read(text, Some("team-b")).unwrap();
+        let Manifest { subjects, passed_over } = read(text).unwrap();
+        assert_eq!(passed_over, ["Service web"]);
         let labels = |key: &str, value: &str| Labels::from([(key.to_owned(), value.to_owned())]);
-        assert_eq!(
-            subjects,
-            [
-                Subject {
-                    title: "Pod team-a/one".to_owned(),
-                    namespace: "team-a".to_owned(),
-                    service_account: "builder".to_owned(),
-                    pull_secrets: vec!["regcred".to_owned(), String::new()],
-                    images: ["a.example.com/i", "a.example.com/c", "b.example.com/v"]
-                        .map(String::from)
-                        .into(),
-                    kind: Kind::PodToCome,
-                    labels: labels("app", "one"),
-                    is_owned: false,
-                },
-                Subject {
-                    title: "CronJob team-b/nightly".to_owned(),
-                    namespace: "team-b".to_owned(),
-                    service_account: "default".to_owned(),
-                    pull_secrets: Vec::new(),
-                    images: vec!["c.example.com/n".to_owned()],
-                    kind: Kind::Workload {
-                        renew: "delete them".to_owned(),
-                        labels: labels("team", "a"),
-                        exists: false
-                    },
-                    labels: Labels::new(),
-                    is_owned: true,
-                },
-            ]
+        let [pod, job] = <[Subject; 2]>::try_from(subjects).unwrap();
+        assert_eq!((pod.title.as_str(), pod.namespace.as_str()), ("Pod team-a/one", "team-a"));
+        assert_eq!((pod.service_account.as_str(), &pod.kind), ("builder", &Kind::PodToCome));
+        assert_eq!(pod.pull_secrets, ["regcred", ""]);
+        assert_eq!(pod.images, ["a.example.com/i", "a.example.com/c", "", "b.example.com/v"]);
+        assert_eq!(pod.labels, labels("app", "one"));
+        assert_eq!((job.title.as_str(), job.service_account.as_str()), ("CronJob team-b/nightly", "default"));
+        assert_eq!(job.images, ["c.example.com/n"]);
+        let kind = Kind::Workload {
+            name: "CronJob".to_owned(),
+            shape: Some(Shape::JobTemplate),
+            renew: "delete them".to_owned(),
+            labels: labels("team", "a"),
+            exists: false,
+        };
+        assert_eq!(job.kind, kind);
+    }
+
+    #[test]
+    fn kinds_with_a_pod_template_are_explained_by_it_and_others_are_named() {
+        let template = "{ spec: { containers: [{ name: c, image: a.example.com/c }] } }";
+        let one = |version: &str, kind: &str, spec: &str| {
+            let spec = spec.replace("TEMPLATE", template);
+            format!("---\napiVersion: {version}\nkind: {kind}\nmetadata: {{ name: x }}\nspec: {spec}\n")
+        };
+        let text = [
+            one("apps.kruise.io/v1alpha1", "CloneSet", "{ template: TEMPLATE }"),
+            one("argoproj.io/v1alpha1", "Rollout", "{ template: TEMPLATE }"),
+            one("serving.knative.dev/v1", "Service", "{ template: TEMPLATE }"),
+            one("batch.volcano.sh/v1alpha1", "Job", "{ tasks: [{ template: TEMPLATE }] }"),
+            one(
+                "kubeflow.org/v1",
+                "PyTorchJob",
+                "{ specs: { Master: { template: TEMPLATE }, Worker: { template: TEMPLATE } } }",
+            ),
+            one("argoproj.io/v1alpha1", "Workflow", "{ templates: [{ container: { image: a } }] }"),
+            one("apps.kruise.io/v1alpha1", "SidecarSet", "{ containers: [{ image: a }] }"),
+            "---\nmetadata: { generateName: y- }\n---\n".to_owned(),
+        ];
+        let subjects = [
+            "CloneSet team-b/x",
+            "Rollout team-b/x",
+            "Service team-b/x",
+            "Job team-b/x",
+            "PyTorchJob team-b/x (spec.specs.Master.template)",
+            "PyTorchJob team-b/x (spec.specs.Worker.template)",
+        ];
+        check_titles(
+            &text.concat(),
+            &subjects,
+            &["Workflow x", "SidecarSet x", "an object without a kind y-"],
         );
+        let manifest = read(&text.concat()).unwrap();
+        let is_guarded = |subject: &Subject| !matches!(subject.kind, Kind::Workload { shape: None, .. });
+        assert!(!manifest.subjects.iter().any(is_guarded));
+    }
+
+    #[test]
+    fn documents_are_read_as_kubectl_reads_them() {
+        let pod = |name: &str| format!(r#"{{"kind":"Pod","metadata":{{"name":"{name}"}},"spec":{{}}}}"#);
+        let (a, b) = (pod("a"), pod("b"));
+        let both: &[&str] = &["Pod team-b/a", "Pod team-b/b"];
+        check_titles(&format!("{a}{b}"), both, &[]);
+        check_titles(&format!("\n{a}\n{b}\n"), both, &[]);
+        check_titles(&format!("{a}\n---\n{b}\n"), both, &[]);
+        check_titles(&format!("---\n{a}\n---\nkind: Pod\nmetadata: {{ name: b }}\nspec: {{}}\n"), both, &[]);
+        check_titles(&format!("# c\n---\n---\n{a}\n...\n---\n{b}"), both, &[]);
+        check_titles("{kind: Pod, metadata: {name: a}, spec: {}}\n", &both[..1], &[]);
+        check_titles("kind: PodList\nitems: [{ metadata: { name: a }, spec: {} }]\n", &both[..1], &[]);
+        check_titles(
+            "kind: List\nitems: [{ kind: Pod, metadata: { name: a }, spec: {} }]\n",
+            &both[..1],
+            &[],
+        );
+        // Of a key that is there twice, the last one counts.
+        check_titles("kind: Pod\nmetadata: { name: x, name: a }\nspec: {}\n", &both[..1], &[]);
+        check_titles(r#"{"kind":"Service","kind":"Pod","metadata":{"name":"a"},"spec":{}}"#, &both[..1], &[]);
+        let error = read(&format!("{a}\n---\nkind: [\n")).unwrap_err();
+        assert!(error.starts_with("is no YAML: line 3"), "{error}");
     }
 
     #[test]
     fn a_manifest_without_its_spec_is_said_to_be_wrong() {
-        let error = read(b"kind: Deployment\nmetadata: { name: web }\n", None).unwrap_err();
-        assert_eq!(error, "Deployment web has no /spec/template/spec");
+        let error = read("kind: Deployment\nmetadata: { name: web }\n").unwrap_err();
+        assert_eq!(error, "Deployment web: has no spec.template.spec");
     }
 
     #[test]
@@ -203,38 +398,57 @@ items:
             &format!("{secret}---\nkind: [Pod\n"),
             &format!("{secret}  broken\n"),
             &format!("{secret}  \"MARKER\n"),
-            "kind: Secret\nMARKER: 1\nMARKER: 2\n",
             "kind: Secret\ndata: *MARKER\n",
             "kind: Secret\ndata: !!int MARKER\n",
+            "{\"kind\": \"Secret\", \"MARKER\n",
         ] {
-            let error = read(text.as_bytes(), None).unwrap_err();
+            let error = read(text).unwrap_err();
             assert!(error.starts_with("is no YAML: line ") && !error.contains("MARKER"), "{error}\n{text}");
         }
-        let check = |text: &str, expected: &str| {
-            assert_eq!(read(text.as_bytes(), None).unwrap_err(), expected);
+        let check = |spec: &str, expected: &str| {
+            let error = read(&format!("kind: Pod\nmetadata: {{ name: web }}\nspec: {spec}\n")).unwrap_err();
+            assert_eq!(error, format!("Pod web: {expected}"));
         };
         check(
-            "kind: Pod\nmetadata: { name: web }\nspec: { containers: [{ env: [{ name: a, value: 4711 }] }] }\n",
-            "Pod web: something below /spec is of a wrong type: a string is expected",
+            "{ containers: [{ env: [{ name: a, value: 4711 }] }] }",
+            "spec.containers[0].env[0].value: a string is expected",
         );
-        check(
-            "kind: Pod\nmetadata: { name: web }\nspec: MARKER\n",
-            "Pod web: something below /spec is of a wrong type: PodSpec is expected",
+        check("MARKER", "spec: an object is expected");
+        check("[]", "spec: an object is expected");
+        check("{ containers: { name: MARKER } }", "spec.containers: a list is expected");
+        check("{ containers: [], hostNetwork: MARKER }", "spec.hostNetwork: true or false is expected");
+        check("{ containers: [], priority: MARKER }", "spec.priority: a whole number is expected");
+        check("{ containers: [], nodeSelector: MARKER }", "spec.nodeSelector: an object is expected");
+        let error = read(
+            "kind: Job\nmetadata: { name: x }\nspec: { template: { metadata: { labels: { a: 1 } }, spec: {} } }\n",
         );
+        assert_eq!(error.unwrap_err(), "Job x: spec.template.metadata.labels.a: a string is expected");
     }
 
     #[test]
     fn a_file_that_is_too_large_is_refused_as_such() {
-        let error = read(&vec![b' '; MAX_BYTES + 1], None).unwrap_err();
+        let error = objects(&vec![b' '; MAX_BYTES + 1]).unwrap_err();
         assert_eq!(error, "has more than 16 MiB: explain its parts, one after the other");
         let many = "- a\n".repeat(300_000);
-        let error = read(many.as_bytes(), None).unwrap_err();
+        let error = objects(many.as_bytes()).unwrap_err();
         assert_eq!(error, "holds too many values at once: explain its parts, one after the other");
     }
 
     #[test]
     fn a_file_that_is_not_there_is_called_a_manifest() {
-        let error = read_file(Path::new("/there/is/none.yaml"), None).unwrap_err();
+        let error = read_file(Path::new("/there/is/none.yaml"), "default").unwrap_err();
         assert_eq!(error.to_string(), "failed to read the manifest /there/is/none.yaml");
+    }
+
+    #[test]
+    fn a_file_in_which_nothing_can_be_explained_is_refused_and_its_objects_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.yaml");
+        std::fs::write(&path, "kind: Workflow\nmetadata: { generateName: hello- }\n").unwrap();
+        let error = read_file(&path, "default").unwrap_err().to_string();
+        assert!(
+            error.ends_with("holds no Pod, and nothing with the template of a Pod: Workflow hello-"),
+            "{error}"
+        );
     }
 }

@@ -1,18 +1,25 @@
-//! What the policies in the cluster say, read from their specs.
+//! What the policies do with a subject, in their own words.
 //!
-//! The settings are judged by the policy itself when it is installed; what it would refuse counts here as left out.
+//! The judgement and the settings are those of [`acr_credential_core::policy`], which the compiled policy calls, too. What is
+//! here is Kubewarden's part: whether a policy is asked at all.
 
-use acr_credential_core::{
-    DEFAULT_EXCLUDED_NAMESPACES, DEFAULT_PULL_SECRET, Pattern, Selection, Standing, Vocabulary,
+use acr_credential_core::policy::{
+    LookupError, Mistakes, Operation, Reason, Request, ServiceAccounts, Settings, Shape, Verdict, judge,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::core::{Expression, Selector};
+use kube::api::ObjectMeta;
+use kube::core::{Expression, Selector, SelectorExt as _};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::operations::policies::{GUARD, INJECT, Policy};
+use super::subject::{Kind, Labels, OPT_OUT, Subject, opts_out};
+use crate::configuration::Configuration;
+use crate::operations::policies::{self, GUARD, INJECT, NAMESPACE_NAME, POLICIES, Policy};
 
-/// The policies in the cluster.
+/// Makes the Pods of workloads, as the policies see it.
+const CONTROLLER: &str = "system:serviceaccount:kube-system:replicaset-controller";
+
+/// The policies that judge.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Policies {
     /// They cannot be read, and this is why.
@@ -23,6 +30,8 @@ pub(super) enum Policies {
         guard: Option<Box<Rules>>,
         /// Where they say something else than the configuration.
         differences: Vec<String>,
+        /// Where they come from, if not from a cluster.
+        assumed: Option<String>,
     },
 }
 
@@ -33,17 +42,7 @@ pub(super) struct Rules {
     pub(super) monitors: bool,
     /// How far Kubewarden is with it; only an `active` one is asked.
     pub(super) status: Option<String>,
-    pub(super) namespaces: Selection<'static>,
-    pub(super) service_accounts: Selection<'static>,
-    pub(super) pull_secret: String,
-    /// When not empty: only Pods with an image from one of these are touched.
-    pub(super) registries: Vec<Pattern<'static>>,
-    pub(super) pods: Mode,
-    pub(super) owned_pods: Mode,
-    pub(super) workloads: Mode,
-    pub(super) allowed: Vec<Pattern<'static>>,
-    /// Whether entries that the service account lists, too, are taken for copies.
-    pub(super) reads_accounts: bool,
+    pub(super) settings: Result<Settings<'static>, Mistakes>,
     /// What it wants of a namespace's labels.
     pub(super) namespace_selector: Vec<Expression>,
     /// What it wants of an object's own labels.
@@ -52,66 +51,92 @@ pub(super) struct Rules {
     pub(super) conditions: Vec<String>,
 }
 
-/// What a list that was written by hand gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
-    Reject,
-    Merge,
-    Warn,
-    Ignore,
+/// What a policy answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nothing: it is not asked, or has not selected this. Each reason with the way out.
+    LeftOut(Vec<String>),
+    /// It accepts this as it is.
+    Accepted,
+    /// It adds the reference, with these warnings.
+    Added(Vec<String>),
+    /// It accepts this as it is although the list is manual, with these warnings.
+    LeftAlone(Vec<String>),
+    /// It refuses this, with this message.
+    Refused(String),
 }
 
-impl Policies {
-    /// The policies as they were read.
-    pub(super) fn known(read: &[(&str, Option<Policy>)], differences: Vec<String>) -> Self {
-        let rules = |wanted: &str| {
-            let policy =
-                read.iter().find(|(name, _)| *name == wanted).and_then(|(_, policy)| policy.as_ref());
-            policy.map(Rules::of).map(Box::new)
-        };
-        Self::Known { inject: rules(INJECT), guard: rules(GUARD), differences }
+/// A service account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Account {
+    /// It may not be read, or no cluster is asked.
+    Unknown,
+    Absent,
+    Found {
+        pull_secrets: Vec<String>,
+        /// Whether its Pods may list only pull secrets that it lists.
+        enforces_mountable: bool,
+    },
+}
+
+impl ServiceAccounts for Account {
+    fn pull_secrets(&self, _namespace: &str, _name: &str) -> Result<Vec<String>, LookupError> {
+        match self {
+            Self::Unknown => Ok(Vec::new()),
+            Self::Absent => Err(LookupError::NotFound),
+            Self::Found { pull_secrets, .. } => Ok(pull_secrets.clone()),
+        }
     }
+}
+
+/// Policies by their names, as far as they are there.
+pub(super) type Read = Vec<(&'static str, Option<Policy>)>;
+
+impl Policies {
+    /// What was read, beside the configuration; `assumed` says where it comes from, if not from a cluster.
+    pub(super) fn known(
+        read: &Read,
+        configuration: &Configuration,
+        pull_secret: &str,
+        assumed: Option<String>,
+    ) -> Self {
+        let present = || read.iter().filter_map(|(name, policy)| Some((*name, policy.as_ref()?)));
+        let rules = |wanted: &str| {
+            let (_, policy) = present().find(|(name, _)| *name == wanted)?;
+            Some(Box::new(Rules::of(policy)))
+        };
+        let compare =
+            |(name, policy): (_, &Policy)| policies::compare(name, &policy.spec, configuration, pull_secret);
+        Self::Known {
+            inject: rules(INJECT),
+            guard: rules(GUARD),
+            differences: present().flat_map(compare).collect(),
+            assumed,
+        }
+    }
+}
+
+/// The policies among these objects, taken to be in force.
+pub(super) fn among(objects: &[Value]) -> Read {
+    let named = |wanted: &str| {
+        let is_meant = |object: &&Value| {
+            object.get("kind").is_some_and(|kind| kind == "ClusterAdmissionPolicy")
+                && object.pointer("/metadata/name").is_some_and(|name| name == wanted)
+        };
+        let spec = objects.iter().find(is_meant)?.get("spec")?.clone();
+        Some(Policy { spec, status: Some("active".to_owned()) })
+    };
+    POLICIES.map(|name| (name, named(name))).into()
 }
 
 impl Rules {
     pub(super) fn of(Policy { spec, status }: &Policy) -> Self {
-        let setting =
-            |path: &str| spec.pointer(&format!("/settings/{path}")).filter(|value| !value.is_null());
-        let mode = |name: &str, default| match setting(&format!("manualPullSecrets/{name}")) {
-            Some(Value::String(mode)) if mode == "reject" => Mode::Reject,
-            Some(Value::String(mode)) if mode == "merge" => Mode::Merge,
-            Some(Value::String(mode)) if mode == "warn" => Mode::Warn,
-            Some(Value::String(mode)) if mode == "ignore" => Mode::Ignore,
-            _ => default,
-        };
-        let list = |name: &str, vocabulary, default: &[&'static str]| match setting(name) {
-            Some(list) => patterns(list, vocabulary),
-            None => default.iter().map(|&name| Pattern::Name(name.into())).collect(),
-        };
         let conditions = spec.get("matchConditions").and_then(Value::as_array).into_iter().flatten();
         let conditions = conditions.filter_map(|condition| condition.get("name")?.as_str());
         Self {
             monitors: spec.get("mode").and_then(Value::as_str) == Some("monitor"),
             status: status.clone(),
-            namespaces: Selection {
-                include: list("namespaces", Vocabulary::Label, &["default"]),
-                exclude: list("excludedNamespaces", Vocabulary::Label, &DEFAULT_EXCLUDED_NAMESPACES),
-            },
-            service_accounts: Selection {
-                include: list("serviceAccounts", Vocabulary::Subdomain, &["default"]),
-                exclude: Vec::new(),
-            },
-            pull_secret: setting("pullSecret")
-                .and_then(Value::as_str)
-                .unwrap_or(DEFAULT_PULL_SECRET)
-                .trim()
-                .to_owned(),
-            registries: list("registries", Vocabulary::Host, &[]),
-            pods: mode("pods", Mode::Reject),
-            owned_pods: mode("ownedPods", Mode::Merge),
-            workloads: mode("workloads", Mode::Reject),
-            allowed: list("manualPullSecrets/allowed", Vocabulary::Subdomain, &[]),
-            reads_accounts: setting("readServiceAccounts").and_then(Value::as_bool).unwrap_or_default(),
+            settings: policies::settings(spec),
             // Kubewarden drops `matchLabels` from this one.
             namespace_selector: expressions(spec.get("namespaceSelector"), false),
             object_selector: expressions(spec.get("objectSelector"), true),
@@ -119,25 +144,133 @@ impl Rules {
         }
     }
 
-    /// How a list stands towards the policy's own pull secret.
-    pub(super) fn standing<'a>(&self, list: &'a [String]) -> Standing<'a> {
-        let is_allowed = |name: &str| self.allowed.iter().any(|pattern| pattern.matches(name));
-        Standing::of(list.iter().map(String::as_str), &self.pull_secret, is_allowed)
+    /// What this policy, as the one for Pods, answers when the subject's Pods are created; those of a manifest by this user.
+    /// `namespace` is none where it is not known.
+    pub(super) fn inject(
+        &self,
+        subject: &Subject,
+        namespace: Option<&ObjectMeta>,
+        account: &Account,
+        user: &str,
+    ) -> Answer {
+        let misses = self.misses(subject, &subject.labels, namespace);
+        let user = if matches!(subject.kind, Kind::Workload { .. }) { CONTROLLER } else { user };
+        let pod = subject.pod_at_admission(account);
+        let request = Request { shape: Shape::Pod, kind: "Pod", user, ..request(subject) };
+        self.answer(request, &pod, account, misses)
     }
 
-    /// Whether it has the match condition of this name.
-    pub(super) fn has_condition(&self, name: &str) -> bool {
-        self.conditions.iter().any(|condition| condition == name)
+    /// What this policy, as the one for workloads, answers when the subject is created; none of what it never sees.
+    pub(super) fn guard(&self, subject: &Subject, namespace: Option<&ObjectMeta>) -> Option<Answer> {
+        let Kind::Workload { labels, shape: Some(shape), name, .. } = &subject.kind else { return None };
+        let has_condition = |name: &str| self.conditions.iter().any(|condition| condition == name);
+        let opted_out = (has_condition("workload-not-opted-out") && opts_out(labels))
+            || (has_condition("template-not-opted-out") && opts_out(&subject.labels));
+        if opted_out {
+            return None;
+        }
+        let misses = self.misses(subject, labels, namespace);
+        let request = Request { shape: *shape, kind: name, ..request(subject) };
+        Some(self.answer(request, &subject.object, &Account::Unknown, misses))
+    }
+
+    fn answer(&self, request: Request<'_>, object: &Value, account: &Account, misses: Vec<String>) -> Answer {
+        let settings = match &self.settings {
+            Ok(settings) if misses.is_empty() => settings,
+            Ok(_) | Err(_) => return Answer::LeftOut(misses),
+        };
+        let text = object.to_string();
+        match judge(&Request { object: Some(&text), ..request }, settings, account) {
+            Verdict::Accept(Reason::NotSelected) => Answer::LeftOut(vec![
+                "has registries that no image here is from: add the host to them".to_owned(),
+            ]),
+            Verdict::Accept(_) => Answer::Accepted,
+            Verdict::LeaveAlone { warnings, .. } => Answer::LeftAlone(warnings),
+            Verdict::Mutate { warnings, .. } => Answer::Added(warnings),
+            Verdict::Refuse { message, .. } | Verdict::Error { message, .. } => Answer::Refused(message),
+        }
+    }
+
+    /// Why this policy does nothing about an object with these labels, but for its images.
+    fn misses(&self, subject: &Subject, labels: &Labels, namespace: Option<&ObjectMeta>) -> Vec<String> {
+        let mut misses: Vec<String> = self.out_of_force().into_iter().collect();
+        let (place, account) = (&subject.namespace, &subject.service_account);
+        if let Some(namespace) = namespace {
+            let mut labels = namespace.labels.clone().unwrap_or_default();
+            // Every namespace has it.
+            labels.insert(NAMESPACE_NAME.to_owned(), place.clone());
+            let failing = self.namespace_selector.iter().filter(|part| !part.matches(&labels));
+            misses.extend(failing.map(|part| match part {
+                Expression::NotIn(key, _) if key == OPT_OUT => {
+                    format!("leaves out {place}, which has the label {OPT_OUT}=false: remove the label")
+                }
+                Expression::In(key, _) if key == NAMESPACE_NAME => {
+                    format!("leaves out {place}: add it to its namespaceSelector")
+                }
+                Expression::NotIn(key, _) if key == NAMESPACE_NAME => {
+                    format!("leaves out {place}: take it out of its namespaceSelector")
+                }
+                part => {
+                    format!(
+                        "leaves out {place}: its namespaceSelector wants {part}: label {place}, or change it"
+                    )
+                }
+            }));
+        }
+        let failing = self.object_selector.iter().filter(|part| !part.matches(labels));
+        misses.extend(failing.map(|part| match part {
+            Expression::NotIn(key, _) if key == OPT_OUT => {
+                format!("leaves out objects with the label {OPT_OUT}=false: remove the label")
+            }
+            part => format!("leaves out objects without what its objectSelector wants: {part}"),
+        }));
+        let Ok(Settings { namespaces, service_accounts, .. }) = &self.settings else { return misses };
+        if !namespaces.contains(place) {
+            let is_excluded = namespaces.include.iter().any(|pattern| pattern.matches(place));
+            misses.push(if is_excluded {
+                format!("leaves out {place}, which its excludedNamespaces have: name {place} exactly in its namespaces")
+            } else {
+                format!("leaves out {place}: add it to its namespaces")
+            });
+        }
+        if !service_accounts.contains(account) {
+            misses.push(format!("leaves out the service account {account}: add it to its serviceAccounts"));
+        }
+        misses
+    }
+
+    /// Why this policy has no effect at all.
+    pub(super) fn out_of_force(&self) -> Option<String> {
+        if let Err(mistakes) = &self.settings {
+            return Some(format!(
+                "has settings with mistakes, so it is not in force: correct them: {mistakes}"
+            ));
+        }
+        if self.monitors {
+            return Some("only monitors and changes no Pod: install it again with mode protect".to_owned());
+        }
+        let what = match self.status.as_deref() {
+            Some("active") => return None,
+            Some("unscheduled") => "has no policy server: name one in its policyServer",
+            Some("scheduled") => "is for a policy server that does not exist: see its policyServer",
+            Some("pending") => "is not served yet: the log of its policy server says why, if that lasts",
+            Some(other) => return Some(format!("is {other}, not active: `kubectl describe` it")),
+            None => "has no status, so it is not active: see whether Kubewarden's controller runs",
+        };
+        Some(what.to_owned())
     }
 }
 
-/// A list of names and globs, or a text with commas.
-fn patterns(list: &Value, vocabulary: Vocabulary) -> Vec<Pattern<'static>> {
-    let parse = |entry: &str| Pattern::parse(entry.to_owned(), vocabulary).ok();
-    match list {
-        Value::String(text) => text.split(',').filter_map(parse).collect(),
-        Value::Array(entries) => entries.iter().filter_map(Value::as_str).filter_map(parse).collect(),
-        _ => Vec::new(),
+/// The parts that every request about a subject has.
+fn request(subject: &Subject) -> Request<'_> {
+    Request {
+        shape: Shape::Pod,
+        kind: "",
+        operation: Operation::Create,
+        namespace: &subject.namespace,
+        user: "",
+        object: None,
+        old_object: None,
     }
 }
 
@@ -153,61 +286,4 @@ fn expressions(selector: Option<&Value>, with_match_labels: bool) -> Vec<Express
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn active(spec: Value) -> Policy {
-        Policy { spec, status: Some("active".to_owned()) }
-    }
-
-    #[test]
-    fn settings_are_read_and_the_rest_has_the_defaults_of_the_policy() {
-        let spec = json!({
-            "mode": "monitor",
-            "settings": {
-                "namespaces": "team-a, team-b*",
-                "excludedNamespaces": [],
-                "serviceAccounts": ["*"],
-                "pullSecret": "ours",
-                "registries": ["*.example.com"],
-                "manualPullSecrets": { "pods": "warn", "workloads": "ignore", "allowed": ["ok-*"] },
-                "readServiceAccounts": true,
-            },
-            "namespaceSelector": { "matchLabels": { "dropped": "x" }, "matchExpressions": [
-                { "key": "env", "operator": "Exists" },
-            ] },
-            "objectSelector": { "matchLabels": { "kept": "x" } },
-            "matchConditions": [{ "name": "one", "expression": "true" }],
-        });
-        let rules = Rules::of(&active(spec));
-        assert!(rules.monitors && rules.reads_accounts);
-        assert!(rules.namespaces.contains("team-a") && rules.namespaces.contains("team-b2"));
-        assert!(rules.namespaces.exclude.is_empty() && rules.service_accounts.contains("builder"));
-        assert!(rules.registries.iter().any(|registry| registry.matches("a.example.com")));
-        assert_eq!((rules.pods, rules.owned_pods, rules.workloads), (Mode::Warn, Mode::Merge, Mode::Ignore));
-        let list = ["ok-1".to_owned(), "mine".to_owned()];
-        assert_eq!(rules.standing(&list), Standing::Manual(vec!["mine"]));
-        assert_eq!(rules.standing(&["ours".to_owned()]), Standing::Listed);
-        assert_eq!(rules.namespace_selector, [Expression::Exists("env".to_owned())]);
-        assert_eq!(rules.object_selector, [Expression::Equal("kept".to_owned(), "x".to_owned())]);
-        assert!(rules.has_condition("one") && !rules.has_condition("two"));
-        let rules = Rules::of(&active(json!({ "settings": { "namespaces": null } })));
-        assert_eq!((rules.pods, rules.workloads), (Mode::Reject, Mode::Reject));
-        assert!(!rules.monitors && rules.registries.is_empty());
-        assert!(rules.namespaces.contains("default") && !rules.namespaces.contains("team-a"));
-        assert_eq!(rules.namespaces.exclude.len(), DEFAULT_EXCLUDED_NAMESPACES.len());
-        assert!(rules.service_accounts.contains("default") && !rules.service_accounts.contains("builder"));
-        assert_eq!(rules.pull_secret, DEFAULT_PULL_SECRET);
-    }
-
-    #[test]
-    fn a_policy_that_is_not_there_has_no_rules() {
-        let read = [(INJECT, Some(active(json!({})))), (GUARD, None)];
-        let Policies::Known { inject, guard, .. } = Policies::known(&read, Vec::new()) else {
-            panic!("they were read");
-        };
-        assert!(inject.is_some() && guard.is_none());
-    }
-}
+mod tests;

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use acr_credential_core::policy::Shape;
 use k8s_openapi::api::core::v1::{PodSpec, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+
+use super::policy::Account;
 
 pub(super) type Labels = BTreeMap<String, String>;
 
 /// A Pod, there or to come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Subject {
     /// What it is, for people.
     pub(super) title: String,
@@ -18,13 +21,17 @@ pub(super) struct Subject {
     pub(super) service_account: String,
     /// Names of the entries of its list, `""` for one without: Kubernetes copies nothing to a list with such an entry.
     pub(super) pull_secrets: Vec<String>,
-    /// Its images, each once, in order.
+    /// Its images, each once, in order; `""` for a container that names none.
     pub(super) images: Vec<String>,
     pub(super) kind: Kind,
     /// The labels of its Pods.
     pub(super) labels: Labels,
-    /// Whether a controller owns it.
-    pub(super) is_owned: bool,
+    /// Whether it stands for a static Pod.
+    pub(super) is_mirror: bool,
+    /// The object as a whole, as the policy for workloads sees it.
+    pub(super) object: Value,
+    /// A Pod of it, as the policy for Pods sees it.
+    pub(super) pod: Value,
 }
 
 /// What it is.
@@ -36,7 +43,11 @@ pub(super) enum Kind {
     PodToCome,
     /// What makes Pods.
     Workload {
-        /// How its Pods are made anew.
+        /// Its kind.
+        name: String,
+        /// Where the policy for workloads looks for the template; none of a kind that it never sees.
+        shape: Option<Shape>,
+        /// How its Pods are recreated.
         renew: String,
         /// Its own labels, which are not those of its Pods.
         labels: Labels,
@@ -60,26 +71,29 @@ pub(super) const WORKLOADS: [(&str, &str, &str); 7] = [
 ];
 
 impl Subject {
-    pub(super) fn new(title: String, namespace: &str, kind: Kind, spec: &PodSpec) -> Self {
-        // The older name of the field still counts.
-        let account = [&spec.service_account_name, &spec.service_account];
-        let account = account.into_iter().flatten().find(|name| !name.is_empty());
-        Self {
-            title,
-            namespace: namespace.to_owned(),
-            service_account: account.map_or("default", String::as_str).to_owned(),
-            pull_secrets: pull_secrets(spec),
-            images: images(spec),
-            kind,
-            labels: Labels::new(),
-            is_owned: false,
-        }
-    }
-
     /// Whether its own list has this entry.
     pub(super) fn lists(&self, pull_secret: &str) -> bool {
         self.pull_secrets.iter().any(|listed| listed == pull_secret)
     }
+
+    /// Its Pod when the policies see it: where its list is empty, Kubernetes has copied that of the service account.
+    pub(super) fn pod_at_admission(&self, account: &Account) -> Value {
+        let mut pod = self.pod.clone();
+        if let (Account::Found { pull_secrets, .. }, true, Some(spec)) =
+            (account, self.pull_secrets.is_empty(), pod.get_mut("spec").and_then(Value::as_object_mut))
+        {
+            let copied = pull_secrets.iter().map(|name| json!({ "name": name })).collect();
+            spec.insert("imagePullSecrets".to_owned(), copied);
+        }
+        pod
+    }
+}
+
+/// The service account of a Pod.
+pub(super) fn service_account(spec: &PodSpec) -> &str {
+    // The older name of the field still counts.
+    let account = [&spec.service_account_name, &spec.service_account];
+    account.into_iter().flatten().find(|name| !name.is_empty()).map_or("default", String::as_str)
 }
 
 /// The names in a Pod's list, `""` for an entry without one.
@@ -92,27 +106,22 @@ pub(super) fn opts_out(labels: &Labels) -> bool {
     labels.get(OPT_OUT).is_some_and(|value| value == "false")
 }
 
-/// Whether one of these owners controls the object.
-pub(super) fn is_owned(owners: &[OwnerReference]) -> bool {
-    owners.iter().any(|owner| owner.controller == Some(true))
-}
-
 /// The images of containers of each kind, and of image volumes.
-fn images(spec: &PodSpec) -> Vec<String> {
+pub(super) fn images(spec: &PodSpec) -> Vec<String> {
     let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
-    let containers = containers.map(|container| container.image.as_ref());
-    let ephemeral = spec.ephemeral_containers.iter().flatten().map(|container| container.image.as_ref());
-    let volumes = spec.volumes.iter().flatten();
-    let volumes = volumes.map(|volume| volume.image.as_ref().and_then(|image| image.reference.as_ref()));
+    let containers = containers.map(|container| &container.image);
+    let ephemeral = spec.ephemeral_containers.iter().flatten().map(|container| &container.image);
+    let volumes = spec.volumes.iter().flatten().filter_map(|volume| volume.image.as_ref());
+    let volumes = volumes.map(|image| &image.reference);
     let mut images: Vec<String> = Vec::new();
-    for image in containers.chain(ephemeral).chain(volumes).flatten() {
-        if !images.contains(image) {
-            images.push(image.clone());
+    for image in containers.chain(ephemeral).chain(volumes) {
+        let image = image.clone().unwrap_or_default();
+        if !images.contains(&image) {
+            images.push(image);
         }
     }
     images
 }
-
 /// The hosts in a pull secret. Nothing else of its data is looked at.
 pub(super) fn hosts_in(secret: &Secret) -> Vec<String> {
     #[derive(Deserialize)]

@@ -1,6 +1,6 @@
 //! Hosts of registries.
 
-use super::{Region, ValueError, no_token_api, refuse_placeholder, text_value};
+use super::{NO_TOKEN_API, Region, ValueError, no_token_api, refuse_placeholder, text_value};
 
 text_value! {
     /// Host of a registry, `host` or `host:port`, lower case.
@@ -10,7 +10,7 @@ text_value! {
 /// What the name of a host gives away about the instance behind it (facts of Alibaba Cloud; custom domains give away
 /// nothing).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::configuration) enum Origin {
+pub enum Origin {
     /// Personal Edition in this region.
     Personal(Region),
     /// An Enterprise Edition instance in this region.
@@ -58,14 +58,15 @@ impl Host {
         if !names_a_registry || name.len() > 253 || !name.split('.').all(is_label) {
             return Err(ValueError::new("is not a host", FIX));
         }
-        if name.starts_with("crpi-") && name.ends_with(".personal.cr.aliyuncs.com") {
+        if without_token_api(name).is_some() {
             return Err(no_token_api());
         }
         Ok(Self(text))
     }
 
     /// What its name gives away.
-    pub(in crate::configuration) fn origin(&self) -> Option<Origin> {
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
         let name = self.0.split(':').next()?.strip_suffix(".aliyuncs.com")?;
         if let Some(name) = name.strip_suffix(".cr") {
             let (registry, region) = name.rsplit_once('.')?;
@@ -76,6 +77,15 @@ impl Host {
         let is_registry = registry == "registry" || registry.starts_with("registry-");
         Region::parse(region).ok().filter(|_| is_registry).map(Origin::Personal)
     }
+}
+
+/// Where no token can be had for a host: why, and what to do instead.
+#[must_use]
+pub fn without_token_api(host: &str) -> Option<String> {
+    let name = host.split(':').next().unwrap_or_default();
+    let (problem, fix) = NO_TOKEN_API;
+    let is_meant = name.starts_with("crpi-") && name.ends_with(".personal.cr.aliyuncs.com");
+    is_meant.then(|| format!("{problem}: {fix}"))
 }
 
 /// Where a text is a URL or a path: what to write instead.

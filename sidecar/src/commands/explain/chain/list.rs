@@ -1,31 +1,28 @@
 //! How the reference gets into the list of a Pod, and what keeps it out.
 
-use super::super::policy::{Policies, Rules};
+use super::super::policy::{Answer, Policies, Rules};
 use super::super::subject::{Kind, Subject};
-use super::super::verdict::{Injection, Judgement};
 use super::{Account, Line, Mark, Surroundings};
 use crate::configuration::Attach;
 use crate::operations::policies::{GUARD, INJECT};
 
-/// What can be said of the policies; nothing where no cluster is asked.
+/// What can be said of the policies.
 pub(super) fn policies(subject: &Subject, around: &Surroundings<'_>) -> Vec<Line> {
-    let Some(cluster) = around.cluster else { return Vec::new() };
-    match &cluster.policies {
+    let by_accounts = around.configuration.attach == Attach::ServiceAccount;
+    let mut lines = match around.policies {
         // Where accounts carry the reference, there may well be none.
-        Policies::Unknown(_) if around.configuration.attach == Attach::ServiceAccount => Vec::new(),
+        _ if by_accounts => Vec::new(),
         Policies::Unknown(why) => vec![say_of(INJECT, Mark::Skipped, format!("not looked at: {why}"))],
-        Policies::Known { inject, guard, differences } => {
-            let mut lines = match around.configuration.attach {
-                Attach::ServiceAccount => Vec::new(),
-                Attach::Pod | Attach::Both => by_inject(inject.as_deref(), subject, differences, around),
-            };
-            lines.extend(guard.as_ref().and_then(|guard| by_guard(guard, subject, around)));
-            lines
+        Policies::Known { inject, differences, .. } => {
+            by_inject(inject.as_deref(), subject, differences, around)
         }
-    }
+    };
+    lines.extend(verdicts(subject, around));
+    lines.extend(later(subject, around));
+    lines
 }
 
-/// What the policy that adds the reference has against the subject.
+/// Whether the policy that adds the reference is asked about the subject.
 fn by_inject(
     inject: Option<&Rules>,
     subject: &Subject,
@@ -40,45 +37,86 @@ fn by_inject(
         let problem = format!("is not installed, so no Pod gets {ours}: install it, see `manifests`");
         return vec![say_of(INJECT, bad, problem)];
     };
-    let mut problems = rules.misses(subject, namespace(around));
-    if rules.pull_secret != ours {
-        problems.push(format!("adds {}, but the sidecar writes {ours}: make them equal", rules.pull_secret));
+    let mut problems = match answer(rules, subject, around) {
+        Answer::LeftOut(problems) => problems,
+        _ => Vec::new(),
+    };
+    if let Some(other) = other_secret(rules, ours) {
+        problems.push(format!("adds {other}, but the sidecar writes {ours}: make them equal"));
     }
     let mut lines: Vec<Line> = problems.into_iter().map(|problem| say_of(INJECT, bad, problem)).collect();
     lines.extend(differences.iter().map(|difference| Line::new(Mark::Warning, "policies", difference)));
     if lines.is_empty() {
-        let message = "is installed, and selects what the configuration selects".to_owned();
+        let is_assumed = matches!(around.policies, Policies::Known { assumed: Some(_), .. });
+        let is = if is_assumed { "is taken to be installed" } else { "is installed" };
+        let message = format!("{is}, and selects what the configuration selects");
         lines.push(say_of(INJECT, Mark::Ok, message));
     }
     lines
 }
 
-/// What the policy that judges workloads has against the subject.
-fn by_guard(guard: &Rules, subject: &Subject, around: &Surroundings<'_>) -> Option<Line> {
-    let add = add(&guard.pull_secret);
-    let say = |mark, message| Some(say_of(GUARD, mark, message));
-    match guard.guard(subject, namespace(around)) {
-        Judgement::Refused(manual) => say(
-            Mark::Error,
-            format!("refuses to create it, for its list has {} alone: {add}", manual.join(", ")),
-        ),
-        Judgement::Warned(manual) => {
-            say(Mark::Warning, format!("warns of it, for its list has {} alone: {add}", manual.join(", ")))
-        }
-        Judgement::Spared(manual) => say(
+/// What the policies refuse and warn of when the subject and its Pods are created, in their own words.
+pub(super) fn verdicts(subject: &Subject, around: &Surroundings<'_>) -> Vec<Line> {
+    let exists = matches!(subject.kind, Kind::Workload { exists: true, .. });
+    let guard = guard(subject, around).filter(|_| !exists).map(|(_, answer)| (GUARD, answer));
+    let inject = injection(subject, around).map(|answer| (INJECT, answer));
+    let lines = guard.into_iter().chain(inject).flat_map(|(policy, answer)| match answer {
+        // The policy may read an account that could not be read here.
+        Answer::Refused(message) if policy == INJECT && may_be_copied(subject, around) => vec![say_of(
+            policy,
             Mark::Warning,
-            format!(
-                "leaves the list as it is, but would refuse a new workload with {} alone, and more such entries: {add}",
-                manual.join(", ")
-            ),
-        ),
-        Judgement::Accepted => match (&subject.kind, guard.out_of_force()) {
-            (Kind::Workload { exists: false, .. }, Some(problem)) if !guard.monitors => {
-                say(Mark::Warning, problem)
-            }
-            _ => None,
-        },
-    }
+            format!("{message} (unless the service account, which could not be read here, lists it, too)"),
+        )],
+        Answer::Refused(message) => vec![say_of(policy, Mark::Error, message)],
+        Answer::Added(warnings) | Answer::LeftAlone(warnings) => {
+            warnings.into_iter().map(|warning| say_of(policy, Mark::Warning, warning)).collect()
+        }
+        Answer::LeftOut(_) | Answer::Accepted => Vec::new(),
+    });
+    lines.collect()
+}
+
+/// What the policy for workloads would say of another one like it, and whether it is at work at all.
+fn later(subject: &Subject, around: &Surroundings<'_>) -> Option<Line> {
+    let Kind::Workload { exists, .. } = &subject.kind else { return None };
+    let (rules, answer) = guard(subject, around)?;
+    let message = match answer {
+        Answer::Refused(message) if *exists => {
+            format!("leaves the list as it is, but would refuse to create it again: {message}")
+        }
+        Answer::LeftOut(_) if !exists && !rules.monitors => rules.out_of_force()?,
+        _ => return None,
+    };
+    Some(say_of(GUARD, Mark::Warning, message))
+}
+
+/// The policy for workloads and what it answers; none where it is not there, or never sees such an object.
+fn guard<'a>(subject: &Subject, around: &Surroundings<'a>) -> Option<(&'a Rules, Answer)> {
+    let Policies::Known { guard: Some(guard), .. } = around.policies else { return None };
+    Some((guard, guard.guard(subject, namespace(around))?))
+}
+
+/// What becomes of the Pods to come; none where that cannot be known, and of a Pod that is there.
+fn injection(subject: &Subject, around: &Surroundings<'_>) -> Option<Answer> {
+    let to_come = !matches!(subject.kind, Kind::Pod);
+    inject(around).filter(|_| to_come).map(|rules| answer(rules, subject, around))
+}
+
+fn answer(rules: &Rules, subject: &Subject, around: &Surroundings<'_>) -> Answer {
+    let account = around.cluster.map_or(&Account::Unknown, |cluster| &cluster.account);
+    rules.inject(subject, namespace(around), account, around.user)
+}
+
+fn may_be_copied(subject: &Subject, around: &Surroundings<'_>) -> bool {
+    let is_unread = around.cluster.is_some_and(|cluster| cluster.account == Account::Unknown);
+    let reads = |rules: &Rules| rules.settings.as_ref().is_ok_and(|settings| settings.read_service_accounts);
+    is_unread && !subject.pull_secrets.is_empty() && inject(around).is_some_and(reads)
+}
+
+/// The pull secret of the policy, where it is another one.
+fn other_secret<'a>(rules: &'a Rules, ours: &str) -> Option<&'a str> {
+    let settings = rules.settings.as_ref().ok()?;
+    Some(&*settings.pull_secret).filter(|theirs| *theirs != ours)
 }
 
 /// Whether Kubernetes copies the reference from the service account.
@@ -91,57 +129,42 @@ pub(super) fn is_copied(subject: &Subject, around: &Surroundings<'_>) -> bool {
 /// Whether the policy adds the reference to such Pods, whatever the configuration says.
 pub(super) fn is_added(subject: &Subject, around: &Surroundings<'_>) -> bool {
     inject(around).is_some_and(|rules| {
-        rules.pull_secret == around.pull_secret && rules.misses(subject, namespace(around)).is_empty()
+        other_secret(rules, around.pull_secret).is_none()
+            && !matches!(answer(rules, subject, around), Answer::LeftOut(_))
     })
 }
 
-/// What the policies refuse, whatever the images are.
-pub(super) fn refusals(subject: &Subject, around: &Surroundings<'_>) -> Vec<Line> {
-    let Some(Policies::Known { guard, .. }) = around.cluster.map(|cluster| &cluster.policies) else {
-        return Vec::new();
-    };
-    let by_guard = guard.as_ref().and_then(|guard| by_guard(guard, subject, around));
-    let by_inject = match injection(subject, around) {
-        Some(injection @ Injection::Refused(_)) => Some(by_policy(subject, around, &injection)),
-        _ => None,
-    };
-    let refusals = by_guard.into_iter().chain(by_inject);
-    refusals.filter(|line| line.mark == Mark::Error).collect()
-}
-
-/// What becomes of the Pods to come; none where that cannot be known, and of a Pod that is there.
-fn injection<'a>(subject: &'a Subject, around: &Surroundings<'a>) -> Option<Injection<'a>> {
-    if matches!(subject.kind, Kind::Pod) {
-        return None;
-    }
-    let cluster = around.cluster?;
-    Some(inject(around)?.inject(subject, cluster.namespace.as_ref(), &cluster.account))
-}
-
-/// The line about the list itself.
-pub(super) fn list(subject: &Subject, around: &Surroundings<'_>) -> Line {
+/// The line about the list itself; none where a policy refuses it, which says all there is to say.
+pub(super) fn list(subject: &Subject, around: &Surroundings<'_>) -> Option<Line> {
     let ours = around.pull_secret;
-    if matches!(subject.kind, Kind::Pod) {
-        return if subject.lists(ours) {
-            say(Mark::Ok, format!("has {ours}"))
-        } else {
-            of_pod(subject, ours, around.configuration.attach)
-        };
-    }
-    match injection(subject, around) {
-        // Before all else: a policy for another pull secret takes even ours for written by hand.
-        Some(injection @ Injection::Refused(_)) => by_policy(subject, around, &injection),
+    let attach = around.configuration.attach;
+    let is_ours = inject(around).is_some_and(|rules| other_secret(rules, ours).is_none());
+    Some(match (injection(subject, around), around.policies) {
+        (Some(Answer::Refused(_)), _) => return None,
         _ if subject.lists(ours) => say(Mark::Ok, format!("has {ours}")),
+        _ if matches!(subject.kind, Kind::Pod) => of_pod(subject, ours, attach),
         _ if is_copied(subject, around) => {
             say(Mark::Ok, format!("is empty: Kubernetes copies {ours} from the service account"))
         }
-        _ if around.configuration.attach == Attach::ServiceAccount => by_account(subject, ours),
-        None if around.cluster.is_some_and(|it| matches!(it.policies, Policies::Known { .. })) => {
-            not_added(subject, ours)
+        _ if attach == Attach::ServiceAccount => by_account(subject, ours),
+        (None, Policies::Unknown(_)) => without_policies(subject, ours),
+        (Some(Answer::LeftAlone(_)), _) => say(
+            Mark::Error,
+            format!(
+                "{}, and the policy {INJECT} leaves such Pods alone: {}",
+                alone(subject, around),
+                add(ours)
+            ),
+        ),
+        (Some(Answer::Added(_)), _) if is_ours => {
+            let has = match by_hand(subject).as_str() {
+                "" => String::new(),
+                names => format!("has {names}, and "),
+            };
+            say(Mark::Ok, format!("{has}the policy adds {ours} when a Pod is created"))
         }
-        None => without_policies(subject, ours),
-        Some(injection) => by_policy(subject, around, &injection),
-    }
+        _ => say(Mark::Error, format!("{}, and no policy adds {ours}", alone(subject, around))),
+    })
 }
 
 /// A Pod that is there, without the reference.
@@ -187,59 +210,6 @@ fn without_policies(subject: &Subject, ours: &str) -> Line {
     }
 }
 
-fn not_added(subject: &Subject, ours: &str) -> Line {
-    let what = match by_hand(subject).as_str() {
-        "" => "is empty".to_owned(),
-        by_hand => format!("has {by_hand} alone"),
-    };
-    say(Mark::Error, format!("{what}, and no policy adds {ours}"))
-}
-
-fn by_policy(subject: &Subject, around: &Surroundings<'_>, injection: &Injection<'_>) -> Line {
-    let ours = around.pull_secret;
-    let is_ours = inject(around).is_some_and(|rules| rules.pull_secret == ours);
-    let has = |manual: &[&str]| alone(subject, &manual.join(", "));
-    let way_out = way_out(subject, ours);
-    match injection {
-        Injection::LeftOut | Injection::Listed => not_added(subject, ours),
-        Injection::Ignored(manual) => say(
-            Mark::Error,
-            format!("{}, and the policy {INJECT} leaves such Pods alone: {way_out}", has(manual)),
-        ),
-        Injection::Refused(manual) => {
-            say(Mark::Error, format!("{}, so the policy {INJECT} refuses its Pods: {way_out}", has(manual)))
-        }
-        // What is left adds the policy's own pull secret.
-        _ if !is_ours => not_added(subject, ours),
-        Injection::IfCopied(manual) => say(
-            Mark::Warning,
-            format!(
-                "{}; the policy {INJECT} refuses its Pods unless the service account, which could not be read here, lists \
-                 that too: {way_out}",
-                has(manual)
-            ),
-        ),
-        Injection::Merged(manual) if !subject.pull_secrets.is_empty() => {
-            let manual = manual.join(", ");
-            say(Mark::Ok, format!("has {manual}, and the policy adds {ours} when a Pod is created"))
-        }
-        Injection::Added | Injection::Merged(_) => {
-            say(Mark::Ok, format!("the policy adds {ours} when a Pod is created"))
-        }
-        Injection::Warned(manual) => say(
-            Mark::Warning,
-            format!("{}; the policy adds {ours} and warns when a Pod is created: {way_out}", has(manual)),
-        ),
-        Injection::NotLookedUp(manual) => say(
-            Mark::Warning,
-            format!(
-                "{}; the policy cannot look the service account up, so it adds {ours} and warns: {way_out}",
-                has(manual)
-            ),
-        ),
-    }
-}
-
 /// Pods that a workload has made, perhaps before it was as it is now.
 pub(super) fn pods(subject: &Subject, around: &Surroundings<'_>) -> Option<Line> {
     let lists = &around.cluster?.lists_of_pods;
@@ -253,15 +223,15 @@ pub(super) fn pods(subject: &Subject, around: &Surroundings<'_>) -> Option<Line>
         (lack, all) => say(
             Mark::Error,
             format!(
-                "{lack} of {all} lack {ours}, and the list of a Pod never changes: mend what is wrong above, then have \
-                 them made anew: {renew}"
+                "{lack} of {all} lack {ours}, and the list of a Pod never changes: fix what is wrong above, then \
+                 recreate them: {renew}"
             ),
         ),
     }
 }
 
 fn inject<'a>(around: &Surroundings<'a>) -> Option<&'a Rules> {
-    match &around.cluster?.policies {
+    match around.policies {
         Policies::Known { inject, .. } => inject.as_deref(),
         Policies::Unknown(_) => None,
     }
@@ -278,11 +248,19 @@ fn by_hand(subject: &Subject) -> String {
 }
 
 /// What is in the list that the policy sees, which may have come from the service account.
-fn alone(subject: &Subject, names: &str) -> String {
-    if subject.pull_secrets.is_empty() {
-        format!("is empty, so Kubernetes copies {names} alone from the service account")
-    } else {
-        format!("has {names} alone")
+fn alone(subject: &Subject, around: &Surroundings<'_>) -> String {
+    let account = around.cluster.map(|cluster| &cluster.account);
+    match (by_hand(subject).as_str(), account) {
+        ("", Some(Account::Found { pull_secrets, .. }))
+            if subject.pull_secrets.is_empty() && !pull_secrets.is_empty() =>
+        {
+            format!(
+                "is empty, so Kubernetes copies {} alone from the service account",
+                pull_secrets.join(", ")
+            )
+        }
+        ("", _) => "is empty".to_owned(),
+        (names, _) => format!("has {names} alone"),
     }
 }
 
@@ -295,14 +273,5 @@ fn say_of(policy: &str, mark: Mark, message: String) -> Line {
 }
 
 fn add(ours: &str) -> String {
-    format!("add `- name: {ours}` to it, or remove the list")
-}
-
-/// How a list gets the reference. One that is empty in the manifest cannot be removed.
-fn way_out(subject: &Subject, ours: &str) -> String {
-    if subject.pull_secrets.is_empty() {
-        format!("write a list with `- name: {ours}`, or set readServiceAccounts in the policy")
-    } else {
-        add(ours)
-    }
+    format!("add `- name: {ours}` to it")
 }

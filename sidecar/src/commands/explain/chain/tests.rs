@@ -1,8 +1,9 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use super::super::manifest::Manifest;
 use super::super::policy::Rules;
-use super::super::subject::{Kind, Labels};
+use super::super::subject::Labels;
 use super::*;
 use crate::configuration;
 use crate::operations::policies::Policy;
@@ -33,17 +34,21 @@ fn configuration(more: &str) -> Configuration {
     configuration::parse(format!("{CONFIGURATION}{more}").as_bytes()).unwrap().configuration
 }
 
+/// What an object says, in the cluster or in a manifest.
+fn read(object: &Value, exists: bool) -> Subject {
+    let mut manifest = Manifest::default();
+    manifest.read(object, "team-a", exists).unwrap();
+    manifest.subjects.pop().unwrap()
+}
+
+fn spec(pull_secrets: &[&str]) -> Value {
+    let list: Vec<_> = pull_secrets.iter().map(|name| json!({ "name": name })).collect();
+    let image = "demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1";
+    json!({ "containers": [{ "image": image }], "imagePullSecrets": list })
+}
+
 fn subject() -> Subject {
-    Subject {
-        title: "Pod team-a/web".to_owned(),
-        namespace: "team-a".to_owned(),
-        service_account: "default".to_owned(),
-        pull_secrets: vec![OURS.to_owned()],
-        images: vec!["demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1".to_owned()],
-        kind: Kind::Pod,
-        labels: Labels::new(),
-        is_owned: false,
-    }
+    read(&json!({ "kind": "Pod", "metadata": { "name": "web" }, "spec": spec(&[OURS]) }), true)
 }
 
 fn names(names: &[&str]) -> Vec<String> {
@@ -51,13 +56,14 @@ fn names(names: &[&str]) -> Vec<String> {
 }
 
 fn workload(pull_secrets: &[&str], exists: bool) -> Subject {
-    let renew = "`kubectl rollout restart deployment/web -n team-a`".to_owned();
-    let kind = Kind::Workload { renew, labels: Labels::new(), exists };
-    Subject { pull_secrets: names(pull_secrets), kind, ..subject() }
+    let template = json!({ "spec": spec(pull_secrets) });
+    let object =
+        json!({ "kind": "Deployment", "metadata": { "name": "web" }, "spec": { "template": template } });
+    read(&object, exists)
 }
 
 fn pod_to_come(pull_secrets: &[&str]) -> Subject {
-    Subject { pull_secrets: names(pull_secrets), kind: Kind::PodToCome, ..subject() }
+    read(&json!({ "kind": "Pod", "metadata": { "name": "web" }, "spec": spec(pull_secrets) }), false)
 }
 
 /// A policy in force, for the namespaces of the configuration where these settings name none.
@@ -76,40 +82,65 @@ fn account(pull_secrets: &[&str]) -> Account {
     Account::Found { pull_secrets: names(pull_secrets), enforces_mountable: false }
 }
 
-fn cluster() -> Cluster {
-    Cluster {
+/// The cluster, and the policies in it.
+#[derive(Debug, Clone)]
+struct World {
+    cluster: Cluster,
+    policies: Policies,
+}
+
+fn cluster() -> World {
+    let cluster = Cluster {
         namespace: Some(ObjectMeta::default()),
         account: account(&[]),
         secret: Some(PullSecret {
-            name: OURS.to_owned(),
-            namespace: "team-a".to_owned(),
-            uid: None,
-            resource_version: None,
+            uid: "u".into(),
+            resource_version: "1".into(),
             ours: true,
+            intact: true,
+            other_manager: None,
+            terminating: false,
+            hash: Box::default(),
+            inputs: Box::default(),
             expires_at: Some(NOW + SignedDuration::from_mins(50)),
-            registries: vec!["cn-hangzhou/cri-demo".to_owned()],
+            registries: "cn-hangzhou/cri-demo".into(),
         }),
+        report: None,
         hosts: None,
-        policies: Policies::Known {
-            inject: Some(Box::new(rules(json!({})))),
-            guard: Some(Box::new(rules(json!({})))),
-            differences: Vec::new(),
-        },
         lists_of_pods: Vec::new(),
-    }
+    };
+    let guard = rules(json!({ "manualPullSecrets": { "workloads": "reject" } }));
+    World { cluster, policies: known(Some(rules(json!({}))), Some(guard)) }
 }
 
-fn with_policies(inject: Option<Rules>, guard: Option<Rules>) -> Cluster {
+fn known(inject: Option<Rules>, guard: Option<Rules>) -> Policies {
     let (inject, guard) = (inject.map(Box::new), guard.map(Box::new));
-    Cluster { policies: Policies::Known { inject, guard, differences: Vec::new() }, ..cluster() }
+    Policies::Known { inject, guard, differences: Vec::new(), assumed: None }
 }
 
-fn judged(subject: &Subject, configuration: &Configuration, cluster: Option<&Cluster>) -> Vec<Line> {
-    judge(subject, &Surroundings { configuration, pull_secret: OURS, cluster, now: NOW })
+fn with_policies(inject: Option<Rules>, guard: Option<Rules>) -> World {
+    World { policies: known(inject, guard), ..cluster() }
 }
 
-fn chain(subject: &Subject, configuration: &Configuration, cluster: Option<&Cluster>) -> String {
-    let lines = judged(subject, configuration, cluster).into_iter();
+fn with_account(account: Account, world: World) -> World {
+    World { cluster: Cluster { account, ..world.cluster }, ..world }
+}
+
+fn judged(subject: &Subject, configuration: &Configuration, world: Option<&World>) -> Vec<Line> {
+    let unknown = Policies::Unknown("no cluster is asked".to_owned());
+    let around = Surroundings {
+        configuration,
+        pull_secret: OURS,
+        policies: world.map_or(&unknown, |world| &world.policies),
+        user: "",
+        cluster: world.map(|world| &world.cluster),
+        now: NOW,
+    };
+    judge(subject, &around)
+}
+
+fn chain(subject: &Subject, configuration: &Configuration, world: Option<&World>) -> String {
+    let lines = judged(subject, configuration, world).into_iter();
     let lines: Vec<_> =
         lines.map(|line| anstream::adapter::strip_str(&line.to_string()).to_string()).collect();
     lines.join("\n")
@@ -120,7 +151,7 @@ fn chain(subject: &Subject, configuration: &Configuration, cluster: Option<&Clus
 fn check(
     subject: &Subject,
     configuration: &Configuration,
-    cluster: Option<&Cluster>,
+    cluster: Option<&World>,
     is_good: bool,
     line: &str,
 ) {
@@ -144,13 +175,15 @@ fn a_pod_that_can_pull_has_a_tick_at_every_step() {
 #[test]
 fn a_manifest_is_explained_without_a_cluster() {
     let subject = pod_to_come(&[]);
-    insta::assert_snapshot!(chain(&subject, &configuration(""), None), @r"
+    insta::assert_snapshot!(chain(&subject, &configuration(""), None), @r#"
+    ✓ user: judged as created by a person (change it with --as)
     ✓ namespace team-a: is managed
     ✓ service account default: is selected
+    - policy acr-credential-helper-inject: not looked at: no cluster is asked
     ✓ imagePullSecrets: is empty: the policy adds acr-credential-secret-aggregation when a Pod is created
     - Secret acr-credential-secret-aggregation: not looked at: no cluster was asked
     ✓ image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host belongs to acr-registry-info[0]
-    ");
+    "#);
 }
 
 #[test]
@@ -163,30 +196,85 @@ fn all_that_is_wrong_is_said_at_once_with_the_way_out() {
             "gone-registry.cn-hangzhou.cr.aliyuncs.com/a".to_owned(),
             "prod-registry.cn-shanghai.cr.aliyuncs.com/a".to_owned(),
             "registry-vpc.cn-beijing.aliyuncs.com/a/b".to_owned(),
+            "demo-registry.cn-hangzhou.cr.aliyuncs.com/{{ .Values.image }}".to_owned(),
             "nginx".to_owned(),
         ],
         ..subject()
     };
-    let cluster = Cluster { secret: None, ..cluster() };
-    insta::assert_snapshot!(chain(&subject, &configuration(""), Some(&cluster)), @r"
+    let mut world = cluster();
+    world.cluster.secret = None;
+    insta::assert_snapshot!(chain(&subject, &configuration(""), Some(&world)), @r#"
     ✗ namespace other: is not managed: add other to watch-namespace
     ✗ service account builder: is not selected: add builder to service-account, here and in the policies
     ✗ policy acr-credential-helper-inject: leaves out other: add it to its namespaces
     ✗ policy acr-credential-helper-inject: leaves out the service account builder: add it to its serviceAccounts
-    ✗ imagePullSecrets: has regcred alone, and the list of a Pod never changes: where it is written, add `- name: acr-credential-secret-aggregation` to it, or remove the list
+    ✗ imagePullSecrets: has regcred alone, and the list of a Pod never changes: where it is written, add `- name: acr-credential-secret-aggregation` to it
     ✗ Secret acr-credential-secret-aggregation: is missing: the readiness page of the sidecar (/readyz) says what it waits for
-    ✗ image gone-registry.cn-hangzhou.cr.aliyuncs.com/a: no registry of the configuration has gone-registry.cn-hangzhou.cr.aliyuncs.com: add its instance to acr-registry-info
+    - image gone-registry.cn-hangzhou.cr.aliyuncs.com/a: gone-registry.cn-hangzhou.cr.aliyuncs.com is not among the configured registries; fine if it is public
     ✗ image prod-registry.cn-shanghai.cr.aliyuncs.com/a: its host belongs to acr-registry-info[2], which is for other namespaces: add other to its namespaces
     ✓ image registry-vpc.cn-beijing.aliyuncs.com/a/b: its host belongs to acr-registry-info[1]
-    - image nginx: docker.io is not a registry of the configuration: pulled without its credentials
-    ");
+    ✗ image demo-registry.cn-hangzhou.cr.aliyuncs.com/{{ .Values.image }}: is a template that was not rendered: render it first
+    - image nginx: docker.io is not among the configured registries; fine if it is public
+    "#);
 }
 
 #[test]
 fn a_pod_of_public_images_needs_nothing() {
     let subject = Subject { namespace: "other".to_owned(), images: vec!["nginx".to_owned()], ..subject() };
-    insta::assert_snapshot!(
-        chain(&subject, &configuration(""), Some(&cluster())),
-        @"- image nginx: docker.io is not a registry of the configuration: pulled without its credentials"
+    insta::assert_snapshot!(chain(&subject, &configuration(""), Some(&cluster())), @"- image nginx: docker.io is not among the configured registries; fine if it is public");
+}
+
+#[test]
+fn without_a_cluster_the_assumed_policies_judge() {
+    let policy = rules(json!({}));
+    let Policies::Known { inject, guard, differences, .. } = known(Some(policy.clone()), Some(policy)) else {
+        panic!("they are known");
+    };
+    let policies = Policies::Known { inject, guard, differences, assumed: Some("are assumed".to_owned()) };
+    let configuration = configuration("");
+    let explain = |subject: &Subject, user| {
+        let around = Surroundings {
+            configuration: &configuration,
+            pull_secret: OURS,
+            policies: &policies,
+            user,
+            cluster: None,
+            now: NOW,
+        };
+        let lines = judge(subject, &around);
+        let text: Vec<_> =
+            lines.iter().map(|line| anstream::adapter::strip_str(&line.to_string()).to_string()).collect();
+        (passes(&lines), text.join("\n"))
+    };
+    let (is_good, text) = explain(&pod_to_come(&["regcred"]), "");
+    assert!(!is_good);
+    insta::assert_snapshot!(text, @r#"
+    - policies: are assumed
+    ✓ user: judged as created by a person (change it with --as)
+    ✓ namespace team-a: is managed
+    ✓ service account default: is selected
+    ✓ policy acr-credential-helper-inject: is taken to be installed, and selects what the configuration selects
+    ✗ policy acr-credential-helper-inject: Pod team-a/web: spec.imagePullSecrets lists "regcred" without "acr-credential-secret-aggregation", so the Pod would not get it; add "acr-credential-secret-aggregation" to the list, or allow "regcred" in manualPullSecrets.allowed
+    - Secret acr-credential-secret-aggregation: not looked at: no cluster was asked
+    ✓ image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host belongs to acr-registry-info[0]
+    "#);
+    let (is_good, text) = explain(&pod_to_come(&["regcred"]), "system:serviceaccount:ci:runner");
+    assert!(
+        is_good && text.contains("✓ user: judged as created by system:serviceaccount:ci:runner"),
+        "{text}"
     );
+    let (is_good, text) = explain(&workload(&["regcred"], false), "");
+    assert!(is_good, "{text}");
+    insta::assert_snapshot!(text, @r#"
+    - policies: are assumed
+    ✓ user: judged as created by a person (change it with --as)
+    ✓ namespace team-a: is managed
+    ✓ service account default: is selected
+    ✓ policy acr-credential-helper-inject: is taken to be installed, and selects what the configuration selects
+    ! policy acr-credential-helper-guard: imagePullSecrets lists "regcred" without "acr-credential-secret-aggregation"; Pods get it all the same
+    ! policy acr-credential-helper-guard: add "acr-credential-secret-aggregation" to the list, or allow "regcred" in manualPullSecrets.allowed
+    ✓ imagePullSecrets: has regcred, and the policy adds acr-credential-secret-aggregation when a Pod is created
+    - Secret acr-credential-secret-aggregation: not looked at: no cluster was asked
+    ✓ image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host belongs to acr-registry-info[0]
+    "#);
 }

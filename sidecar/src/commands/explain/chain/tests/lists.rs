@@ -3,7 +3,7 @@
 use super::*;
 
 #[track_caller]
-fn check_list(subject: &Subject, more: &str, cluster: Option<&Cluster>, is_good: bool, rest: &str) {
+fn check_list(subject: &Subject, more: &str, cluster: Option<&World>, is_good: bool, rest: &str) {
     let (mark, rest) = rest.split_at(rest.find(' ').unwrap());
     check(subject, &configuration(more), cluster, is_good, &format!("{mark} imagePullSecrets:{rest}"));
 }
@@ -37,7 +37,7 @@ fn a_list_is_judged_by_where_the_reference_comes_from() {
 
 #[test]
 fn what_the_service_account_lists_is_copied_in_every_mode() {
-    let cluster = Cluster { account: account(&["mine", OURS]), ..with_policies(None, None) };
+    let cluster = with_account(account(&["mine", OURS]), with_policies(None, None));
     for more in ["", "attach: both\n", BY_ACCOUNTS] {
         for subject in [workload(&[], true), workload(&[], false), pod_to_come(&[])] {
             let expected =
@@ -57,45 +57,57 @@ fn what_becomes_of_a_manual_list_is_what_the_policys_settings_say() {
         let settings = json!({ "manualPullSecrets": { key: mode }, "readServiceAccounts": reads });
         with_policies(Some(rules(settings)), None)
     };
-    let check = |subject: &Subject, cluster: &Cluster, is_good: bool, rest: &str| {
+    let check = |subject: &Subject, cluster: &World, is_good: bool, rest: &str| {
         check_list(subject, "", Some(cluster), is_good, rest);
     };
     let (list, pod) = (workload(&["regcred"], true), pod_to_come(&["regcred"]));
     check(&list, &cluster(), true, "✓ has regcred, and the policy adds");
-    check(&list, &manual("ownedPods", "warn", false), true, "! has regcred alone; the policy adds");
+    check(&list, &manual("ownedPods", "warn", false), true, "✓ has regcred, and the policy adds");
     check(&list, &manual("ownedPods", "ignore", false), false, "✗ has regcred alone, and the policy");
-    check(&list, &manual("ownedPods", "reject", false), false, "✗ has regcred alone, so the policy");
-    check(&pod, &cluster(), false, "✗ has regcred alone, so the policy acr-credential-helper-inject refuses");
-    check(&pod, &manual("pods", "warn", false), true, "! has regcred alone; the policy adds");
-    let owned = Subject { is_owned: true, ..pod.clone() };
-    check(&owned, &cluster(), true, "✓ has regcred, and the policy adds");
+    check(&pod, &manual("pods", "warn", false), true, "✓ has regcred, and the policy adds");
     check(&workload(&[], true), &cluster(), true, "✓ the policy adds");
     check(&workload(&[], true), &with_policies(None, None), false, "✗ is empty, and no policy adds");
     check(&list, &with_policies(None, None), false, "✗ has regcred alone, and no policy adds");
     let allowed = json!({ "manualPullSecrets": { "allowed": ["reg*"] } });
-    check(&pod, &with_policies(Some(rules(allowed)), None), true, "✓ the policy adds");
+    check(&pod, &with_policies(Some(rules(allowed)), None), true, "✓ has regcred, and the policy adds");
 
-    let with = |account: Account, cluster: Cluster| Cluster { account, ..cluster };
-    for (subject, key) in [(&pod, "pods"), (&list, "ownedPods")] {
+    let verdict = |subject: &Subject, world: &World, is_good: bool, rest: &str| {
+        let (mark, rest) = rest.split_at(rest.find(' ').unwrap());
+        let line = format!("{mark} policy acr-credential-helper-inject:{rest}");
+        super::check(subject, &configuration(""), Some(world), is_good, &line);
+        // The verdict says all there is to say about the list.
+        let chain = chain(subject, &configuration(""), Some(world));
+        assert_eq!(chain.contains("imagePullSecrets: "), !rest.contains("spec."), "{chain}");
+    };
+    let pod_refused = "✗ Pod team-a/web: spec.imagePullSecrets lists \"regcred\" without";
+    let refused =
+        "✗ Pod team-a/web- (generateName; of Deployment web): spec.imagePullSecrets lists \"regcred\"";
+    verdict(&pod, &cluster(), false, pod_refused);
+    verdict(&list, &manual("ownedPods", "reject", false), false, refused);
+    verdict(&list, &manual("ownedPods", "warn", false), true, "! imagePullSecrets lists \"regcred\" without");
+    for (subject, key, refused) in [(&pod, "pods", pod_refused), (&list, "ownedPods", refused)] {
         let reads = || manual(key, "reject", true);
-        check(subject, &with(account(&["regcred"]), reads()), true, "✓ the policy adds");
-        check(subject, &with(account(&["other"]), reads()), false, "✗ has regcred alone, so the policy");
-        check(subject, &with(Account::Unknown, reads()), true, "! has regcred alone; the policy");
+        check(
+            subject,
+            &with_account(account(&["regcred"]), reads()),
+            true,
+            "✓ has regcred, and the policy adds",
+        );
+        verdict(subject, &with_account(account(&["other"]), reads()), false, refused);
+        verdict(subject, &with_account(Account::Unknown, reads()), true, &refused.replace('✗', "!"));
         // No Pod of such an account is created, but that is another step.
-        check(subject, &with(Account::Absent, reads()), false, "! has regcred alone; the policy cannot look");
-        let does_not = manual(key, "reject", false);
-        check(subject, &with(account(&["regcred"]), does_not), false, "✗ has regcred alone, so the policy");
+        verdict(subject, &with_account(Account::Absent, reads()), false, "! kept a list that may be manual");
+        verdict(subject, &with_account(account(&["regcred"]), manual(key, "reject", false)), false, refused);
     }
 }
 
 #[test]
 fn an_empty_list_is_judged_by_what_kubernetes_copies_to_it() {
-    let with = |settings: Value| Cluster {
-        account: account(&["regcred"]),
-        ..with_policies(Some(rules(settings)), None)
-    };
-    let refused = "✗ is empty, so Kubernetes copies regcred alone from the service account, so the policy";
-    check_list(&pod_to_come(&[]), "", Some(&with(json!({}))), false, refused);
+    let with =
+        |settings: Value| with_account(account(&["regcred"]), with_policies(Some(rules(settings)), None));
+    let refused =
+        "✗ policy acr-credential-helper-inject: Pod team-a/web: spec.imagePullSecrets lists \"regcred\"";
+    check(&pod_to_come(&[]), &configuration(""), Some(&with(json!({}))), false, refused);
     let reads = with(json!({ "readServiceAccounts": true }));
     check_list(&pod_to_come(&[]), "", Some(&reads), true, "✓ the policy adds");
     check_list(&workload(&[], true), "", Some(&with(json!({}))), true, "✓ the policy adds");
@@ -111,11 +123,12 @@ fn an_empty_list_is_judged_by_what_kubernetes_copies_to_it() {
 
 #[test]
 fn pods_that_a_workload_made_without_the_pull_secret_are_counted() {
-    let lists = |lists: &[&[&str]]| Cluster {
-        lists_of_pods: lists.iter().map(|list| names(list)).collect(),
-        ..cluster()
+    let lists = |lists: &[&[&str]]| {
+        let mut world = cluster();
+        world.cluster.lists_of_pods = lists.iter().map(|list| names(list)).collect();
+        world
     };
-    let check = |cluster: &Cluster, is_good: bool, line: &str| {
+    let check = |cluster: &World, is_good: bool, line: &str| {
         check(&workload(&[], true), &configuration(""), Some(cluster), is_good, line);
     };
     let lack = format!("✗ Pods: 1 of 2 lack {OURS}, and the list of a Pod never changes");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[track_caller]
-fn check_policy(subject: &Subject, cluster: &Cluster, is_good: bool, line: &str) {
+fn check_policy(subject: &Subject, cluster: &World, is_good: bool, line: &str) {
     let line = line.replace("INJECT", "policy acr-credential-helper-inject:");
     let line = line.replace("GUARD", "policy acr-credential-helper-guard:");
     check(subject, &configuration(""), Some(cluster), is_good, &line);
@@ -11,12 +11,8 @@ fn check_policy(subject: &Subject, cluster: &Cluster, is_good: bool, line: &str)
 
 #[test]
 fn a_policy_that_never_touches_the_pods_stands_in_their_way_unless_they_have_the_reference() {
-    let copied = |cluster: &Cluster| Cluster {
-        account: account(&[OURS]),
-        policies: cluster.policies.clone(),
-        ..super::cluster()
-    };
-    let check = |cluster: &Cluster, rest: &str| {
+    let copied = |world: &World| with_account(account(&[OURS]), world.clone());
+    let check = |cluster: &World, rest: &str| {
         for subject in [workload(&[], true), workload(&[], false), pod_to_come(&[])] {
             check_policy(&subject, cluster, false, &format!("✗ INJECT {rest}"));
             check_policy(&subject, cluster, false, "✗ imagePullSecrets: is empty, and no policy adds");
@@ -47,7 +43,8 @@ fn a_policy_that_never_touches_the_pods_stands_in_their_way_unless_they_have_the
     check(&with_policies(Some(monitors), None), "only monitors");
     let labels = [("acr-credential-helper.io/inject".to_owned(), "false".to_owned())];
     let metadata = ObjectMeta { labels: Some(labels.into()), ..ObjectMeta::default() };
-    let opted_out = Cluster { namespace: Some(metadata), ..cluster() };
+    let mut opted_out = cluster();
+    opted_out.cluster.namespace = Some(metadata);
     check_policy(&workload(&[], true), &opted_out, false, "✗ INJECT leaves out team-a, which has the label");
 }
 
@@ -55,7 +52,7 @@ fn a_policy_that_never_touches_the_pods_stands_in_their_way_unless_they_have_the
 fn a_label_of_the_pods_keeps_the_policy_away() {
     let labels: Labels = [("acr-credential-helper.io/inject".to_owned(), "false".to_owned())].into();
     let opted_out = Subject { labels, ..workload(&[], true) };
-    check_policy(&opted_out, &cluster(), false, "✗ INJECT leaves out Pods with the label");
+    check_policy(&opted_out, &cluster(), false, "✗ INJECT leaves out objects with the label");
 }
 
 #[test]
@@ -76,13 +73,13 @@ fn a_policy_for_another_pull_secret_is_no_help() {
         &pod_to_come(&[OURS]),
         &other,
         false,
-        &format!("✗ imagePullSecrets: has {OURS} alone, so the policy"),
+        "✗ INJECT Pod team-a/web: spec.imagePullSecrets lists \"acr-credential…t-aggregation\" without \"other\"",
     );
 }
 
 #[test]
 fn policies_that_cannot_be_read_spoil_nothing() {
-    let unknown = Cluster { policies: Policies::Unknown("forbidden".to_owned()), ..cluster() };
+    let unknown = World { policies: Policies::Unknown("forbidden".to_owned()), ..cluster() };
     check_policy(&workload(&[], true), &unknown, true, "- INJECT not looked at: forbidden");
 }
 
@@ -94,8 +91,9 @@ fn a_policy_is_called_good_only_where_it_selects_what_the_configuration_selects(
         inject: Some(Box::new(rules(json!({})))),
         guard: None,
         differences: vec!["the policy x has namespaces [a]".to_owned()],
+        assumed: None,
     };
-    let differs = Cluster { policies, ..cluster() };
+    let differs = World { policies, ..cluster() };
     check_policy(&workload(&[], true), &differs, true, "! policies: the policy x has namespaces [a]");
     for cluster in [&differs, &with_policies(Some(rules(json!({ "namespaces": ["default"] }))), None)] {
         let chain = chain(&workload(&[], true), &configuration(""), Some(cluster));
@@ -108,32 +106,29 @@ fn a_workload_is_refused_before_it_is_there_and_never_afterwards() {
     let guard = |settings: Value| with_policies(Some(rules(json!({}))), Some(rules(settings)));
     let manual = |mode: &str| json!({ "manualPullSecrets": { "workloads": mode } });
     let (new, there) = (workload(&["regcred"], false), workload(&["regcred"], true));
-    check_policy(
-        &new,
-        &cluster(),
-        false,
-        "✗ GUARD refuses to create it, for its list has regcred alone: add",
-    );
-    check_policy(&new, &guard(manual("warn")), true, "! GUARD warns of it, for its list has regcred alone");
-    check_policy(
-        &there,
-        &cluster(),
-        true,
-        "! GUARD leaves the list as it is, but would refuse a new workload",
-    );
+    let message = "Deployment team-a/web: spec.template.spec.imagePullSecrets lists \"regcred\" without";
+    check_policy(&new, &cluster(), false, &format!("✗ GUARD {message}"));
+    for settings in [json!({}), manual("warn")] {
+        let warning = "! GUARD imagePullSecrets lists \"regcred\" without";
+        check_policy(&new, &guard(settings.clone()), true, warning);
+        check_policy(&new, &guard(settings), true, &format!("! GUARD add \"{OURS}\" to the list, or allow"));
+    }
+    let spared = format!("! GUARD leaves the list as it is, but would refuse to create it again: {message}");
+    check_policy(&there, &cluster(), true, &spared);
     // What is there gets the reference from the other policy.
     check_policy(&there, &cluster(), true, "✓ imagePullSecrets: has regcred, and the policy adds");
-    let silent = |subject: &Subject, cluster: &Cluster| {
+    let silent = |subject: &Subject, cluster: &World| {
         let chain = chain(subject, &configuration(""), Some(cluster));
         assert!(!chain.contains("-guard"), "{chain}");
         assert!(passes(&judged(subject, &configuration(""), Some(cluster))), "{chain}");
     };
-    silent(&Subject { is_owned: true, ..new.clone() }, &cluster());
-    silent(&Subject { is_owned: true, ..there.clone() }, &cluster());
     silent(&new, &guard(manual("ignore")));
     silent(&there, &guard(manual("warn")));
     silent(&workload(&[], false), &cluster());
-    silent(&new, &guard(json!({ "namespaces": ["default"] })));
+    silent(
+        &new,
+        &guard(json!({ "namespaces": ["default"], "manualPullSecrets": { "workloads": "reject" } })),
+    );
     silent(&new, &guard(json!({ "manualPullSecrets": { "allowed": ["reg*"] } })));
     silent(&new, &with_policies(Some(rules(json!({}))), None));
     let pending = Rules { status: Some("pending".to_owned()), ..rules(json!({})) };
@@ -148,20 +143,26 @@ fn a_workload_is_refused_before_it_is_there_and_never_afterwards() {
 #[test]
 fn a_manual_list_is_refused_whatever_the_images_are() {
     let public = |subject: Subject| Subject { images: vec!["nginx".to_owned()], ..subject };
-    check_policy(&public(workload(&["regcred"], false)), &cluster(), false, "✗ GUARD refuses to create it");
-    let refused = "✗ imagePullSecrets: has regcred alone, so the policy";
-    check_policy(&public(pod_to_come(&["regcred"])), &cluster(), false, refused);
+    check_policy(
+        &public(workload(&["regcred"], false)),
+        &cluster(),
+        false,
+        "✗ GUARD Deployment team-a/web: ",
+    );
+    check_policy(&public(pod_to_come(&["regcred"])), &cluster(), false, "✗ INJECT Pod team-a/web: ");
     for subject in [workload(&["regcred"], true), workload(&[], false), pod_to_come(&[]), subject()] {
         let chain = chain(&public(subject), &configuration(""), Some(&cluster()));
-        assert_eq!(chain.lines().count(), 1, "{chain}");
+        let judged = chain.lines().filter(|line| !line.starts_with("✓ user: "));
+        assert_eq!(judged.count(), 1, "{chain}");
     }
 }
 
 #[test]
 fn where_service_accounts_carry_the_reference_the_guard_refuses_all_the_same() {
-    let cluster = Cluster { account: account(&[OURS]), ..with_policies(None, Some(rules(json!({})))) };
+    let guard = rules(json!({ "manualPullSecrets": { "ownedPods": "ignore" } }));
+    let cluster = with_account(account(&[OURS]), with_policies(None, Some(guard)));
     let configuration = configuration("attach: service-account\n");
-    let line = "✗ policy acr-credential-helper-guard: refuses to create it";
+    let line = "✗ policy acr-credential-helper-guard: Deployment team-a/web: spec.template.spec.imagePullSecrets lists";
     check(&workload(&["regcred"], false), &configuration, Some(&cluster), false, line);
     let chain = chain(&workload(&[], false), &configuration, Some(&cluster));
     assert!(!chain.contains("policy"), "{chain}");

@@ -1,0 +1,146 @@
+//! `explain` for manifests, without a cluster.
+
+use acr_e2e_tests::sidecar::{Ended, Sidecar};
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::mint::cloud;
+
+const CONFIGURATION: &str = r#"
+watch-namespace: "team-*"
+service-account: "*"
+acr-registry-info: |
+  - instanceId: ""
+    regionId: cn-beijing
+  - instanceId: cri-example
+    regionId: cn-hangzhou
+    domains: shop-registry.cn-hangzhou.cr.aliyuncs.com
+"#;
+
+const PRIVATE: &str = "shop-registry.cn-hangzhou.cr.aliyuncs.com/shop/web:1";
+
+async fn explain(manifest: &str, more: &[&str]) -> Result<Ended> {
+    let sidecar = Sidecar::new(&cloud().await?)?;
+    sidecar.file("config.yaml", CONFIGURATION)?;
+    sidecar.file("manifest.yaml", manifest)?;
+    let printed = sidecar.run(&["manifests", "--config", "config.yaml"]).await?.stdout;
+    sidecar.file("policies.yaml", &printed.replace("pods: reject", "pods: warn"))?;
+    let arguments = ["explain", "--file", "manifest.yaml", "--config", "config.yaml"];
+    sidecar.run(&arguments.iter().chain(more).copied().collect::<Vec<_>>()).await
+}
+
+#[track_caller]
+fn check(ended: &Ended, code: i32, says: &[&str]) {
+    assert_eq!(ended.code, Some(code), "{}\n{}", ended.stdout, ended.stderr);
+    for part in says {
+        assert!(ended.stdout.contains(part), "no {part:?} in:\n{}", ended.stdout);
+    }
+    // The Secret was not looked at, at least.
+    assert!(!ended.stdout.contains("Nothing stands in the way"), "{}", ended.stdout);
+}
+
+fn spec(image: &str, list: &[&str]) -> Value {
+    let list: Vec<_> = list.iter().map(|name| json!({ "name": name })).collect();
+    json!({ "containers": [{ "name": "main", "image": image }], "imagePullSecrets": list })
+}
+
+fn pod(image: &str, list: &[&str]) -> String {
+    let metadata = json!({ "name": "web", "namespace": "team-a" });
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec(image, list) }).to_string()
+}
+
+fn templated(version: &str, kind: &str, list: &[&str]) -> String {
+    let metadata = json!({ "name": "web", "namespace": "team-a" });
+    let spec = json!({ "template": { "spec": spec(PRIVATE, list) } });
+    json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec }).to_string()
+}
+
+#[tokio::test]
+async fn a_persons_pod_is_refused_as_the_shipped_policies_refuse_it() -> Result<()> {
+    let refusal = "✗ policy acr-credential-helper-inject: Pod team-a/web: spec.imagePullSecrets lists \"corp\" without \
+                   \"acr-credential-secret-aggregation\"";
+    let manual = pod(PRIVATE, &["corp"]);
+    let assumed = "- policies: those that `manifests` prints for this configuration";
+    let person = "judged as created by a person";
+    check(&explain(&manual, &[]).await?, 1, &[refusal, assumed, person, "It cannot pull its images."]);
+    check(&explain(&pod("nginx", &["corp"]), &[]).await?, 1, &[refusal]);
+    check(&explain(&manual, &["--as", "kubernetes-admin"]).await?, 1, &[refusal]);
+    let runner = "system:serviceaccount:ci:runner";
+    let merged = "✓ imagePullSecrets: has corp, and the policy adds acr-credential-secret-aggregation";
+    check(
+        &explain(&manual, &["--as", runner]).await?,
+        0,
+        &[merged, "judged as created by system:serviceaccount"],
+    );
+    let warning = "! policy acr-credential-helper-inject: imagePullSecrets lists \"corp\" without";
+    let ended = explain(&manual, &["--policies", "policies.yaml"]).await?;
+    check(&ended, 0, &[warning, merged, "those of policies.yaml are taken to be in force"]);
+    let ended = explain(&manual, &["--policies", "config.yaml"]).await?;
+    assert_eq!(ended.code, Some(2), "{}", ended.stdout);
+    assert!(ended.stderr.contains("config.yaml: holds none of the policies acr-"), "{}", ended.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_workload_with_a_manual_list_gets_the_warning_of_the_policy() -> Result<()> {
+    let ended = explain(&templated("apps/v1", "Deployment", &["corp"]), &[]).await?;
+    let warning = "! policy acr-credential-helper-guard: imagePullSecrets lists \"corp\" without \
+                   \"acr-credential-secret-aggregation\"; Pods get it all the same";
+    check(&ended, 0, &[warning, "No error was found."]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_kind_with_a_pod_template_is_explained_and_the_rest_is_named() -> Result<()> {
+    let clone_set = templated("apps.kruise.io/v1alpha1", "CloneSet", &["corp"]);
+    let knative = templated("serving.knative.dev/v1", "Service", &[]);
+    let workflow = "---\nkind: Workflow\nmetadata: { generateName: build- }\nspec: { templates: [{ container: { image: a } }] }\n";
+    let ended = explain(&format!("{clone_set}{knative}\n{workflow}"), &[]).await?;
+    let passed_over = "Passed over, because there is no pod template in it: Workflow build-\n";
+    check(&ended, 0, &["CloneSet team-a/web\n", "Service team-a/web\n", passed_over]);
+    assert!(!ended.stdout.contains("-guard"), "it never sees such kinds:\n{}", ended.stdout);
+    let ended = explain(workflow, &[]).await?;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("nothing with the template of a Pod: Workflow build-"), "{}", ended.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn images_are_told_by_where_they_come_from_and_whether_they_can_be_pulled_at_all() -> Result<()> {
+    let public = "not among the configured registries; fine if it is public";
+    for image in [
+        "registry.aliyuncs.com/google_containers/coredns:1",
+        "registry-cn-hangzhou.ack.aliyuncs.com/acs/csi:1",
+        "a1b2c3.mirror.aliyuncs.com/library/nginx",
+        "their-registry.cn-shanghai.cr.aliyuncs.com/a/b:1",
+    ] {
+        check(&explain(&pod(image, &[]), &[]).await?, 0, &[&format!("- image {image}: "), public]);
+    }
+    let personal = "crpi-0a1b2c3d4e5f6a7b.cn-hangzhou.personal.cr.aliyuncs.com/a/b:1";
+    check(
+        &explain(&pod(personal, &[]), &[]).await?,
+        0,
+        &["for which no token API exists: use a pull secret"],
+    );
+    for (image, problem) in [
+        ("shop-registry.cn-hangzhou.cr.aliyuncs.com/Shop/web", "has an upper-case letter"),
+        ("https://shop-registry.cn-hangzhou.cr.aliyuncs.com/shop/web", "begins with a scheme"),
+        ("{{ .Values.image }}", "is a template that was not rendered"),
+        ("shop-registry.cn-hangzhou.cr.aliyuncs.com/shop/", "ends with a slash"),
+        ("", "is empty"),
+    ] {
+        check(&explain(&pod(image, &[]), &[]).await?, 1, &["✗ image ", problem]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_field_of_a_wrong_type_is_named_and_its_value_is_not() -> Result<()> {
+    let pod =
+        "kind: Pod\nmetadata: { name: web }\nspec: { containers: [{ env: [{ name: a, value: 4711 }] }] }\n";
+    let ended = explain(pod, &[]).await?;
+    assert_eq!(ended.code, Some(2));
+    let expected = "Pod web: spec.containers[0].env[0].value: a string is expected";
+    assert!(ended.stderr.contains(expected) && !ended.stderr.contains("4711"), "{}", ended.stderr);
+    Ok(())
+}
