@@ -19,7 +19,7 @@ use crate::cluster::notice::{About as AboutWhat, Notice, Reason as Why};
 use crate::cluster::observer::{Counts, Observer, Write};
 use crate::cluster::state::STATE_SECRET;
 use crate::cluster::store::Kind;
-use crate::configuration::Attach;
+use crate::configuration::{Attach, Mistakes};
 use crate::operations::FIELD_MANAGER;
 use crate::operations::api_error::describe;
 use crate::operations::events::{self, About, Events, Reason};
@@ -30,6 +30,10 @@ use crate::operations::rights::{self, Needs};
 
 /// A loop that makes a round every five seconds and has made none for so long hangs.
 const STUCK_AFTER: Duration = Duration::from_mins(1);
+
+/// What is wrong is said again after so long, while it lasts: Events are kept for an hour, and the same one is not written
+/// again within ten minutes.
+const AGAIN: Duration = Duration::from_mins(11);
 
 /// Missing rights are looked at again after so long.
 const RIGHTS_AGAIN: Duration = Duration::from_mins(1);
@@ -179,26 +183,42 @@ async fn configuration(
     events: Events,
 ) -> Ended {
     let mut has_been_good = false;
-    while standing.changed().await.is_ok() {
+    loop {
+        let is_new = tokio::select! {
+            changed = standing.changed() => match changed {
+                Ok(()) => true,
+                Err(_) => break,
+            },
+            () = sleep(AGAIN) => false,
+        };
         let now = standing.borrow_and_update().clone();
         let lines = now.lines();
         metrics.configuration_valid.set(now.is_good().into());
         metrics.configuration_mistakes.set(if now.is_good() { 0 } else { count(lines.len()) });
         if now.is_good() {
-            if has_been_good {
+            if has_been_good && is_new {
                 events.say(Reason::ConfigurationApplied, about.clone(), "this configuration is in use");
             }
             has_been_good = true;
             gate.open();
-        } else {
-            let text = lines.join("\n");
-            events.say(Reason::ConfigurationInvalid, about.clone(), text.as_str());
+        } else if !lines.is_empty() {
+            events.say(Reason::ConfigurationInvalid, about.clone(), lines.join("\n"));
             if !has_been_good {
-                gate.close(text);
+                gate.close(in_short(&now));
             }
         }
     }
     Ended("the watch of the configuration")
+}
+
+/// The same without any name, for everybody.
+fn in_short(standing: &Standing) -> String {
+    match standing {
+        Standing::Awaited | Standing::Good { .. } => "the ConfigMap has not been read yet".to_owned(),
+        Standing::Missing(_) => "there is no ConfigMap".to_owned(),
+        Standing::Wrong(Mistakes(mistakes)) => format!("mistakes: {}", mistakes.len()),
+        Standing::NoRegion(error) => format!("the region of the cluster is unknown: {}", error.reason.name()),
+    }
 }
 
 /// Checks the sidecar's own rights.
@@ -262,7 +282,7 @@ impl Rights {
         tracing::error!("rights: {text}: bind the roles that are shipped with this release");
         let about = About::config_map(&self.namespace, &self.config_map);
         self.events.say(Reason::RightsMissing, about, text.as_str());
-        self.gate.close(text);
+        self.gate.close(format!("missing: {}", missing.len()));
         false
     }
 }
