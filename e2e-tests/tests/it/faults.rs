@@ -5,5 +5,6 @@ mod cloud;
 mod guard;
 mod killed;
 mod replicas;
+mod strangers;
 mod watches;
 mod writes;
