@@ -13,14 +13,17 @@ func TestTheNotesSayWhatIsInstalled(t *testing.T) {
 		monitor = "no policy adds the pull secret"
 		nothing = "Nothing puts the pull secret on Pods"
 		sidecar = "Service accounts get the pull secret from the sidecar"
+		metrics = "Nobody may read its metrics"
 	)
-	all := []string{wait, try, off, monitor, nothing, sidecar}
+	all := []string{metrics, wait, try, off, monitor, nothing, sidecar}
 	for _, test := range []struct {
 		values string
 		says   []string
 	}{
 		{"{}", []string{wait, try}},
 		{"attach: both", []string{wait, try, sidecar}},
+		{"networkPolicy: {enabled: true}", []string{metrics, wait, try}},
+		{"networkPolicy: {enabled: true, metricsFrom: [{podSelector: {}}]}", []string{wait, try}},
 		{"attach: service-account", []string{wait, sidecar}},
 		{"{attach: service-account, policies: {guard: {enabled: false}}}", []string{off, sidecar}},
 		{"policies: {enabled: false}", []string{off, nothing}},

@@ -162,6 +162,27 @@ func TestTheCleanupMayGoWhereTheSidecarMay(t *testing.T) {
 	}
 }
 
+func TestTheNetworkPolicyLetsInThoseThatAreNamedAndNobodyElse(t *testing.T) {
+	for _, test := range []struct{ from, ingress string }{
+		{"[]", "[]"},
+		{"[{podSelector: {}}]", "[map[from:[map[podSelector:map[]]] ports:[map[port:http protocol:TCP]]]]"},
+	} {
+		rendered, err := renderWith("networkPolicy: {enabled: true, metricsFrom: " + test.from + "}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		policy := decoded(t, rendered, "sidecar/networkpolicy.yaml")[0]
+		for _, part := range []struct{ key, expected string }{
+			{"policyTypes", "[Ingress Egress]"},
+			{"ingress", test.ingress},
+		} {
+			if found := fmt.Sprint(at(policy, "spec", part.key)); found != part.expected {
+				t.Errorf("with metricsFrom %s, %s is %s", test.from, part.key, found)
+			}
+		}
+	}
+}
+
 func TestTheFenceLetsTheSidecarTakeOverSecretsOnlyWhereItIsTold(t *testing.T) {
 	for values, isRefused := range map[string]bool{"{}": true, "adopt: true": false} {
 		rendered, err := renderWith(values)

@@ -6,6 +6,7 @@ mod guard;
 mod killed;
 mod narrowing;
 mod replicas;
+mod strangers;
 mod tenant;
 mod watches;
 mod writes;

@@ -3,13 +3,11 @@
 mod observation;
 mod renewal;
 
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -30,7 +28,7 @@ use crate::cluster::observer::Nobody;
 use crate::cluster::plan::{Plan, SecretAction};
 use crate::operations::FIELD_MANAGER;
 use crate::operations::health::Health;
-use crate::operations::http::{self, Pages};
+use crate::operations::http::{self, Limits, Pages};
 use crate::operations::lease::Election;
 use crate::operations::metrics::{Counted, Metrics};
 
@@ -163,7 +161,7 @@ impl Parts {
     ) -> Result<Exit, CommandError> {
         let (metrics, health, clock) = (Arc::new(Metrics::new()), Health::new(), Arc::new(SystemClock));
         let listener =
-            bind(listen).await.map_err(|source| CommandError::Listen { address: listen, source })?;
+            http::listen(listen).map_err(|source| CommandError::Listen { address: listen, source })?;
         // Kept here to the end: whoever follows it would otherwise see it go before its task says why.
         let candidate = Arc::new(Election::new(
             self.client.clone(),
@@ -182,7 +180,8 @@ impl Parts {
         // The pages are served, and the Lease is kept, until the last write is done.
         let (finish, finished) = watch::channel(false);
         let pages = Pages { health, metrics, clock: clock.clone() };
-        let mut pages = tokio::spawn(http::serve(listener, pages, becomes_true(finished.clone())));
+        let finish_pages = becomes_true(finished.clone());
+        let mut pages = tokio::spawn(http::serve(listener, pages, Limits::default(), finish_pages));
         let mut election = tokio::spawn({
             let candidate = Arc::clone(&candidate);
             async move { candidate.run(becomes_true(finished)).await }
@@ -197,10 +196,7 @@ impl Parts {
                 Ok(Err(lost)) => failed(&lost),
                 Ok(Ok(())) | Err(_) => failed(&Ended("the election of a leader")),
             },
-            served = &mut pages => match served {
-                Ok(Err(error)) => failed(&error),
-                Ok(Ok(())) | Err(_) => failed(&Ended("the server of metrics")),
-            },
+            _ = &mut pages => failed(&Ended("the server of metrics")),
             Some(ended) = tasks.join_next() => failed(&ended.unwrap_or(Ended("a task"))),
             Some(ended) = observers.join_next() => failed(&ended.unwrap_or(Ended("an observer"))),
             summary = controller.run() => match summary {
@@ -215,16 +211,6 @@ impl Parts {
             );
         }
         Ok(exit)
-    }
-}
-
-/// Listens there. `[::]` means every address of this machine, which has none of IPv6 where that is switched off.
-async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    match TcpListener::bind(address).await {
-        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != ErrorKind::AddrInUse => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await.map_err(|_| error)
-        }
-        bound => bound,
     }
 }
 

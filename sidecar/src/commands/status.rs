@@ -1,4 +1,6 @@
-//! `status`: how the pull secrets of the cluster stand, from metadata alone.
+//! `status`: how the pull secrets of the cluster stand, from metadata alone, and what the sidecar says is wrong.
+
+mod warnings;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -8,6 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use serde::Serialize;
 
+use self::warnings::Warning;
 use super::Exit;
 use super::cluster::{self, FoundSecret, Leader};
 use super::report;
@@ -35,7 +38,9 @@ pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
         let secrets = cluster::pull_secrets(&client, &cluster.pull_secret).await?;
         // Less important than the rest, so a missing right does not spoil it.
         let leader = cluster::leader(&client, &cluster, now).await.map_err(|error| error.to_string());
-        Ok::<_, CommandError>(Status::of(configuration.as_ref(), &namespaces, secrets, leader, now))
+        let warnings = warnings::read(&client, &cluster, now).await;
+        let status = Status::of(configuration.as_ref(), &namespaces, secrets, leader, now);
+        Ok::<_, CommandError>(status.with(warnings.map_err(|error| error.to_string())))
     })?;
     match output {
         Output::Json => report::to_stdout(serde_json::to_string_pretty(&status)?)?,
@@ -59,6 +64,11 @@ struct Status {
     leader: String,
     registries: Vec<Registry>,
     namespaces: Namespaces,
+    /// What the sidecar said lately.
+    warnings: Vec<Warning>,
+    /// Why that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings_unknown: Option<String>,
 }
 
 /// A registry, by the pull secrets that hold it.
@@ -118,11 +128,20 @@ impl Status {
             },
             registries,
             namespaces,
+            warnings: Vec::new(),
+            warnings_unknown: None,
+        }
+    }
+
+    fn with(self, warnings: Result<Vec<Warning>, String>) -> Self {
+        match warnings {
+            Ok(warnings) => Self { warnings, ..self },
+            Err(problem) => Self { warnings_unknown: Some(problem), ..self },
         }
     }
 
     fn text(&self, now: Timestamp) -> String {
-        let Self { ok: _, configuration, leader, registries, namespaces } = self;
+        let Self { ok: _, configuration, leader, registries, namespaces, warnings, warnings_unknown } = self;
         let mut text = String::new();
         // Writing to a String cannot fail.
         for mistake in configuration {
@@ -141,6 +160,18 @@ impl Status {
         text.push_str(&table.trim_fmt());
         text.push_str("\n\n");
         text.push_str(&namespaces.table());
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(["WARNINGS", ""]);
+        for Warning { at, reason, message } in warnings {
+            table.add_row([format!("{} ago", report::time_left(*at, now)), format!("{reason}: {message}")]);
+        }
+        if let Some(problem) = warnings_unknown {
+            table.add_row(["unknown", problem]);
+        }
+        if !table.is_empty() {
+            text.push_str("\n\n");
+            text.push_str(&table.trim_fmt());
+        }
         text
     }
 }
@@ -323,6 +354,25 @@ mod tests {
          contested   1  team-f (by kubectl-edit)
          leftover    1  team-e
         ");
+    }
+
+    #[test]
+    fn what_the_sidecar_said_comes_last() {
+        let warning = Warning {
+            at: NOW - SignedDuration::from_mins(2),
+            reason: "CredentialUnavailable".to_owned(),
+            message: "acr-registry-info[1]: GetAuthorizationToken: not authorized".to_owned(),
+        };
+        let text = example().with(Ok(vec![warning])).text(NOW);
+        assert!(
+            text.ends_with(
+                " leftover    1  team-e\n\n WARNINGS\n 2 min ago  CredentialUnavailable: acr-registry-info[1]: \
+                 GetAuthorizationToken: not authorized"
+            ),
+            "{text}"
+        );
+        let text = example().with(Err("failed to list the Events in a: no".to_owned())).text(NOW);
+        assert!(text.ends_with(" WARNINGS\n unknown   failed to list the Events in a: no"), "{text}");
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //!
 //! Liveness is about the loops of this process alone. What a restart cannot mend (the cloud, the API server, a mistake in
 //! the configuration) is a matter of readiness, which says in words what is missing.
+//!
+//! Whoever reaches the port reads both: they hold counts and reasons, and no name of anything in the cluster or the cloud.
+//! Those are in the log, and in Events about the ConfigMap, which `status` shows.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,6 +16,10 @@ use tokio::time::Instant;
 use crate::broker::{Entry, Snapshot, Status};
 use crate::clock::Moment;
 
+/// The last line, where something is wrong.
+const MORE: &str =
+    "the log, and the command `status` of acr-credential-sidecar, name what this page counts\n";
+
 /// Standing of the whole process.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<Board>);
@@ -21,7 +28,7 @@ pub struct Health(Mutex<Board>);
 struct Board {
     loops: BTreeMap<&'static str, Beat>,
     gates: BTreeMap<&'static str, Option<String>>,
-    notes: BTreeMap<&'static str, Vec<String>>,
+    notes: BTreeMap<&'static str, String>,
     snapshot: Arc<Snapshot>,
     is_leader: bool,
 }
@@ -77,12 +84,21 @@ impl Health {
         Gate { health: Arc::clone(self), name }
     }
 
-    /// Says what is wrong about something without which the sidecar does its work all the same; with no lines, nothing is.
-    pub fn note(&self, name: &'static str, lines: Vec<String>) {
-        self.board().notes.insert(name, lines);
+    /// The same for what may be so, and may not, over and over: `missing` says what is waited for, and nothing where it is so.
+    pub fn show(&self, name: &'static str, missing: Option<&str>) {
+        self.board().gates.insert(name, missing.map(str::to_owned));
     }
 
-    /// Says how the registries stand; each of them is a gate.
+    /// Says what is wrong about something without which the sidecar does its work all the same; nothing where nothing is.
+    pub fn note(&self, name: &'static str, wrong: Option<String>) {
+        let mut board = self.board();
+        match wrong {
+            Some(wrong) => board.notes.insert(name, wrong),
+            None => board.notes.remove(name),
+        };
+    }
+
+    /// Says how the registries stand; together they are a gate.
     pub fn show_registries(&self, snapshot: Arc<Snapshot>) {
         self.board().snapshot = snapshot;
     }
@@ -111,26 +127,27 @@ impl Health {
     pub fn readyz(&self, now: Moment) -> Report {
         let board = self.board();
         let gates = board.gates.iter().map(|(name, missing)| ((*name).to_owned(), missing.clone()));
-        let registries = board
-            .snapshot
-            .entries
-            .iter()
-            .map(|entry| (entry.registry.registry.place.clone(), lack_of(entry, now)));
+        let registries = (!board.snapshot.entries.is_empty())
+            .then(|| ("registries".to_owned(), lacking(&board.snapshot.entries, now)));
         let mut footer = String::new();
-        for (name, lines) in &board.notes {
-            for line in lines {
-                push_line(&mut footer, '!', name, Some(line));
-            }
+        for (name, wrong) in &board.notes {
+            push_line(&mut footer, '!', name, Some(wrong));
         }
-        for dispute in &board.snapshot.disputes {
-            push_line(&mut footer, '!', &dispute.finding.place, Some(&dispute.finding.problem));
+        let disputed = board.snapshot.disputes.len();
+        if disputed > 0 {
+            push_line(&mut footer, '!', "hosts", Some(&format!("disputed: {disputed}")));
         }
+        let is_odd = !footer.is_empty();
         footer.push_str(if board.is_leader {
             "leader: this replica writes\n"
         } else {
             "standby: another replica writes, or none does yet\n"
         });
-        Report::of("ready", "not ready", gates.chain(registries).collect(), &footer)
+        let mut report = Report::of("ready", "not ready", gates.chain(registries).collect(), &footer);
+        if is_odd || !report.ok {
+            report.body.push_str(MORE);
+        }
+        report
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
@@ -160,7 +177,7 @@ impl Gate {
         self.health.board().gates.insert(self.name, None);
     }
 
-    /// It is not so, and this is what is wrong and how to mend it.
+    /// It is not so, and this is what is wrong: the kind of it, or how much of it, and no names.
     pub fn close(&self, missing: impl Into<String>) {
         self.health.board().gates.insert(self.name, Some(missing.into()));
     }
@@ -188,21 +205,30 @@ fn push_line(body: &mut String, mark: char, name: &str, text: Option<&str>) {
     };
 }
 
+/// How many registries Pods cannot pull from, and why.
+fn lacking(entries: &[Entry], now: Moment) -> Option<String> {
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for reason in entries.iter().filter_map(|entry| lack_of(entry, now)) {
+        *reasons.entry(reason).or_default() += 1;
+    }
+    let lacking: usize = reasons.values().sum();
+    let reasons: Vec<_> = reasons.into_iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+    (lacking > 0)
+        .then(|| format!("{lacking} of {} cannot be pulled from: {}", entries.len(), reasons.join(", ")))
+}
+
 /// What keeps Pods from pulling from a registry. A failure while the last credential is still good does not.
-fn lack_of(entry: &Entry, now: Moment) -> Option<String> {
+fn lack_of(entry: &Entry, now: Moment) -> Option<&'static str> {
     let good = entry.issued.as_ref().is_some_and(|issued| issued.is_good(now));
     match &entry.status {
         _ if good && !entry.hosts.is_empty() => None,
-        Status::Pending => Some("the first answer of the cloud is awaited".to_owned()),
-        Status::Failing(trouble) => Some(format!("{} (since {})", trouble.failure, trouble.since)),
-        Status::Expired { since, trouble: Some(trouble) } => {
-            Some(format!("the credential expired at {since}: {}", trouble.failure))
+        Status::Failing(trouble) | Status::Expired { trouble: Some(trouble), .. } => {
+            Some(trouble.failure.reason())
         }
-        Status::Expired { since, trouble: None } => {
-            Some(format!("the credential expired at {since}, and there is no other yet"))
-        }
-        Status::Valid if good => Some("there is no host for the credential: list \"domains\"".to_owned()),
-        Status::Valid => Some("the credential has just expired, and there is no other yet".to_owned()),
+        Status::Pending => Some("the first answer of the cloud is awaited"),
+        Status::Valid if good => Some("NoHosts"),
+        // The broker has yet to notice, or has just asked again.
+        Status::Valid | Status::Expired { trouble: None, .. } => Some("expired"),
     }
 }
 
@@ -242,7 +268,8 @@ mod tests {
         assert_eq!(
             health.readyz(TestClock::new().now()).body,
             "not ready\n✗ synced: the first list of namespaces is awaited\n✓ configured\n\
-             standby: another replica writes, or none does yet\n"
+             standby: another replica writes, or none does yet\n\
+             the log, and the command `status` of acr-credential-sidecar, name what this page counts\n"
         );
         synced.open();
         health.show_leader(true);
@@ -254,7 +281,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_only_odd_is_said_and_does_not_make_it_unready() {
         let health = Health::new();
-        health.note("policies", vec!["they select something else".to_owned()]);
+        health.note("policies", Some("they select something else".to_owned()));
         let report = health.readyz(TestClock::new().now());
         assert!(report.ok);
         assert!(
@@ -262,7 +289,7 @@ mod tests {
             "{}",
             report.body
         );
-        health.note("policies", Vec::new());
+        health.note("policies", None);
         assert!(!health.readyz(TestClock::new().now()).body.contains("policies"));
     }
 
@@ -274,26 +301,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_registry_without_a_credential_makes_the_sidecar_unready_and_says_why() {
+    async fn registries_without_a_credential_make_the_sidecar_unready_and_are_counted_by_reason() {
         let health = Health::new();
         let clock = TestClock::new();
         let cloud = Arc::new(FakeCloud::new());
-        cloud.script().refusals.insert("cri-b", error(Reason::NotAuthorized));
-        let registries = [registry("cri-a", &["a.example.com"]), registry("cri-b", &["b.example.com"])];
+        let mut refusal = error(Reason::NotAuthorized);
+        refusal.details.principal = Some("acs:ram::1000000000000001:role/puller".to_owned());
+        cloud.script().refusals.insert("cri-b", refusal.clone());
+        cloud.script().refusals.insert("cri-c", error(Reason::RoleNotFound));
+        cloud.script().refusals.insert("cri-d", refusal);
+        let registries = [
+            registry("cri-a", &["a.example.com"]),
+            registry("cri-b", &["b.example.com"]),
+            registry("cri-c", &["c.example.com"]),
+            registry("cri-d", &["d.example.com"]),
+        ];
         health.show_registries(mint_once(cloud, Arc::new(TestClock::new()), registries.into()).await);
         let report = health.readyz(clock.now());
         assert!(!report.ok);
         let mut lines = report.body.lines();
         assert_eq!(lines.next(), Some("not ready"));
-        let missing = lines.next().unwrap();
-        assert!(
-            missing.starts_with("✗ registry of cri-b: GetAuthorizationToken: not authorized"),
-            "{missing}"
-        );
-        assert_eq!(lines.next(), Some("✓ registry of cri-a"));
+        let missing = "✗ registries: 3 of 4 cannot be pulled from: NotAuthorized (2), RoleNotFound (1)";
+        assert_eq!(lines.next(), Some(missing));
+        for name in ["cri-", "example.com", "puller", "1000000000000001", "GetAuthorizationToken"] {
+            assert!(!report.body.contains(name), "{name} is on the page: {}", report.body);
+        }
         tokio::time::advance(2 * HOUR).await;
+        let missing = "4 of 4 cannot be pulled from: NotAuthorized (2), RoleNotFound (1), expired (1)";
         assert!(
-            health.readyz(clock.now()).body.contains("registry of cri-a: the credential has just expired"),
+            health.readyz(clock.now()).body.contains(missing),
             "expiry counts before the broker has said so"
         );
     }

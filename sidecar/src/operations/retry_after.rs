@@ -4,26 +4,22 @@
 //! (<https://kubernetes.io/docs/concepts/cluster-administration/flow-control/>), and kube's errors have no headers. So the
 //! answer is made into what other refusals are: a Status, which has a field for it.
 
-use axum::body::{Body, Bytes, HttpBody};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, Response};
+use http_body_util::Either;
+use hyper::Response;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde_json::json;
 
 /// Puts what the header `Retry-After` says into a refusal that is no Status. Everything else stays as it is.
 #[must_use]
-pub fn into_status<B>(response: Response<B>) -> Response<Body>
-where
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<axum::BoxError>,
-{
+pub fn into_status<B>(response: Response<B>) -> Response<Either<String, B>> {
     let is_refusal = response.status().is_client_error() || response.status().is_server_error();
     match seconds(&response) {
         Some(seconds) if is_refusal && !is_json(&response) => refusal(response, seconds),
-        _ => response.map(Body::new),
+        _ => response.map(Either::Right),
     }
 }
 
-fn refusal<B>(response: Response<B>, seconds: u32) -> Response<Body> {
+fn refusal<B>(response: Response<B>, seconds: u32) -> Response<Either<String, B>> {
     let (mut head, _) = response.into_parts();
     let code = head.status.as_u16();
     // Without the number: each text makes an Event of its own.
@@ -38,7 +34,7 @@ fn refusal<B>(response: Response<B>, seconds: u32) -> Response<Body> {
     });
     head.headers.remove(CONTENT_LENGTH);
     head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Response::from_parts(head, Body::from(status.to_string()))
+    Response::from_parts(head, Either::Left(status.to_string()))
 }
 
 /// The other form of the header, a date, is none that the API server uses.
@@ -53,20 +49,21 @@ fn is_json<B>(response: &Response<B>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::Request;
+    use hyper::Request;
     use kube::Client;
+    use kube::client::Body;
     use kube::core::Status;
 
     use super::*;
 
     /// What kube makes of an answer that went through here.
     async fn error(status: u16, headers: &[(&str, &str)], body: &str) -> Box<Status> {
-        let (service, mut server) = tower_test::mock::pair::<Request<kube::client::Body>, Response<Body>>();
+        let (service, mut server) = tower_test::mock::pair::<Request<Body>, Response<Either<String, Body>>>();
         let mut answer = Response::builder().status(status);
         for (name, value) in headers {
             answer = answer.header(*name, *value);
         }
-        let answer = into_status(answer.body(Body::from(body.to_owned())).unwrap());
+        let answer = into_status(answer.body(Body::from(body.as_bytes().to_vec())).unwrap());
         let answered = async {
             let (_, reply) = server.next_request().await.unwrap();
             reply.send_response(answer);

@@ -36,9 +36,10 @@ async fn without_a_configuration_the_sidecar_is_not_ready_and_says_why() -> Resu
     let stage = Stage::new("missing-").await?;
     let mut sidecar = stage.start(&[])?;
     until_page(&mut sidecar, "/readyz", "the ConfigMap is missed", |status, body| {
-        status == 503 && body.contains("ConfigMap acr-configuration: is missing")
+        status == 503 && body.contains("✗ configuration: there is no ConfigMap\n")
     })
     .await?;
+    stage.until_told(&sidecar, &["ConfigMap acr-configuration: is missing"]).await?;
     stage.configure(INSTANCE, &[]).await?;
     until_page(&mut sidecar, "/readyz", "it is ready", |status, _| status == 200).await?;
     Ok(())

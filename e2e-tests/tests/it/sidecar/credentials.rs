@@ -60,10 +60,12 @@ async fn a_revoked_identity_keeps_the_last_credential_while_it_is_good() -> Resu
     stage.until(&namespace, "holds no dead credential", LONG, |secret| logins(secret).is_empty()).await?;
     assert!(jiff::Timestamp::now() >= expiry, "it was taken out while it was good");
     until_page(&mut sidecar, "/readyz", "the registry is missed", |status, body| {
-        status == 503 && body.contains("acr-registry-info[0]: the credential expired at")
+        status == 503 && body.contains("✗ registries: 1 of 1 cannot be pulled from: KeyRejected (1)\n")
     })
     .await?;
-    stage.until_event(&stage.name, "CredentialUnavailable", PATIENCE).await?;
+    let note = stage.until_event(&stage.name, "CredentialUnavailable", PATIENCE).await?;
+    assert!(note.starts_with("acr-registry-info[0]: the credential expired at"), "{note}");
+    stage.until_told(&sidecar, &["acr-registry-info[0]", "InvalidAccessKeyId.Inactive"]).await?;
     Ok(())
 }
 

@@ -70,9 +70,10 @@ async fn a_missing_right_is_named() -> Result<()> {
     stage.configure(INSTANCE, &[("attach", "both")]).await?;
     let mut sidecar = stage.start(&[])?;
     super::stage::until_page(&mut sidecar, "/readyz", "the right is missed", |status, body| {
-        status == 503 && body.contains("list, watch, patch serviceaccounts: add to the ClusterRole")
+        status == 503 && body.contains("✗ rights: missing: 1\n")
     })
     .await?;
+    stage.until_told(&sidecar, &["list, watch, patch serviceaccounts: add to the ClusterRole"]).await?;
     let note = stage.until_event(&stage.name, "RightsMissing", PATIENCE).await?;
     assert!(note.contains("list, watch, patch serviceaccounts"), "{note}");
     Ok(())

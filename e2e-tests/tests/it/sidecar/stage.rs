@@ -349,6 +349,16 @@ impl Stage {
         .await
     }
 
+    /// Waits until the log and `status` each have a line with all of this: what the pages keep back.
+    pub async fn until_told(&self, running: &Running, parts: &[&str]) -> Result<()> {
+        let tells = |text: &str| text.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+        wait_until(&format!("the log and `status` tell {parts:?}"), PATIENCE, async || {
+            let status = self.run_as_admin(&["status"]).await?;
+            Ok((tells(&status.stdout) && tells(&running.log()?)).then_some(()))
+        })
+        .await
+    }
+
     /// When the leader last renewed its Lease.
     pub async fn lease_renewed(&self) -> Result<Option<MicroTime>> {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.name);

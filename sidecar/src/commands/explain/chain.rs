@@ -197,7 +197,7 @@ fn secret(around: &Surroundings<'_>) -> Line {
             Some(report) => say(Mark::Error, format!("is missing; the sidecar reported: {report}")),
             None => say(
                 Mark::Error,
-                "is missing: the readiness page of the sidecar (/readyz) says what it waits for".to_owned(),
+                "is missing: `status` and the log of the sidecar say what it waits for".to_owned(),
             ),
         },
         Some(secret) if !secret.ours => say(
@@ -209,7 +209,7 @@ fn secret(around: &Surroundings<'_>) -> Line {
             say(Mark::Error, "holds no credential: `check --online` says why none can be had".to_owned())
         }
         Some(PullSecret { expires_at: Some(at), .. }) if at <= now => {
-            say(Mark::Error, format!("expired at {at}: the readiness page of the sidecar (/readyz) says why"))
+            say(Mark::Error, format!("expired at {at}: `status` and the log of the sidecar say why"))
         }
         Some(PullSecret { expires_at: Some(at), registries, .. }) => say(
             Mark::Ok,

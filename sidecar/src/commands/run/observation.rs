@@ -19,7 +19,7 @@ use crate::cluster::notice::{About as AboutWhat, Notice, Reason as Why};
 use crate::cluster::observer::{Counts, Observer, Write};
 use crate::cluster::state::STATE_SECRET;
 use crate::cluster::store::Kind;
-use crate::configuration::Attach;
+use crate::configuration::{Attach, Mistakes};
 use crate::kubernetes::Place;
 use crate::operations::FIELD_MANAGER;
 use crate::operations::api_error::describe;
@@ -34,6 +34,10 @@ const STUCK_AFTER: Duration = Duration::from_mins(1);
 
 /// A watch that fails for longer makes the sidecar unready.
 const FAILING_FOR_LONG: Duration = Duration::from_mins(1);
+
+/// What is wrong is said again after so long, while it lasts: Events are kept for an hour, and the same one is not written
+/// again within ten minutes.
+const AGAIN: Duration = Duration::from_mins(11);
 
 /// Missing rights are looked at again after so long.
 const RIGHTS_AGAIN: Duration = Duration::from_mins(1);
@@ -113,7 +117,7 @@ impl Observation {
             failing: Mutex::default(),
         };
         for kind in [Kind::Namespace, Kind::PullSecret] {
-            health.gate(kind.name(), "").close("the first list of them is awaited");
+            health.show(kind.name(), Some("the first list of them is awaited"));
         }
         (observation, tasks)
     }
@@ -150,7 +154,7 @@ impl Observer for Observation {
     fn synced(&self, kind: Kind) {
         self.show_failing(kind, None);
         match kind {
-            Kind::Namespace | Kind::PullSecret => self.health.gate(kind.name(), "").open(),
+            Kind::Namespace | Kind::PullSecret => self.health.show(kind.name(), None),
             // They come when the configuration asks for them, and nothing else waits for them.
             Kind::ServiceAccount => {}
         }
@@ -163,7 +167,7 @@ impl Observer for Observation {
 
     fn watch_works(&self, kind: Kind) {
         self.show_failing(kind, None);
-        self.health.gate(kind.name(), "").open();
+        self.health.show(kind.name(), None);
     }
 
     fn unreadable(&self, kind: Kind, place: &Place) {
@@ -184,7 +188,7 @@ impl Observer for Observation {
             let since = self.failing().get(kind as usize).copied().flatten();
             if since.is_some_and(|since| since.elapsed() > FAILING_FOR_LONG) {
                 let text = "changes are not seen: the watch has been failing for more than a minute, the log says why";
-                self.health.gate(kind.name(), "").close(text);
+                self.health.show(kind.name(), Some(text));
             }
         }
         self.metrics.waiting.set(count(waiting));
@@ -227,26 +231,42 @@ async fn configuration(
     events: Events,
 ) -> Ended {
     let mut has_been_good = false;
-    while standing.changed().await.is_ok() {
+    loop {
+        let is_new = tokio::select! {
+            changed = standing.changed() => match changed {
+                Ok(()) => true,
+                Err(_) => break,
+            },
+            () = sleep(AGAIN) => false,
+        };
         let now = standing.borrow_and_update().clone();
         let lines = now.lines();
         metrics.configuration_valid.set(now.is_good().into());
         metrics.configuration_mistakes.set(if now.is_good() { 0 } else { count(lines.len()) });
         if now.is_good() {
-            if has_been_good {
+            if has_been_good && is_new {
                 events.say(Reason::ConfigurationApplied, about.clone(), "this configuration is in use");
             }
             has_been_good = true;
             gate.open();
-        } else {
-            let text = lines.join("\n");
-            events.say(Reason::ConfigurationInvalid, about.clone(), text.as_str());
+        } else if !lines.is_empty() {
+            events.say(Reason::ConfigurationInvalid, about.clone(), lines.join("\n"));
             if !has_been_good {
-                gate.close(text);
+                gate.close(in_short(&now));
             }
         }
     }
     Ended("the watch of the configuration")
+}
+
+/// The same without any name, for everybody.
+fn in_short(standing: &Standing) -> String {
+    match standing {
+        Standing::Awaited | Standing::Good { .. } => "the ConfigMap has not been read yet".to_owned(),
+        Standing::Missing(_) => "there is no ConfigMap".to_owned(),
+        Standing::Wrong(Mistakes(mistakes)) => format!("mistakes: {}", mistakes.len()),
+        Standing::NoRegion(error) => format!("the region of the cluster is unknown: {}", error.reason.name()),
+    }
 }
 
 /// Checks the sidecar's own rights.
@@ -310,7 +330,7 @@ impl Rights {
         tracing::error!("rights: {text}: bind the roles that are shipped with this release");
         let about = About::config_map(&self.namespace, &self.config_map);
         self.events.say(Reason::RightsMissing, about, text.as_str());
-        self.gate.close(text);
+        self.gate.close(format!("missing: {}", missing.len()));
         false
     }
 }

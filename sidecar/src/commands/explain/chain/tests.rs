@@ -209,7 +209,7 @@ fn all_that_is_wrong_is_said_at_once_with_the_way_out() {
     ✗ policy acr-credential-helper-inject: leaves out other: add it to its namespaces
     ✗ policy acr-credential-helper-inject: leaves out the service account builder: add it to its serviceAccounts
     ✗ imagePullSecrets: has regcred alone, and the list of a Pod never changes: where it is written, add `- name: acr-credential-secret-aggregation` to it
-    ✗ Secret acr-credential-secret-aggregation: is missing: the readiness page of the sidecar (/readyz) says what it waits for
+    ✗ Secret acr-credential-secret-aggregation: is missing: `status` and the log of the sidecar say what it waits for
     - image gone-registry.cn-hangzhou.cr.aliyuncs.com/a: gone-registry.cn-hangzhou.cr.aliyuncs.com is not among the configured registries; fine if it is public
     ✗ image prod-registry.cn-shanghai.cr.aliyuncs.com/a: its host belongs to acr-registry-info[2], which is for other namespaces: add other to its namespaces
     ✓ image registry-vpc.cn-beijing.aliyuncs.com/a/b: its host belongs to acr-registry-info[1]

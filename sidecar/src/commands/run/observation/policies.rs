@@ -40,11 +40,17 @@ pub(super) async fn watch(
             let problem = match looked.await {
                 Ok(Ok(Findings { differences, absent: _ })) => {
                     metrics.policies_agree.set(differences.is_empty().into());
-                    for difference in differences.iter().filter(|difference| !before.contains(*difference)) {
-                        tracing::warn!("{difference}");
+                    for difference in &differences {
+                        if !before.contains(difference) {
+                            tracing::warn!("{difference}");
+                        }
                         events.say(Reason::PoliciesDisagree, about.clone(), difference.as_str());
                     }
-                    health.note("policies", differences.clone());
+                    let count = differences.len();
+                    health.note(
+                        "policies",
+                        (count > 0).then(|| format!("differences from the configuration: {count}")),
+                    );
                     before = differences;
                     None
                 }
@@ -52,9 +58,9 @@ pub(super) async fn watch(
                 Err(_) => Some(format!("no answer within {} s", POLICIES_LIMIT.as_secs())),
             };
             if let Some(problem) = problem {
-                let problem = format!("they could not be compared with the configuration: {problem}");
-                tracing::warn!("policies: {problem}");
-                health.note("policies", vec![problem]);
+                let not_compared = "they could not be compared with the configuration";
+                tracing::warn!("policies: {not_compared}: {problem}");
+                health.note("policies", Some(not_compared.to_owned()));
             }
         }
         tokio::select! {

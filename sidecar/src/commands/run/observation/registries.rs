@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, interval_at};
 
+use super::AGAIN;
 use crate::broker::{Dispute, Entry, Snapshot, Status, disputes};
 use crate::clock::{Clock as _, SystemClock};
 use crate::cluster::controller::Ended;
@@ -27,6 +29,8 @@ pub(super) async fn watch(
 ) -> Ended {
     let mut before: Vec<Stand> = Vec::new();
     let mut disputed: Vec<String> = Vec::new();
+    let mut ticks = interval_at(Instant::now() + AGAIN, AGAIN);
+    let mut again = false;
     loop {
         let leads = *leading.borrow_and_update();
         health.show_leader(leads);
@@ -35,7 +39,7 @@ pub(super) async fn watch(
         health.show_registries(Arc::clone(&snapshot));
         metrics.show_registries(&snapshot, SystemClock.now());
         let now: Vec<_> = snapshot.entries.iter().map(Stand::of).collect();
-        for stand in now.iter().filter(|entry| !before.contains(entry)) {
+        for stand in now.iter().filter(|stand| again || !before.contains(stand)) {
             let was_bad = before.iter().any(|known| known.place == stand.place && known.is_bad());
             if let Some((reason, note)) = stand.news(was_bad) {
                 events.say(reason, about.clone(), note);
@@ -43,11 +47,13 @@ pub(super) async fn watch(
         }
         before = now;
         let now = disputes_in(&snapshot);
-        for note in now.iter().filter(|note| !disputed.contains(note)) {
+        for note in now.iter().filter(|note| again || !disputed.contains(note)) {
             events.say(Reason::HostDisputed, about.clone(), note.as_str());
         }
         disputed = now;
+        again = false;
         tokio::select! {
+            _ = ticks.tick() => again = true,
             changed = snapshots.changed() => if changed.is_err() { return Ended("the renewal of credentials") },
             changed = leading.changed() => if changed.is_err() { return Ended("the election of a leader") },
         }
