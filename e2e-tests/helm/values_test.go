@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -117,6 +118,57 @@ func TestValuesThatCannotBeMeantAreRefused(t *testing.T) {
 				t.Errorf("the message lacks %q: %v", test.message, err)
 			}
 		})
+	}
+}
+
+func TestValuesThatAreNullOrEmptyDoWhatThePageSays(t *testing.T) {
+	_, table, found := strings.Cut(read(t, "docs/configuration.md"), "| Value | Left out | `null` | `[]` |\n|---|---|---|---|\n")
+	if !found {
+		t.Fatal("docs/configuration.md has no such table")
+	}
+	rendered := func(values string) (string, error) {
+		templates, err := renderWith(values)
+		return templates["sidecar/configuration.yaml"] + templates["policies/inject.yaml"], err
+	}
+	rows := 0
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.Trim(line, "| \n"), " | ")
+		if len(cells) != 4 {
+			break
+		}
+		rows++
+		value := strings.Trim(cells[0], "`")
+		for form, says := range map[string]string{"null": cells[2], "[]": cells[3]} {
+			// A value of a registry, of a map, or of the chart.
+			values, base := fmt.Sprintf("{%s: %s}", value, form), "{}"
+			if key, of := strings.CutPrefix(value, "registries[]."); of {
+				values, base = fmt.Sprintf("registries: [{regionId: cn-hangzhou, %s: %s}]", key, form), "registries: [{regionId: cn-hangzhou}]"
+			} else if outer, key, of := strings.Cut(value, "."); of {
+				values = fmt.Sprintf("{%s: {%s: %s}}", outer, key, form)
+			}
+			text, err := rendered(values)
+			switch says {
+			case "refused":
+				name := value[strings.LastIndex(value, ".")+1:]
+				if err == nil || !strings.Contains(err.Error(), name) {
+					t.Errorf("%s: %v", values, err)
+				}
+			case "as left out":
+				expected, _ := rendered(base)
+				if err != nil || strings.ReplaceAll(text, "registries: null", "registries: []") != expected {
+					t.Errorf("%s: %v\n%s", values, err, text)
+				}
+			case "excludes nothing":
+				if err != nil || !strings.Contains(text, `exclude-namespace: ""`) || !strings.Contains(text, "excludedNamespaces: []") {
+					t.Errorf("%s: %v\n%s", values, err, text)
+				}
+			default:
+				t.Errorf("the page says %q of %s", says, values)
+			}
+		}
+	}
+	if rows != 8 {
+		t.Errorf("the table has %d rows", rows)
 	}
 }
 

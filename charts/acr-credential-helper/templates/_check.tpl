@@ -3,6 +3,7 @@
 {{- if eq .Values.pullSecret "acr-credential-sidecar-state" }}
   {{- fail "pullSecret: acr-credential-sidecar-state is the Secret that the sidecar keeps for itself: take another name" }}
 {{- end }}
+{{- include "acr.check.nulls" . }}
 {{- include "acr.check.threshold" . }}
 {{- include "acr.check.namespaces" . }}
 {{- include "acr.check.hosts" . }}
@@ -40,6 +41,22 @@
 {{- end }}
 {{- if and .Values.policies.enabled .Values.policies.serviceaccounts.enabled (ne .Values.attach "pod") }}
   {{- fail (printf "policies.serviceaccounts.enabled and attach: %s do the same: keep one of them" .Values.attach) }}
+{{- end }}
+{{- end }}
+
+{{/* Helm drops a value that is null, default and all, so that what was narrowed would be for everything. */}}
+{{- define "acr.check.nulls" -}}
+{{- range list "registries" "namespaces" "excludedNamespaces" "namespaceSelector" "serviceAccounts" }}
+  {{- if not (hasKey $.Values .) }}
+    {{- fail (printf "%s is null: write a list, or leave the key out for the default" .) }}
+  {{- end }}
+{{- end }}
+{{- range $index, $registry := .Values.registries }}
+  {{- range list "domains" "namespaces" }}
+    {{- if and (hasKey $registry .) (not (get $registry .)) }}
+      {{- fail (printf "registries[%d].%s is empty: write a list, or remove the key" $index .) }}
+    {{- end }}
+  {{- end }}
 {{- end }}
 {{- end }}
 

@@ -45,6 +45,23 @@ async fn what_works_but_is_unwise_is_a_warning_and_no_error() -> Result<()> {
 }
 
 #[tokio::test]
+async fn it_says_for_whom_each_registry_is() -> Result<()> {
+    let cloud = cloud().await?;
+    let entries = "- instanceId: cri-example\n- instanceId: cri-other\n  namespaces: team-a, team-b\n\
+         - instanceId: cri-third\n  namespaces: all";
+    let configuration = format!("watch-namespace: team-*\n{}", configuration(entries));
+    let ended = check(&Sidecar::new(&cloud)?, &configuration, &[]).await?;
+    for line in [
+        "✓ acr-registry-info[0]: cri-example in the cluster's region, all of its hosts, for every managed namespace\n",
+        "✓ acr-registry-info[1]: cri-other in the cluster's region, all of its hosts, for namespaces team-a, team-b\n",
+        "✓ acr-registry-info[2]: cri-third in the cluster's region, all of its hosts, for every managed namespace\n",
+    ] {
+        assert!(ended.stdout.contains(line), "no {line:?} in:\n{}", ended.stdout);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn online_it_walks_from_the_identity_to_the_hosts() -> Result<()> {
     let cloud = cloud().await?;
     let host = cloud.url().replace("http://", "");

@@ -4,6 +4,7 @@ mod api_server;
 mod cloud;
 mod guard;
 mod killed;
+mod narrowing;
 mod replicas;
 mod watches;
 mod writes;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use acr_credential_core::Pattern;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -98,7 +99,18 @@ fn summary(registry: &Registry) -> String {
         0 => "all of its hosts".to_owned(),
         count => counted(count, "host"),
     };
-    format!("{instance} in {region}, {hosts}")
+    format!("{instance} in {region}, {hosts}, {}", recipients(registry))
+}
+
+/// For whom it is.
+fn recipients(registry: &Registry) -> String {
+    match registry.namespaces.as_deref() {
+        Some(patterns) if !patterns.contains(&Pattern::All) => {
+            let names: Vec<_> = patterns.iter().map(Pattern::as_str).collect();
+            format!("for namespaces {}", names.join(", "))
+        }
+        _ => "for every managed namespace".to_owned(),
+    }
 }
 
 /// A credential has all rights of the identity that asked for it, unless a session policy narrows them; only sessions of

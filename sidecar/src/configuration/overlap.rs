@@ -83,7 +83,8 @@ impl Registry {
                 own.iter().any(|pattern| others.iter().any(|other: &Pattern<'_>| pattern.overlaps(other)))
             }
             // An entry without namespaces is for all that are managed.
-            _ => true,
+            (Some(own), None) | (None, Some(own)) => !own.is_empty(),
+            (None, None) => true,
         }
     }
 

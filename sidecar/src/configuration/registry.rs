@@ -83,7 +83,7 @@ struct Entry {
     instance: Field<InstanceId>,
     region: Field<Region>,
     domains: Vec<(String, Host)>,
-    namespaces: Field<Vec<Pattern<'static>>>,
+    namespaces: Option<Vec<Pattern<'static>>>,
     assume_role: Field<RoleArn>,
     duration: Field<Duration>,
     external_id: Field<ExternalId>,
@@ -116,7 +116,7 @@ fn read(place: &str, node: Node, rrsa: &Rrsa, findings: &mut Findings) -> Regist
         instance: instance.given().map_or(Instance::Personal, Instance::Enterprise),
         region: region.given(),
         domains: distinct(domains),
-        namespaces: namespaces.given(),
+        namespaces,
         identity: identity(place, source, last, findings),
     }
 }
@@ -145,9 +145,24 @@ fn read_keys(place: &str, node: Node, findings: &mut Findings) -> Entry {
     entry
 }
 
-/// Each host with its place.
+/// Each host with its place. The vendor's files have an empty text where all hosts are meant; any other key without a
+/// host was meant to narrow them.
 fn domains(place: &str, node: Node, findings: &mut Findings) -> Vec<(String, Host)> {
-    let words = findings.words(place, node).given().unwrap_or_default();
+    if node.is_blank_text() {
+        return Vec::new();
+    }
+    let words = match findings.words(place, node) {
+        Field::Given(words) if !words.is_empty() => words,
+        Field::Wrong => return Vec::new(),
+        Field::Given(_) | Field::Absent => {
+            findings.mistake(
+                place,
+                "names no host",
+                "name at least one, or remove the key for all hosts of the instance",
+            );
+            return Vec::new();
+        }
+    };
     words
         .into_iter()
         .filter_map(|(place, word)| {
@@ -162,18 +177,19 @@ fn distinct(domains: Vec<(String, Host)>) -> Vec<Host> {
     domains.into_iter().map(|(_, host)| host).filter(|host| seen.insert(host.clone())).collect()
 }
 
-fn namespaces(place: &str, node: Node, findings: &mut Findings) -> Field<Vec<Pattern<'static>>> {
+/// Who comments out the last name takes the registry away from a namespace, and does not mean all of them.
+fn namespaces(place: &str, node: Node, findings: &mut Findings) -> Option<Vec<Pattern<'static>>> {
     match findings.patterns(place, node, Vocabulary::Label) {
-        Field::Given(patterns) if patterns.is_empty() => {
-            findings.mistake(
-                place,
-                "names no namespace",
-                "name at least one, or remove it for all managed namespaces",
-            );
-            Field::Wrong
-        }
-        field => field,
+        Field::Given(patterns) if !patterns.is_empty() => return Some(patterns),
+        Field::Given(_) | Field::Absent => findings.mistake(
+            place,
+            "names no namespace",
+            "name at least one; remove the entry if no namespace is to get it, or the key if all managed ones are",
+        ),
+        Field::Wrong => {}
     }
+    // For none, so that no mistakes follow from this one.
+    Some(Vec::new())
 }
 
 fn session(text: &str) -> Result<Duration, ValueError> {

@@ -28,7 +28,7 @@ const ATTACH: [(&str, Attach); 3] =
 
 /// Turns the keys into a configuration. Where one is wrong, its default stands in, so that all others are looked at.
 pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
-    let Source { entries, enable_rrsa } = source;
+    let Source { entries, registries, enable_rrsa } = source;
     let mut configuration = Configuration {
         namespaces: Selection { include: vec![default_name()], exclude: default_exclusions() },
         namespace_selector: None,
@@ -37,7 +37,7 @@ pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
         expiring_threshold: DEFAULT_THRESHOLD,
         registries: Vec::new(),
     };
-    let mut registries = ("acr-registry-info", Node::Null);
+    let mut registries = (registries, Node::Null);
     let mut rrsa = false;
     let mut namespaces_are_known = true;
     let mut names = Names { watch: "watch-namespace", exclude: "exclude-namespace" };
@@ -62,8 +62,7 @@ pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
                 }
             }
             Key::NamespaceSelector => {
-                configuration.namespace_selector =
-                    findings.parsed(name, node, selector::LabelSelector::parse).given();
+                configuration.namespace_selector = label_selector(name, node, findings);
             }
             Key::Registries => registries = (name, node),
             Key::ExpiringThreshold => {
@@ -126,6 +125,19 @@ fn replace_unless_empty(default: &mut Vec<Pattern<'static>>, patterns: Field<Vec
     {
         *default = patterns;
     }
+}
+
+/// A selector narrows. One without a value was meant to do so, too.
+fn label_selector(place: &str, node: Node, findings: &mut Findings) -> Option<selector::LabelSelector> {
+    let field = findings.parsed(place, node, selector::LabelSelector::parse);
+    if field.is_absent() {
+        findings.mistake(
+            place,
+            "is empty",
+            "write a label selector, or remove the key if namespaces are managed whatever their labels",
+        );
+    }
+    field.given()
 }
 
 fn threshold(text: &str) -> Result<Duration, ValueError> {

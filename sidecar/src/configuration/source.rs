@@ -59,6 +59,8 @@ const MANIFEST_KEYS: [&str; 6] = ["data", "apiVersion", "kind", "metadata", "bin
 pub(super) struct Source {
     /// Key, its name in this form, and its value.
     pub(super) entries: Vec<(Key, &'static str, Node)>,
+    /// What this form calls the list of registries.
+    pub(super) registries: &'static str,
     /// How this form switches RRSA on, for messages.
     pub(super) enable_rrsa: &'static str,
 }
@@ -152,12 +154,13 @@ impl Source {
                 );
             }
         }
-        Self { entries, enable_rrsa: "add the key rrsa with the text `enable: true`" }
+        let enable_rrsa = "add the key rrsa with the text `enable: true`";
+        Self { entries, registries: "acr-registry-info", enable_rrsa }
     }
 
     fn managed(config: Node, findings: &mut Findings) -> Self {
         let entries = keyed(config, MANAGED_KEYS, findings);
-        Self { entries, enable_rrsa: "set enableRRSA to true" }
+        Self { entries, registries: "AcrInstanceInfo", enable_rrsa: "set enableRRSA to true" }
     }
 
     /// The body that installs the managed add-on, `[{"name": …, "config": "<JSON>"}]`; other add-ons may stand in it.

@@ -30,6 +30,11 @@ impl Node {
             Self::Map(_) => "a map",
         }
     }
+
+    /// Whether it is a text with nothing in it, which `null` is not.
+    pub(super) fn is_blank_text(&self) -> bool {
+        matches!(self, Self::Scalar(text) if text.trim().is_empty())
+    }
 }
 
 /// Levels of lists and maps at most, in block and in flow style each. A configuration has four.

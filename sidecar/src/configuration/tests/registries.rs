@@ -48,6 +48,32 @@ fn lists_may_be_written_as_lists() {
 }
 
 #[test]
+fn what_is_left_of_a_list_that_narrows_is_never_for_all() {
+    const NAMESPACES: &str = "acr-registry-info[0].namespaces: names no namespace: name at least one; remove the entry if \
+         no namespace is to get it, or the key if all managed ones are";
+    for value in
+        ["# team-a", "\n    # - team-a", "\n    -", "[ # team-a\n    ]", "null", "~", "', ,'", "['', null]"]
+    {
+        check(&data(&format!("- namespaces: {value}\n")), NAMESPACES);
+    }
+    const DOMAINS: &str = "acr-registry-info[0].domains: names no host: name at least one, or remove the key for all hosts \
+         of the instance";
+    for value in ["# a.example.com", "\n    # - a.example.com", "null", "[]", "','"] {
+        check(&data(&format!("- domains: {value}\n")), DOMAINS);
+    }
+    // No clash is made up with an entry whose namespaces are not known.
+    check(
+        &data("- domains: a.example.com\n- domains: a.example.com\n  namespaces:\n"),
+        &NAMESPACES.replace('0', "1"),
+    );
+    check(
+        "watch-namespace-selector:\n",
+        "watch-namespace-selector: is empty: write a label selector, or remove the key if namespaces are managed \
+         whatever their labels",
+    );
+}
+
+#[test]
 fn a_session_that_leads_to_another_one_is_short() {
     let lives = |more: &str| {
         let identity = registry(&format!("{ROLES}{more}")).identity;
