@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ResolvedRegistry;
-use crate::configuration::{Finding, Host, Registry};
+use crate::configuration::{Finding, Host, Instance, PERSONAL_EDITION_TWICE, Registry};
 use crate::credential::CredentialKey;
 
 /// The hosts of a registry, as far as they are known.
@@ -50,10 +50,16 @@ pub fn among(claims: &[Claim<'_>]) -> Vec<Dispute> {
 }
 
 fn finding(host: &Host, winner: &ResolvedRegistry, loser: &ResolvedRegistry) -> Finding {
+    let is_personal = |resolved: &ResolvedRegistry| resolved.registry.instance == Instance::Personal;
+    let fix = if is_personal(winner) && is_personal(loser) {
+        PERSONAL_EDITION_TWICE
+    } else {
+        "list the hosts of each in domains"
+    };
     Finding {
         place: loser.registry.place.clone(),
         problem: format!("{host} also belongs to {}, which comes first and gets it", winner.registry.place),
-        fix: "list the hosts of each in domains".to_owned(),
+        fix: fix.to_owned(),
     }
 }
 

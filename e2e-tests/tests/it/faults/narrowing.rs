@@ -38,8 +38,9 @@ async fn until_refused(
     };
     wait_until(&format!("{place} is reported"), PATIENCE, async || {
         unchanged().await?;
-        let Some((_, page)) = sidecar.page("/readyz").await? else { return Ok(None) };
-        Ok(page.contains(place).then_some(()))
+        let Some((_, page)) = sidecar.page("/metrics").await? else { return Ok(None) };
+        let is_refused = page.contains("acr_credential_sidecar_configuration_valid 0");
+        Ok((is_refused && sidecar.log()?.contains(place)).then_some(()))
     })
     .await?;
     unchanged().await
@@ -109,23 +110,30 @@ async fn a_label_selector_that_is_emptied_selects_nothing_new() -> Result<()> {
     stage.configure(&registries, &[("watch-namespace-selector", " ")]).await?;
     until_refused(&stage, &mut sidecar, place, &other, &[]).await?;
 
-    // What becomes of `null`, where a ConfigMap is made anew.
-    let manifest = json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": { "name": "acr-configuration", "namespace": stage.name },
-        "data": {
-            "watch-namespace": format!("{}-*", stage.name),
-            "watch-namespace-selector": null,
-            "acr-registry-info": registries,
-        },
-    });
-    for arguments in [["delete", "--filename=-"], ["create", "--filename=-"]] {
-        let output = stage.cluster.kubectl(&arguments, &manifest.to_string()).await?;
+    // What becomes of `null`, as docs/configuration.md has it: an empty text where it is new, nothing where it was a text.
+    let stored = async |command: &str, name: &str, selector: Value| {
+        let manifest = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": name, "namespace": stage.name },
+            "data": {
+                "watch-namespace": format!("{}-*", stage.name),
+                "watch-namespace-selector": selector,
+                "acr-registry-info": registries,
+            },
+        });
+        let output =
+            stage.cluster.kubectl(&[command, "--filename=-", "--output=json"], &manifest.to_string()).await?;
         ensure!(output.success, "{}", output.stderr);
-    }
-    let get = ["get", "configmap", "acr-configuration", "--namespace", &stage.name, "--output=json"];
-    let stored: Value = serde_json::from_str(&stage.cluster.kubectl(&get, "").await?.stdout)?;
-    assert_eq!(stored["data"]["watch-namespace-selector"], "", "null is stored as an empty text");
-    until_refused(&stage, &mut sidecar, place, &other, &[]).await
+        let stored: Value = serde_json::from_str(&output.stdout)?;
+        Ok(stored["data"]["watch-namespace-selector"].clone())
+    };
+    assert_eq!(stored("apply", "another", json!("granted")).await?, "granted");
+    assert_eq!(stored("apply", "another", json!(null)).await?, json!(null));
+    let delete = ["delete", "configmap", "acr-configuration", "--namespace", &stage.name];
+    ensure!(stage.cluster.kubectl(&delete, "").await?.success, "it cannot be deleted");
+    assert_eq!(stored("create", "acr-configuration", json!(null)).await?, "");
+    until_refused(&stage, &mut sidecar, place, &other, &[]).await?;
+    assert_eq!(hosts(&stage, &selected).await?, [OPEN]);
+    Ok(())
 }
