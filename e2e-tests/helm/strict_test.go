@@ -207,6 +207,8 @@ func TestValuesThatCanBeMeantAreTaken(t *testing.T) {
 		`registries: [{domains: ["a.example.com:65535", "localhost:1"]}]`,
 		"registries: [{domains: [a.example.com], namespaces: [x]}, {domains: [a.example.com], namespaces: [b]}]",
 		`{namespaces: [a], excludedNamespaces: [all]}`,
+		"registries: [{}, {regionId: cn-hangzhou, assumeRoleARN: 'acs:ram::1:role/a'}, {regionId: cn-hangzhou-finance}]",
+		"registries: [{namespaces: [a]}, {namespaces: [b], assumeRoleARN: 'acs:ram::1:role/a'}]",
 		`extraArgs: ["--acr-endpoint=https://acr.example.com", "--sts-endpoint=https://sts.example.com"]`,
 	} {
 		if _, err := renderWith(values); err != nil {

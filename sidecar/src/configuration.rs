@@ -1,17 +1,21 @@
 //! What the user wrote, as types whose existence is the proof that it makes sense.
 //!
-//! `source` finds out in which of its forms a configuration comes, `tree` reads YAML, `settings` and `registry` turn
-//! keys into values, `overlap` looks at the registries together, and `findings` collects what is wrong on the way.
+//! `source` finds out in which of its forms a configuration comes, and `wrapping` takes it out of what is around it. `tree` reads
+//! YAML, and `typography` finds what only looks like ASCII. `keys` names the keys of each level, `settings` and `registry` turn
+//! them into values, `overlap` looks at the registries together, and `findings` collects what is wrong on the way.
 
 mod duration;
 mod findings;
+mod keys;
 mod overlap;
 mod registry;
 mod selector;
 mod settings;
 mod source;
 mod tree;
+mod typography;
 pub mod values;
+mod wrapping;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +27,7 @@ use std::time::Duration;
 use acr_credential_core::{Pattern, Selection};
 
 pub use findings::{Finding, Mistakes};
+pub use overlap::PERSONAL_EDITION_TWICE;
 pub use selector::LabelSelector;
 pub use values::{
     AccessKeyId, ExternalId, Host, InstanceId, KeyPair, OidcProviderArn, Origin, Region, RoleArn, SecretName,

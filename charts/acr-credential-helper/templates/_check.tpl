@@ -23,7 +23,7 @@
   {{- if regexMatch "^cri-(x{3,}|y{3,})$" ($registry.instanceId | default "") }}
     {{- fail (printf "registries[%d].instanceId is a placeholder: copy the id, such as cri-0123456789abcdef, from the ACR console" $index) }}
   {{- end }}
-  {{- if regexMatch "-[a-z]$" ($registry.regionId | default "") }}
+  {{- if regexMatch "(-|[0-9])[a-z]$" ($registry.regionId | default "") }}
     {{- fail (printf "registries[%d].regionId: %s is a zone, not a region: leave its last letter out" $index $registry.regionId) }}
   {{- end }}
   {{- if and $registry.accessKeySecretRef $registry.rrsaRoleARN }}
@@ -36,7 +36,7 @@
     {{- fail (printf "registries[%d].rrsaRoleARN is set, but RRSA is not switched on: set rrsa.enabled to true" $index) }}
   {{- end }}
 {{- end }}
-{{- if regexMatch "-[a-z]$" .Values.cloud.region }}
+{{- if regexMatch "(-|[0-9])[a-z]$" .Values.cloud.region }}
   {{- fail (printf "cloud.region: %s is a zone, not a region: leave its last letter out" .Values.cloud.region) }}
 {{- end }}
 {{- if and .Values.policies.enabled .Values.policies.serviceaccounts.enabled (ne .Values.attach "pod") }}
@@ -88,19 +88,27 @@
 {{- define "acr.check.hosts" -}}
 {{- range $second, $registry := .Values.registries }}
   {{- range $first, $earlier := slice $.Values.registries 0 $second }}
+    {{- $shared := or (not $registry.namespaces) (not $earlier.namespaces) }}
+    {{- range $registry.namespaces }}
+      {{- if or (has . (list "*" "all")) (has . ($earlier.namespaces | default list)) }}{{ $shared = true }}{{ end }}
+    {{- end }}
+    {{- range $earlier.namespaces }}
+      {{- if has . (list "*" "all") }}{{ $shared = true }}{{ end }}
+    {{- end }}
     {{- range $host := $registry.domains }}
-      {{- if has $host ($earlier.domains | default list) }}
-        {{- $shared := or (not $registry.namespaces) (not $earlier.namespaces) }}
-        {{- range $registry.namespaces }}
-          {{- if or (has . (list "*" "all")) (has . ($earlier.namespaces | default list)) }}{{ $shared = true }}{{ end }}
-        {{- end }}
-        {{- range $earlier.namespaces }}
-          {{- if has . (list "*" "all") }}{{ $shared = true }}{{ end }}
-        {{- end }}
-        {{- if $shared }}
-          {{- fail (printf "registries[%d].domains: %s is in registries[%d], too, for the same namespaces: leave it to one of them, or give them different namespaces" $second $host $first) }}
-        {{- end }}
+      {{- if and $shared (has $host ($earlier.domains | default list)) }}
+        {{- fail (printf "registries[%d].domains: %s is in registries[%d], too, for the same namespaces: leave it to one of them, or give them different namespaces" $second $host $first) }}
       {{- end }}
+    {{- end }}
+    {{- /* Without domains, both are for all hosts of Personal Edition in the region. */}}
+    {{- $isPersonal := not (or $registry.instanceId $earlier.instanceId $registry.domains $earlier.domains) }}
+    {{- $isOneRegion := eq ($registry.regionId | default "") ($earlier.regionId | default "") }}
+    {{- $identities := list }}
+    {{- range list $registry $earlier }}
+      {{- $identities = append $identities (omit . "instanceId" "regionId" "domains" "namespaces" | toJson) }}
+    {{- end }}
+    {{- if and $shared $isPersonal $isOneRegion (ne (first $identities) (last $identities)) }}
+      {{- fail (printf "registries[%d] claims hosts of registries[%d] with another identity, for the same namespaces: keep one of the two, or give them different namespaces, since Personal Edition has the same hosts in every account" $second $first) }}
     {{- end }}
   {{- end }}
 {{- end }}

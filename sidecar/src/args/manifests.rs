@@ -9,7 +9,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 #[derive(Debug, ClapArgs)]
 #[command(after_help = MANIFESTS_HELP)]
 pub struct ManifestsArgs {
-    /// The configuration: a ConfigMap manifest, its data alone, or the managed add-on's JSON; "-" reads standard input.
+    /// The configuration: a ConfigMap manifest, its data alone, or an add-on's JSON; "-" reads standard input.
     #[arg(long, short, value_name = "FILE")]
     pub config: PathBuf,
     /// With the optional policy that adds the pull secret to service accounts.

@@ -10,7 +10,7 @@ use super::CloudArgs;
 #[derive(Debug, ClapArgs)]
 #[command(after_help = MINT_HELP)]
 pub struct MintArgs {
-    /// The configuration: a ConfigMap manifest, its data alone, or the managed add-on's JSON; "-" reads standard input.
+    /// The configuration: a ConfigMap manifest, its data alone, or an add-on's JSON; "-" reads standard input.
     #[arg(long, short, value_name = "FILE")]
     pub config: PathBuf,
     /// Mint this entry of acr-registry-info alone; the first one is 0.

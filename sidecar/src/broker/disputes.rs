@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ResolvedRegistry;
-use crate::configuration::{Finding, Host, Registry};
+use crate::configuration::{Finding, Host, Instance, PERSONAL_EDITION_TWICE, Registry};
 use crate::credential::CredentialKey;
 
 /// What to do about a dispute.
@@ -53,10 +53,12 @@ pub fn among(claims: &[Claim<'_>]) -> Vec<Dispute> {
 }
 
 fn finding(host: &Host, winner: &ResolvedRegistry, loser: &ResolvedRegistry) -> Finding {
+    let is_personal = |resolved: &ResolvedRegistry| resolved.registry.instance == Instance::Personal;
+    let fix = if is_personal(winner) && is_personal(loser) { PERSONAL_EDITION_TWICE } else { WAY_OUT };
     Finding {
         place: loser.registry.place.clone(),
         problem: format!("{host} also belongs to {}, which comes first and gets it", winner.registry.place),
-        fix: WAY_OUT.to_owned(),
+        fix: fix.to_owned(),
     }
 }
 

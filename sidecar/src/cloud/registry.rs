@@ -43,12 +43,9 @@ pub(super) async fn enterprise_hosts(
     Ok(read_hosts(body.fields()))
 }
 
-/// The hosts of Personal Edition in a region. All of them take the same credential; the `-intl` forms are those of the
-/// international site, which exist in mainland regions too.
+/// The hosts of Personal Edition in a region.
 pub(crate) fn personal_hosts(region: &Region) -> Vec<Host> {
-    // In the order of the sorted names.
-    let forms = ["-internal", "-intl-internal", "-intl-vpc", "-intl", "-vpc", ""];
-    forms.iter().filter_map(|form| read_host(&format!("registry{form}.{region}.aliyuncs.com"))).collect()
+    Host::of_personal_edition(region)
 }
 
 const ENTERPRISE_TOKEN: Operation = Operation::rpc("GetAuthorizationToken", "2018-12-01");

@@ -5,7 +5,9 @@ use std::fmt;
 
 use acr_credential_core::{Pattern, Vocabulary, spelling};
 
+use super::keys;
 use super::tree::Node;
+use super::typography;
 use super::values::ValueError;
 
 /// One thing that is wrong or unwise: `place: problem: fix`. Holds no value of the configuration that may be a secret.
@@ -54,6 +56,8 @@ const MOST_WORDS_IN_ALL: usize = 50_000;
 /// Collects findings, and reads the simple values among which they are found.
 #[derive(Default)]
 pub(super) struct Findings {
+    /// Characters that only look right. They come first: they may be why all else is wrong, and nobody sees them.
+    characters: Vec<Finding>,
     mistakes: Vec<Finding>,
     warnings: Vec<Finding>,
     left_out: bool,
@@ -99,6 +103,31 @@ impl Findings {
         }
     }
 
+    pub(super) fn character(
+        &mut self,
+        place: impl Into<String>,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        if self.characters.len() >= MOST {
+            self.left_out = true;
+        } else {
+            self.characters.push(Finding { place: place.into(), problem: problem.into(), fix: fix.into() });
+        }
+    }
+
+    /// A value or a key as it was meant. Characters in it that only look right are reported.
+    fn plain(&mut self, place: &str, what: &str, text: String) -> String {
+        let (plain, found) = typography::plain(&text);
+        if found.is_empty() {
+            return text;
+        }
+        for look_alike in found {
+            self.character(place, format!("{what}holds {look_alike}"), look_alike.fix());
+        }
+        plain.into_owned()
+    }
+
     pub(super) fn warning(
         &mut self,
         place: impl Into<String>,
@@ -117,7 +146,7 @@ impl Findings {
 
     /// Whether there are mistakes. What could not be read then looks as if it were not there.
     pub(super) fn has_mistakes(&self) -> bool {
-        !self.mistakes.is_empty()
+        !self.mistakes.is_empty() || !self.characters.is_empty()
     }
 
     /// Mistakes and warnings.
@@ -129,7 +158,8 @@ impl Findings {
                 fix: "mend these first".to_owned(),
             });
         }
-        (self.mistakes, self.warnings)
+        self.characters.append(&mut self.mistakes);
+        (self.characters, self.warnings)
     }
 
     /// What a value's own reader made of it.
@@ -150,8 +180,13 @@ impl Findings {
         node: Node,
         parse: impl FnOnce(&str) -> Result<T, ValueError>,
     ) -> Field<T> {
+        let before = self.characters.len();
         match self.text(place, node) {
-            Field::Given(text) => self.value(place, parse(&text)),
+            Field::Given(text) => match parse(&text) {
+                // It may be because of them.
+                Err(_) if self.characters.len() > before => Field::Wrong,
+                read => self.value(place, read),
+            },
             Field::Wrong => Field::Wrong,
             Field::Absent => Field::Absent,
         }
@@ -161,13 +196,30 @@ impl Findings {
     pub(super) fn text(&mut self, place: &str, node: Node) -> Field<String> {
         match node {
             Node::Null => Field::Absent,
-            Node::Scalar(text) if text.trim().is_empty() => Field::Absent,
-            Node::Scalar(text) => Field::Given(text.trim().to_owned()),
+            Node::Scalar(text) => match self.plain(place, "", text).trim() {
+                "" => Field::Absent,
+                text => Field::Given(text.to_owned()),
+            },
             other => {
-                self.mistake(place, format!("is {}", other.kind()), "write a single value");
+                if !self.swallowed(place, &other) {
+                    self.mistake(place, format!("is {}", other.kind()), "write a single value");
+                }
                 Field::Wrong
             }
         }
+    }
+
+    /// Whether keys of another level are indented below this one, which then have been reported.
+    fn swallowed(&mut self, place: &str, node: &Node) -> bool {
+        let Node::Map(entries) = node else { return false };
+        let mut any = false;
+        for (key, _) in entries {
+            if let Some((problem, fix)) = keys::misplaced(place, key, &[]) {
+                self.mistake(below(place, key), problem, fix);
+                any = true;
+            }
+        }
+        any
     }
 
     /// A boolean, in any of the spellings of YAML 1.1 and 1.2.
@@ -185,6 +237,7 @@ impl Findings {
         match node {
             Node::Null => return Field::Absent,
             Node::Scalar(text) => {
+                let text = self.plain(place, "", text);
                 let parts = text.split(',').map(str::trim).enumerate().filter(|(_, word)| !word.is_empty());
                 let several = text.contains(',');
                 for (at, word) in parts.take(MOST_WORDS + 1) {
@@ -201,8 +254,10 @@ impl Findings {
                     }
                 }
             }
-            Node::Map(_) => {
-                self.mistake(place, "is a map", "write a list such as \"a,b\"");
+            map @ Node::Map(_) => {
+                if !self.swallowed(place, &map) {
+                    self.mistake(place, "is a map", "write a list such as \"a,b\"");
+                }
                 return Field::Wrong;
             }
         }
@@ -247,12 +302,19 @@ impl Findings {
         node: Node,
         known: &[&'static str],
     ) -> Vec<(&'static str, Node)> {
+        let whole = if place.is_empty() { "configuration" } else { place };
         let entries = match node {
             Node::Null => return Vec::new(),
             Node::Map(entries) => entries,
             other => {
+                let kind = other.kind();
+                if let Node::Scalar(text) = other
+                    && self.plain(whole, "", text.clone()) != text
+                {
+                    return Vec::new();
+                }
                 let fix = format!("write a map with keys such as {}", known.first().unwrap_or(&"name"));
-                self.mistake(place, format!("is {}", other.kind()), fix);
+                self.mistake(whole, format!("is {kind}"), fix);
                 return Vec::new();
             }
         };
@@ -262,7 +324,9 @@ impl Findings {
             if self.is_full() {
                 break;
             }
-            match known.iter().find(|name| **name == key) {
+            let plain = self.plain(whole, &format!("key {} ", at + 1), key.clone());
+            match known.iter().find(|name| **name == plain) {
+                None if plain != key => {}
                 None => self.unknown_key(place, at, &key, known),
                 Some(&name) if seen.insert(name) => kept.push((name, value)),
                 Some(&name) => self.mistake(below(place, name), "is set twice", "remove one of the two"),
@@ -272,8 +336,14 @@ impl Findings {
     }
 
     fn unknown_key(&mut self, place: &str, at: usize, key: &str, known: &[&'static str]) {
+        if let Some((problem, fix)) = keys::replaced(key) {
+            return self.mistake(below(place, key), problem, fix);
+        }
+        if let Some((problem, fix)) = keys::misplaced(place, key, known) {
+            return self.mistake(below(place, key), problem, fix);
+        }
         let all = || format!("known here: {}", known.join(", "));
-        let meant = spelling::nearest(key, known.iter().copied());
+        let meant = spelling::nearest(key, known.iter().copied()).or_else(|| keys::in_other_form(key, known));
         // A word that is like no known key, and long or of other characters, may be an access key out of its place.
         let is_word = key.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, '-' | '_' | '.'));
         if is_word && (meant.is_some() || key.len() <= 20) {

@@ -1,21 +1,28 @@
 //! Registries that claim the same host, and registries that are the same.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use acr_credential_core::Pattern;
 
-use super::Registry;
 use super::findings::Findings;
-use super::values::Host;
+use super::values::{Host, Origin, Region};
+use super::{Instance, Registry};
 
 /// Steps of comparing namespaces at most, some 40 ms. Six hundred entries that claim one host need fewer; hostile input
 /// would need hours.
 const MOST_STEPS: usize = 10_000_000;
 const OF_ANY_PAIR: usize = 32;
 
+/// What to do about two entries of Personal Edition: no list of hosts can tell them apart.
+pub const PERSONAL_EDITION_TWICE: &str = "keep one of the two, or give them different namespaces, since Personal Edition has the \
+     same hosts in every account";
+
 /// Looks for entries that cannot stand side by side: a pull secret holds one credential for a host.
 pub(super) fn check(place: &str, registries: &[Registry], findings: &mut Findings) {
-    if !claims_are_disjoint(place, registries, findings) {
+    // An entry with a mistake may not be meant for the edition that it seems to be for.
+    let claims = if findings.has_mistakes() { written_claims } else { known_claims };
+    if !claims_are_disjoint(place, registries, claims, findings) {
         findings.mistake(
             place,
             "has too many namespaces in entries that claim one host",
@@ -23,41 +30,103 @@ pub(super) fn check(place: &str, registries: &[Registry], findings: &mut Finding
         );
     }
     if !findings.has_mistakes() {
+        personal_editions(place, registries, findings);
         same(place, registries, findings);
     }
 }
 
+/// What a registry has a credential for.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Claim<'a> {
+    Host(Cow<'a, Host>),
+    /// The hosts of Personal Edition in the cluster's region, whatever that is.
+    PersonalOfCluster,
+}
+
+/// Its list of hosts.
+fn written_claims(registry: &Registry) -> Vec<Claim<'_>> {
+    registry.domains.iter().map(|host| Claim::Host(Cow::Borrowed(host))).collect()
+}
+
+/// All that is known without the cloud.
+fn known_claims(registry: &Registry) -> Vec<Claim<'_>> {
+    if registry.names_hosts() || registry.instance != Instance::Personal {
+        return written_claims(registry);
+    }
+    let Some(region) = &registry.region else { return vec![Claim::PersonalOfCluster] };
+    Host::of_personal_edition(region).into_iter().map(|host| Claim::Host(Cow::Owned(host))).collect()
+}
+
 /// `false` when there are too many to compare.
-fn claims_are_disjoint(place: &str, registries: &[Registry], findings: &mut Findings) -> bool {
-    let mut claimants: BTreeMap<&Host, Vec<(usize, &Registry)>> = BTreeMap::new();
+fn claims_are_disjoint<'a>(
+    place: &str,
+    registries: &'a [Registry],
+    claims: fn(&'a Registry) -> Vec<Claim<'a>>,
+    findings: &mut Findings,
+) -> bool {
+    let mut claimants: BTreeMap<Claim<'_>, Vec<(usize, &Registry)>> = BTreeMap::new();
     for (at, registry) in registries.iter().enumerate() {
-        for host in &registry.domains {
-            claimants.entry(host).or_default().push((at, registry));
+        for claim in claims(registry) {
+            claimants.entry(claim).or_default().push((at, registry));
         }
     }
     let mut known = BTreeMap::new();
+    // Entries without a list of hosts are told once, and not once for each host.
+    let mut told = BTreeSet::new();
     let mut left = MOST_STEPS;
-    for (host, claimants) in claimants {
+    for (claim, claimants) in claimants {
         for ((first, one), (second, other)) in pairs(&claimants) {
             let is_known = known.contains_key(&(first, second));
             let Some(rest) = left.checked_sub(if is_known { OF_ANY_PAIR } else { steps(one, other) }) else {
                 return false;
             };
             left = rest;
-            let clash = *known.entry((first, second)).or_insert_with(|| one.shares_namespaces_with(other));
+            let clash = *known.entry((first, second)).or_insert_with(|| one.clashes_with(other));
             if findings.is_full() {
                 return true;
             }
-            if clash {
-                findings.mistake(
+            match &claim {
+                Claim::Host(host) if clash && one.names_hosts() && other.names_hosts() => findings.mistake(
                     format!("{place}[{second}].domains"),
                     format!("claims {host}, as {place}[{first}] does, for namespaces that can be the same"),
                     "remove the host from one of the two, or give them different namespaces",
-                );
+                ),
+                _ if clash && told.insert((first, second)) => findings.mistake(
+                    format!("{place}[{second}]"),
+                    format!(
+                        "claims hosts of {place}[{first}] with another identity, for namespaces that can be the same"
+                    ),
+                    PERSONAL_EDITION_TWICE,
+                ),
+                _ => {}
             }
         }
     }
     true
+}
+
+/// Personal Edition of the cluster's region, beside that of a region which may be the same.
+fn personal_editions(place: &str, registries: &[Registry], findings: &mut Findings) {
+    // More are not worth the comparisons.
+    const MOST: usize = 50;
+    let personal =
+        registries.iter().enumerate().filter(|(_, registry)| registry.instance == Instance::Personal);
+    let (of_cluster, others): (Vec<_>, Vec<_>) =
+        personal.take(MOST).partition(|(_, registry)| known_claims(registry) == [Claim::PersonalOfCluster]);
+    for (first, one) in of_cluster {
+        for (second, other) in &others {
+            let Some(region) = other.region_of_hosts().filter(|_| one.clashes_with(other)) else { continue };
+            let (first, second) = (first.min(*second), first.max(*second));
+            findings.warning(
+                format!("{place}[{second}]"),
+                format!(
+                    "claims hosts of {place}[{first}] with another identity if the cluster is in {region}, for namespaces that can \
+                     be the same"
+                ),
+                PERSONAL_EDITION_TWICE,
+            );
+        }
+    }
 }
 
 /// Each earlier one with each later one.
@@ -75,6 +144,28 @@ fn steps(one: &Registry, other: &Registry) -> usize {
 }
 
 impl Registry {
+    fn names_hosts(&self) -> bool {
+        !self.domains.is_empty()
+    }
+
+    /// Whether two registries that have a host in common cannot stand side by side. Two lists of hosts must not meet; a list that
+    /// is left out may, where the credential is the same.
+    fn clashes_with(&self, other: &Self) -> bool {
+        let may_differ = self.names_hosts() && other.names_hosts();
+        (may_differ || self.identity != other.identity) && self.shares_namespaces_with(other)
+    }
+
+    /// The region whose Personal Edition this is, by its key or by its hosts.
+    fn region_of_hosts(&self) -> Option<Region> {
+        if self.domains.is_empty() {
+            return self.region.clone();
+        }
+        self.domains.iter().find_map(|host| match host.origin() {
+            Some(Origin::Personal(region)) => Some(region),
+            _ => None,
+        })
+    }
+
     /// Whether some namespace can get both.
     #[must_use]
     pub fn shares_namespaces_with(&self, other: &Self) -> bool {

@@ -7,6 +7,7 @@ use acr_credential_core::{Pattern, Vocabulary};
 use secrecy::SecretString;
 
 use super::findings::{Field, Findings};
+use super::keys;
 use super::source::within_text;
 use super::tree::Node;
 use super::values::{Origin, ValueError, parse_key_secret};
@@ -14,21 +15,6 @@ use super::{
     AccessKeyId, AssumeRole, ExternalId, Host, Identity, IdentitySource, Instance, InstanceId, KeyPair,
     OidcProviderArn, Region, Registry, RoleArn, SecretName,
 };
-
-const KEYS: [&str; 12] = [
-    "instanceId",
-    "regionId",
-    "domains",
-    "namespaces",
-    "assumeRoleARN",
-    "expireDuration",
-    "externalId",
-    "rrsaRoleARN",
-    "rrsaOIDCProviderRoleARN",
-    "accessKeySecretRef",
-    "customAccessKey",
-    "customAccessKeySecret",
-];
 
 /// The life of a session where nothing else is asked for, as STS has it.
 const DEFAULT_SESSION: Duration = Duration::from_hours(1);
@@ -123,15 +109,15 @@ fn read(place: &str, node: Node, rrsa: &Rrsa, findings: &mut Findings) -> Regist
 
 fn read_keys(place: &str, node: Node, findings: &mut Findings) -> Entry {
     let mut entry = Entry::default();
-    for (key, node) in findings.entries(place, node, &KEYS) {
+    for (key, node) in findings.entries(place, node, &keys::REGISTRY) {
         let place = &format!("{place}.{key}");
         match key {
             "instanceId" => entry.instance = findings.parsed(place, node, InstanceId::parse),
             "regionId" => entry.region = findings.parsed(place, node, Region::parse),
             "domains" => entry.domains = domains(place, node, findings),
-            "namespaces" => entry.namespaces = namespaces(place, node, findings),
+            "namespaces" => entry.namespaces = Some(namespaces(place, node, findings)),
             "assumeRoleARN" => entry.assume_role = findings.parsed(place, node, RoleArn::parse),
-            "expireDuration" => entry.duration = findings.parsed(place, node, session),
+            "expireDuration" => entry.duration = expire_duration(place, node, findings),
             "externalId" => entry.external_id = findings.parsed(place, node, ExternalId::parse),
             "rrsaRoleARN" => entry.rrsa_role = findings.parsed(place, node, RoleArn::parse),
             "rrsaOIDCProviderRoleARN" => {
@@ -145,8 +131,8 @@ fn read_keys(place: &str, node: Node, findings: &mut Findings) -> Entry {
     entry
 }
 
-/// Each host with its place. The vendor's files have an empty text where all hosts are meant; any other key without a
-/// host was meant to narrow them.
+/// Each host with its place. The vendor's files contain an empty text where all hosts are meant. Any other value without a
+/// host is what is left of a list that narrows.
 fn domains(place: &str, node: Node, findings: &mut Findings) -> Vec<(String, Host)> {
     if node.is_blank_text() {
         return Vec::new();
@@ -177,10 +163,10 @@ fn distinct(domains: Vec<(String, Host)>) -> Vec<Host> {
     domains.into_iter().map(|(_, host)| host).filter(|host| seen.insert(host.clone())).collect()
 }
 
-/// Who comments out the last name takes the registry away from a namespace, and does not mean all of them.
-fn namespaces(place: &str, node: Node, findings: &mut Findings) -> Option<Vec<Pattern<'static>>> {
+/// A user who comments out the last name takes the registry away from a namespace, and does not want it in all of them.
+fn namespaces(place: &str, node: Node, findings: &mut Findings) -> Vec<Pattern<'static>> {
     match findings.patterns(place, node, Vocabulary::Label) {
-        Field::Given(patterns) if !patterns.is_empty() => return Some(patterns),
+        Field::Given(patterns) if !patterns.is_empty() => return patterns,
         Field::Given(_) | Field::Absent => findings.mistake(
             place,
             "names no namespace",
@@ -189,7 +175,15 @@ fn namespaces(place: &str, node: Node, findings: &mut Findings) -> Option<Vec<Pa
         Field::Wrong => {}
     }
     // For none, so that no mistakes follow from this one.
-    Some(Vec::new())
+    Vec::new()
+}
+
+/// The console writes 0 where nothing was entered.
+fn expire_duration(place: &str, node: Node, findings: &mut Findings) -> Field<Duration> {
+    match node {
+        Node::Scalar(text) if text.trim() == "0" => Field::Absent,
+        node => findings.parsed(place, node, session),
+    }
 }
 
 fn session(text: &str) -> Result<Duration, ValueError> {
@@ -359,7 +353,8 @@ fn identity(place: &str, sources: Identities, last: LastRole, findings: &mut Fin
     let LastRole { role, duration, external_id } = last;
     if role.is_absent() {
         if !duration.is_absent() && rrsa.is_absent() {
-            findings.mistake(
+            // The console leaves it behind; there is no session that it could make too long.
+            findings.warning(
                 format!("{place}.expireDuration"),
                 "has no effect without a role",
                 "remove it, or add assumeRoleARN",

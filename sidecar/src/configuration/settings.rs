@@ -5,7 +5,8 @@ use std::time::Duration;
 use acr_credential_core::{DEFAULT_EXCLUDED_NAMESPACES, Pattern, Selection, Vocabulary, spelling};
 
 use super::findings::{Field, Findings};
-use super::source::{Key, Source, within_text};
+use super::keys::{self, Key};
+use super::source::{Source, within_text};
 use super::tree::Node;
 use super::values::ValueError;
 use super::{Attach, Configuration, Registry, duration, overlap, registry, selector};
@@ -55,6 +56,13 @@ pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
             }
             Key::ExcludeNamespace => {
                 names.exclude = name;
+                if matches!(node, Node::Null) {
+                    findings.warning(
+                        name,
+                        "is null, which a cluster stores as an empty text, and that excludes nothing",
+                        "remove the key for the default, or write \"\" to exclude nothing",
+                    );
+                }
                 match findings.patterns(name, node, Vocabulary::Label) {
                     Field::Given(exclude) => configuration.namespaces.exclude = exclude,
                     Field::Wrong => namespaces_are_known = false,
@@ -177,7 +185,7 @@ fn rrsa_is_enabled(place: &str, node: Node, findings: &mut Findings) -> bool {
         findings.mistake(place, format!("is {}", node.kind()), "write `enable: true`");
         return true;
     }
-    let entries = findings.entries(place, node, &["enable"]);
+    let entries = findings.entries(place, node, &keys::RRSA);
     entries.into_iter().any(|(key, node)| switched_on(&format!("{place}.{key}"), node, findings))
 }
 
@@ -189,7 +197,7 @@ fn switched_on(place: &str, node: Node, findings: &mut Findings) -> bool {
 fn webhook(place: &str, node: Node, findings: &mut Findings) {
     let Some(node) = within_text(place, node, findings) else { return };
     let mut enabled = false;
-    for (key, node) in findings.entries(place, node, &["enable", "failure-policy", "timeout-seconds"]) {
+    for (key, node) in findings.entries(place, node, &keys::WEBHOOK) {
         let place = format!("{place}.{key}");
         match key {
             "enable" => enabled = matches!(findings.boolean(&place, node), Field::Given(true)),

@@ -1,59 +1,15 @@
-//! The forms a configuration comes in: a ConfigMap manifest, its bare `data`, or the managed add-on's JSON.
+//! The forms a configuration comes in: a ConfigMap manifest, its bare `data`, or an add-on's JSON.
 
 use std::collections::BTreeMap;
 
-use super::findings::Findings;
+use super::findings::{Field, Findings};
+use super::keys::{self, CONFIG_MAP, Key, Keys, MANAGED, MANIFEST};
 use super::tree::{self, Node};
+use super::wrapping;
 
 /// A ConfigMap holds 1 MiB at most
 /// (<https://kubernetes.io/docs/concepts/configuration/configmap/#motivation>).
 pub const MAX_BYTES: usize = 1 << 20;
-
-/// What a key of any form means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Key {
-    ServiceAccount,
-    WatchNamespace,
-    ExcludeNamespace,
-    NamespaceSelector,
-    Registries,
-    ExpiringThreshold,
-    Attach,
-    Rrsa,
-    EnableRrsa,
-    Webhook,
-    ApiVersion,
-    NotifyEmail,
-}
-
-type Keys = [(&'static str, Key)];
-
-/// The vendor's keys of the self-managed component, and ours.
-const CONFIG_MAP_KEYS: &Keys = &[
-    ("service-account", Key::ServiceAccount),
-    ("watch-namespace", Key::WatchNamespace),
-    ("exclude-namespace", Key::ExcludeNamespace),
-    ("watch-namespace-selector", Key::NamespaceSelector),
-    ("acr-registry-info", Key::Registries),
-    ("expiring-threshold", Key::ExpiringThreshold),
-    ("attach", Key::Attach),
-    ("rrsa", Key::Rrsa),
-    ("webhook-configuration", Key::Webhook),
-    ("acr-api-version", Key::ApiVersion),
-    ("notify-email", Key::NotifyEmail),
-];
-
-/// The vendor's keys of the managed add-on.
-const MANAGED_KEYS: &Keys = &[
-    ("serviceAccount", Key::ServiceAccount),
-    ("watchNamespace", Key::WatchNamespace),
-    ("AcrInstanceInfo", Key::Registries),
-    ("expiringThreshold", Key::ExpiringThreshold),
-    ("enableRRSA", Key::EnableRrsa),
-    ("notifyEmail", Key::NotifyEmail),
-];
-
-const MANIFEST_KEYS: [&str; 6] = ["data", "apiVersion", "kind", "metadata", "binaryData", "immutable"];
 
 /// A configuration, key by key.
 pub(super) struct Source {
@@ -80,20 +36,40 @@ impl Source {
             findings.mistake("configuration", "is not UTF-8 text", "save the file as UTF-8");
             return None;
         };
-        let root = tree::read(text, "", findings)?;
+        let documents = tree::documents(text.strip_prefix('\u{feff}').unwrap_or(text), "", findings)?;
+        let root = wrapping::among_documents(documents, findings)?;
+        let is_json = matches!(&root, Node::Scalar(text) if text.trim_start().starts_with(['{', '[']));
+        let root = if is_json { wrapping::unwrapped(root, "configuration", findings)? } else { root };
+        Self::from_root(root, findings)
+    }
+
+    fn from_root(root: Node, findings: &mut Findings) -> Option<Self> {
+        const FIX: &str = "write a ConfigMap manifest or its data";
+        if !has_own_keys(&root)
+            && let Some(config) = wrapping::of_add_on(&root, findings)
+        {
+            return Some(Self::add_on(config, findings));
+        }
         match root {
-            Node::Map(entries) => Some(Self::from_map(entries, findings)),
-            Node::List(list) => Self::from_list(list, findings),
+            Node::Map(entries) if has_manifest_keys(&entries) => Some(Self::manifest(entries, findings)),
+            Node::Map(entries) if is_managed(&entries) => Some(Self::managed(Node::Map(entries), findings)),
+            Node::Map(entries) => Some(Self::config_map(Node::Map(entries), findings)),
+            Node::List(list) => {
+                let is_registry = |node: &Node| node.at(&["instanceId"]).or(node.at(&["regionId"])).is_some();
+                let fix = if list.iter().any(is_registry) {
+                    "write `acr-registry-info: |` above it, and indent the list"
+                } else {
+                    FIX
+                };
+                findings.mistake("configuration", "is a list", fix);
+                None
+            }
             Node::Null => {
-                findings.mistake("configuration", "is empty", "write a ConfigMap manifest or its data");
+                findings.mistake("configuration", "is empty", FIX);
                 None
             }
             Node::Scalar(_) => {
-                findings.mistake(
-                    "configuration",
-                    "is a single value",
-                    "write a ConfigMap manifest or its data",
-                );
+                findings.mistake("configuration", "is a single value", FIX);
                 None
             }
         }
@@ -109,26 +85,24 @@ impl Source {
         Some(Self::config_map(Node::Map(entries), findings))
     }
 
-    fn from_map(entries: Vec<(String, Node)>, findings: &mut Findings) -> Self {
-        let holds = |names: &[&str]| entries.iter().any(|(key, _)| names.contains(&key.as_str()));
-        if holds(&["data", "kind", "apiVersion", "metadata"]) {
-            return Self::manifest(entries, findings);
+    fn manifest(mut entries: Vec<(String, Node)>, findings: &mut Findings) -> Self {
+        let is_other_kind = entries
+            .iter()
+            .any(|(key, node)| key == "kind" && matches!(node, Node::Scalar(kind) if kind != "ConfigMap"));
+        if is_other_kind {
+            findings.mistake("kind", "is not ConfigMap", "write the manifest of a ConfigMap");
+            // The others are keys of that kind.
+            entries.retain(|(key, _)| key == "data");
         }
-        let holds_one_of = |keys: &Keys| keys.iter().any(|(name, _)| holds(&[name]));
-        if holds_one_of(MANAGED_KEYS) && !holds_one_of(CONFIG_MAP_KEYS) {
-            Self::managed(Node::Map(entries), findings)
-        } else {
-            Self::config_map(Node::Map(entries), findings)
-        }
-    }
-
-    fn manifest(entries: Vec<(String, Node)>, findings: &mut Findings) -> Self {
         let mut data = Node::Null;
-        for (key, node) in findings.entries("", Node::Map(entries), &MANIFEST_KEYS) {
+        for (key, node) in findings.entries("", Node::Map(entries), &MANIFEST) {
             match (key, node) {
                 ("data", node) => data = node,
-                ("kind", Node::Scalar(kind)) if kind != "ConfigMap" => {
-                    findings.mistake("kind", "is not ConfigMap", "write the manifest of a ConfigMap");
+                ("metadata", Node::Map(within)) => {
+                    if let Some((_, within)) = within.into_iter().find(|(key, _)| key == "data") {
+                        findings.mistake("metadata.data", "belongs one level up", "write it beside metadata");
+                        data = within;
+                    }
                 }
                 ("binaryData", Node::Map(_)) => {
                     findings.mistake("binaryData", "is not read", "write the keys as text below data");
@@ -137,14 +111,16 @@ impl Source {
                 _ => {}
             }
         }
-        if matches!(data, Node::Null) {
+        if matches!(data, Node::Null) && !is_other_kind {
             findings.mistake("data", "is missing or empty", "write the keys of the configuration below it");
         }
         Self::config_map(data, findings)
     }
 
     fn config_map(data: Node, findings: &mut Findings) -> Self {
-        let entries = keyed(data, CONFIG_MAP_KEYS, findings);
+        let mut entries = keyed(data, CONFIG_MAP, findings);
+        let swallowed = swallowed(&mut entries, findings);
+        entries.extend(keyed(Node::Map(swallowed), CONFIG_MAP, findings));
         for (_, name, node) in &entries {
             if let Node::List(_) | Node::Map(_) = node {
                 findings.mistake(
@@ -154,47 +130,78 @@ impl Source {
                 );
             }
         }
+        Self::with_config_map_keys(entries)
+    }
+
+    /// An add-on's configuration has the keys of its edition.
+    fn add_on(config: Node, findings: &mut Findings) -> Self {
+        match &config {
+            Node::Map(entries) if is_managed(entries) => Self::managed(config, findings),
+            _ => Self::with_config_map_keys(keyed(config, CONFIG_MAP, findings)),
+        }
+    }
+
+    fn with_config_map_keys(entries: Vec<(Key, &'static str, Node)>) -> Self {
         let enable_rrsa = "add the key rrsa with the text `enable: true`";
         Self { entries, registries: "acr-registry-info", enable_rrsa }
     }
 
     fn managed(config: Node, findings: &mut Findings) -> Self {
-        let entries = keyed(config, MANAGED_KEYS, findings);
+        let entries = keyed(config, MANAGED, findings);
         Self { entries, registries: "AcrInstanceInfo", enable_rrsa: "set enableRRSA to true" }
-    }
-
-    /// The body that installs the managed add-on, `[{"name": …, "config": "<JSON>"}]`; other add-ons may stand in it.
-    fn from_list(list: Vec<Node>, findings: &mut Findings) -> Option<Self> {
-        let mut is_registry_list = false;
-        for node in list {
-            let Node::Map(entries) = node else { continue };
-            is_registry_list |= entries.iter().any(|(key, _)| key == "instanceId" || key == "regionId");
-            let is_ours = entries.iter().any(|(key, node)| {
-                key == "name" && matches!(node, Node::Scalar(name) if name.ends_with("acr-credential-helper"))
-            });
-            if !is_ours {
-                continue;
-            }
-            return match entries.into_iter().find(|(key, _)| key == "config") {
-                Some((_, Node::Scalar(json))) => {
-                    let config = tree::read(&json, "config", findings)?;
-                    Some(Self::managed(config, findings))
-                }
-                Some((_, config)) => Some(Self::managed(config, findings)),
-                None => Some(Self::managed(Node::Null, findings)),
-            };
-        }
-        let fix = if is_registry_list {
-            "write `acr-registry-info: |` above it, and indent the list"
-        } else {
-            "write a ConfigMap manifest or its data"
-        };
-        findings.mistake("configuration", "is a list", fix);
-        None
     }
 }
 
-fn keyed(node: Node, keys: &Keys, findings: &mut Findings) -> Vec<(Key, &'static str, Node)> {
+fn has_manifest_keys(entries: &[(String, Node)]) -> bool {
+    entries.iter().any(|(key, _)| matches!(key.as_str(), "data" | "kind" | "apiVersion" | "metadata"))
+}
+
+/// Whether the keys are those of the managed add-on.
+fn is_managed(entries: &[(String, Node)]) -> bool {
+    let holds = |keys: &Keys| entries.iter().any(|(key, _)| keys::is_one_of(keys, key));
+    holds(MANAGED) && !holds(CONFIG_MAP)
+}
+
+/// Whether this is a configuration by its own keys, or an object of Kubernetes.
+fn has_own_keys(root: &Node) -> bool {
+    let Node::Map(entries) = root else { return false };
+    entries.iter().any(|(key, _)| {
+        let is_object = matches!(key.as_str(), "kind" | "apiVersion" | "metadata");
+        is_object || keys::is_one_of(CONFIG_MAP, key) || keys::is_one_of(MANAGED, key)
+    })
+}
+
+/// Keys of the configuration that are indented below one of them. They are reported, and taken out.
+fn swallowed(entries: &mut [(Key, &'static str, Node)], findings: &mut Findings) -> Vec<(String, Node)> {
+    let mut swallowed = Vec::new();
+    for (_, name, node) in entries {
+        let Node::Map(within) = node else { continue };
+        let (others, found): (Vec<_>, Vec<_>) =
+            std::mem::take(within).into_iter().partition(|(key, _)| !keys::is_one_of(CONFIG_MAP, key));
+        for (key, _) in &found {
+            if let Some((problem, fix)) = keys::misplaced(name, key, &[]) {
+                findings.mistake(format!("{name}.{key}"), problem, fix);
+            }
+        }
+        *node = if others.is_empty() && !found.is_empty() { Node::Null } else { Node::Map(others) };
+        swallowed.extend(found);
+    }
+    swallowed
+}
+
+fn keyed(mut node: Node, keys: &Keys, findings: &mut Findings) -> Vec<(Key, &'static str, Node)> {
+    if let Node::Map(entries) = &mut node
+        && let Some(at) = entries.iter().position(|(key, _)| key == keys::TOKEN_MODE)
+    {
+        let (_, mode) = entries.remove(at);
+        if matches!(findings.text(keys::TOKEN_MODE, mode), Field::Given(_)) {
+            findings.warning(
+                keys::TOKEN_MODE,
+                "has no effect here",
+                "remove it: an entry names its identity, or that of the sidecar is used",
+            );
+        }
+    }
     let names: Vec<_> = keys.iter().map(|(name, _)| *name).collect();
     let entries = findings.entries("", node, &names);
     entries
@@ -208,8 +215,19 @@ fn keyed(node: Node, keys: &Keys, findings: &mut Findings) -> Vec<(Key, &'static
 
 /// A list or map that is written as YAML within a text. `None` when it is no YAML, which then has been reported.
 pub(super) fn within_text(place: &str, node: Node, findings: &mut Findings) -> Option<Node> {
+    let node = match node {
+        Node::Scalar(text) => tree::read(&text, place, findings)?,
+        node => node,
+    };
     match node {
-        Node::Scalar(text) => tree::read(&text, place, findings),
+        Node::Map(mut entries) if entries.len() == 1 && entries.iter().all(|(key, _)| key == place) => {
+            findings.mistake(
+                format!("{place}.{place}"),
+                "is there twice",
+                "remove the inner one, and keep what is below it",
+            );
+            entries.pop().map(|(_, node)| node)
+        }
         node => Some(node),
     }
 }

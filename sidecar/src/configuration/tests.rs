@@ -4,6 +4,7 @@ mod documentation;
 mod forms;
 mod hostile;
 mod mistakes;
+mod pasted;
 mod registries;
 mod vendor;
 

@@ -2,13 +2,18 @@
 //!
 //! Aliases are refused, nesting and the number of values are bounded, and no message quotes the text.
 
+mod flaw;
+
 use std::borrow::Cow;
 
-use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError};
+use granit_parser::{Event, Options, Parser, ScalarStyle};
 
+use self::flaw::{Flaw, Misplaced, Unreadable, flaw};
 use super::findings::Findings;
+use super::typography::{self, Quoted};
 
 /// Any value. It has no `Debug`: it may hold a key.
+#[derive(Clone)]
 pub(super) enum Node {
     /// `null`, `~`, or nothing at all.
     Null,
@@ -31,6 +36,23 @@ impl Node {
         }
     }
 
+    /// What is below these keys; none where one of them is not there.
+    pub(super) fn at(&self, path: &[&str]) -> Option<&Self> {
+        path.iter().try_fold(self, |node, key| match node {
+            Self::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, node)| node),
+            _ => None,
+        })
+    }
+
+    /// Whether no key is of characters that only look right. A text may be a key without a proper colon.
+    fn has_plain_keys(&self) -> bool {
+        match self {
+            Self::Null | Self::List(_) => true,
+            Self::Scalar(_) => false,
+            Self::Map(entries) => entries.iter().all(|(key, _)| typography::plain(key).1.is_empty()),
+        }
+    }
+
     /// Whether it is a text with nothing in it, which `null` is not.
     pub(super) fn is_blank_text(&self) -> bool {
         matches!(self, Self::Scalar(text) if text.trim().is_empty())
@@ -48,21 +70,69 @@ const MOST_VALUES: usize = 20_000;
 const REPAIRS: usize = 16;
 const LONGEST_TO_REPAIR: usize = 64 * 1024;
 
-/// Reads a document. `None` when it could not be read, which then has been reported with its place below `place`.
+/// A document of a text.
+pub(super) struct Document {
+    /// The line in which it begins, from 1.
+    pub(super) line: usize,
+    pub(super) root: Node,
+}
+
+/// Reads the one document of a value. `None` when it could not be read, which then has been reported with its place below
+/// `place`.
+pub(super) fn read(text: &str, place: &str, findings: &mut Findings) -> Option<Node> {
+    let mut documents = documents(text, place, findings)?.into_iter();
+    let first = documents.next()?;
+    if let Some(second) = documents.next() {
+        findings.mistake(
+            place,
+            format!("a second document begins in line {} of {place}", second.line),
+            "keep one configuration in one file",
+        );
+    }
+    Some(first.root)
+}
+
+/// Reads all documents of a text, of which there is at least one; `place` is empty for a whole file.
 ///
 /// A document with a flaw may be read all the same, as far as it can be mended: what else is wrong shows in one pass.
-pub(super) fn read(text: &str, place: &str, findings: &mut Findings) -> Option<Node> {
+pub(super) fn documents(text: &str, place: &str, findings: &mut Findings) -> Option<Vec<Document>> {
     let mut text = Cow::Borrowed(text);
     let mut repairs = if text.len() > LONGEST_TO_REPAIR { 0 } else { REPAIRS };
+    // In a value, all but the comments is the configuration's own. A file has more in it, so that it is looked at only
+    // when it makes no sense.
+    if !place.is_empty()
+        && let Some(plain) = plain_document(&text, &[Quoted::Kept], place, findings)
+    {
+        text = Cow::Owned(plain);
+    }
     loop {
-        let error = match Builder::default().build(&text) {
-            Ok(node) => return Some(node),
+        let built = Builder::default().build(&text);
+        let makes_sense = built.as_ref().is_ok_and(|documents| {
+            !place.is_empty() || documents.iter().all(|document| document.root.has_plain_keys())
+        });
+        // Where quotes end cannot be told in what cannot be read.
+        let ways: &[_] = if built.is_ok() { &[Quoted::Kept] } else { &[Quoted::Kept, Quoted::Replaced] };
+        if !makes_sense && let Some(plain) = plain_document(&text, ways, place, findings) {
+            text = Cow::Owned(plain);
+            continue;
+        }
+        let error = match built {
+            Ok(documents) => return Some(documents),
             Err(error) => error,
         };
-        let (problem, fix) = error.words(place);
+        let misplaced = error.misplaced(&text, place);
+        let (problem, fix) = error.words(place, misplaced.as_ref());
         findings.mistake(error.place(place), problem, fix);
-        let mended = error.mended(&text)?;
-        if error.flaw == Flaw::Layout || error.flaw == Flaw::Tab {
+        let mended = match misplaced {
+            Some(Misplaced::InValue(_)) => error.without_line(&text)?,
+            Some(Misplaced::InFile(_)) => error.beside_other_keys(&text)?,
+            Some(Misplaced::OfRegistry) => return None,
+            None => error.mended(&text)?,
+        };
+        if mended == text {
+            return None;
+        }
+        if misplaced.is_none() && matches!(error.flaw, Flaw::Layout | Flaw::Tab) {
             // It may have been meant otherwise, so that flaws that follow would not be the user's.
             return Builder::default().build(&mended).ok();
         }
@@ -71,127 +141,24 @@ pub(super) fn read(text: &str, place: &str, findings: &mut Findings) -> Option<N
     }
 }
 
-/// Why a text is no tree, and where.
-struct Unreadable {
-    /// Such as `[1].domains`.
-    path: String,
-    /// Line, from 1.
-    line: usize,
-    /// Byte of the text.
-    at: Option<usize>,
-    flaw: Flaw,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flaw {
-    TrailingText,
-    Tab,
-    Layout,
-    UnclosedQuote,
-    UnclosedBracket,
-    MissingComma,
-    Character,
-    Alias,
-    TooDeep,
-    TooMany,
-    KeyIsNoText,
-    SecondDocument,
-    Other,
-}
-
-impl Unreadable {
-    fn place(&self, outer: &str) -> String {
-        match (outer, self.path.trim_start_matches('.')) {
-            ("", "") => "configuration".to_owned(),
-            ("", path) => path.to_owned(),
-            _ => format!("{outer}{}", self.path),
-        }
-    }
-
-    /// Problem and fix. Lines count within the text, which may be a value of an outer one.
-    fn words(&self, outer: &str) -> (String, String) {
-        let of = if outer.is_empty() { String::new() } else { format!(" of {outer}") };
-        let line = format!("{}{of}", self.line);
-        let (problem, fix) = match self.flaw {
-            Flaw::TrailingText if self.path.ends_with(".domains") => (
-                format!("more text follows the closing quote in line {line}"),
-                "write one text in one pair of quotes: domains: \"a.com,b.com\"",
-            ),
-            Flaw::TrailingText => (
-                format!("more text follows the closing quote in line {line}"),
-                "write one text in one pair of quotes; a comment begins with #",
-            ),
-            Flaw::Tab => (format!("a tab indents line {line}"), "use spaces"),
-            Flaw::Layout => (
-                format!("line {line} does not fit the lines above it"),
-                "indent all keys of an entry alike, write a space after each colon, and quote a value that \
-                 holds a colon",
-            ),
-            Flaw::UnclosedQuote => {
-                (format!("the quote opened in line {line} is not closed"), "close it on the same line")
-            }
-            Flaw::UnclosedBracket => {
-                (format!("line {line} has a bracket without its counterpart"), "match the brackets")
-            }
-            Flaw::MissingComma => {
-                (format!("a comma or a closing bracket is missing before the end of line {line}"), "add it")
-            }
-            Flaw::Character => (
-                format!("line {line} holds a character that cannot stand there"),
-                "put the value into quotes, and remove control characters",
-            ),
-            Flaw::Alias => (
-                format!("line {line} begins a value with * or &, which YAML takes for a reference"),
-                "put the value into quotes",
-            ),
-            Flaw::TooDeep => (format!("line {line} nests too deeply"), "a configuration has four levels"),
-            Flaw::TooMany => (format!("holds more than {MOST_VALUES} values"), "remove some registries"),
-            Flaw::KeyIsNoText => (
-                format!("line {line} has a list or a map as a key"),
-                "write a name, and render the file if it is a template",
-            ),
-            Flaw::SecondDocument => {
-                (format!("a second document begins in line {line}"), "keep one configuration in one file")
-            }
-            Flaw::Other => {
-                (format!("line {line} is not valid YAML or JSON"), "compare it with the documentation")
-            }
+/// Reports characters that only look like ASCII. Returns the document as it was meant, if there are any.
+fn plain_document(text: &str, ways: &[Quoted], place: &str, findings: &mut Findings) -> Option<String> {
+    let (plain, found) = ways.iter().find_map(|&quoted| typography::plain_document(text, quoted))?;
+    for found in found {
+        let of = if place.is_empty() { String::new() } else { format!(" of {place}") };
+        let more = match found.more_lines {
+            0 => String::new(),
+            1 => ", and so does 1 more line".to_owned(),
+            lines => format!(", and so do {lines} more lines"),
         };
-        (problem, fix.to_owned())
+        let problem = format!("line {}{of} holds {}{more}", found.line, found.look_alike);
+        findings.character(
+            if place.is_empty() { "configuration" } else { place },
+            problem,
+            found.look_alike.fix(),
+        );
     }
-
-    /// The text as it was probably meant. Good for finding more mistakes only.
-    fn mended(&self, text: &str) -> Option<String> {
-        let (before, after) = text.split_at_checked(self.at?)?;
-        let (above, line) = before.split_at(before.rfind('\n').map_or(0, |end| end + 1));
-        let (rest, below) = after.split_once('\n').unwrap_or((after, ""));
-        match self.flaw {
-            // Without the rest of the line, unless that would cut brackets in two.
-            Flaw::TrailingText | Flaw::Alias if !line.contains(['[', '{']) => {
-                Some(format!("{before}\n{below}"))
-            }
-            Flaw::Tab => Some(text.split_inclusive('\n').map(without_tabs).collect()),
-            // Beside the line above.
-            Flaw::Layout => {
-                let indent = " ".repeat(indent_below(above.lines().next_back()?));
-                Some(format!("{above}{indent}{}{rest}\n{below}", line.trim_start()))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// A line that is indented by two spaces where it was by a tab.
-fn without_tabs(line: &str) -> String {
-    let (indentation, rest) = line.split_at(line.len() - line.trim_start_matches([' ', '\t']).len());
-    format!("{}{rest}", indentation.replace('\t', "  "))
-}
-
-/// Spaces before a line that follows this one in the same map.
-fn indent_below(line: &str) -> usize {
-    let within_list = line.trim_start().trim_start_matches("- ");
-    let opens_a_level = if line.trim_end().ends_with(':') { 2 } else { 0 };
-    line.len() - within_list.len() + opens_a_level
+    Some(plain)
 }
 
 /// A list or map that is being read.
@@ -208,12 +175,16 @@ enum Open {
 #[derive(Default)]
 struct Builder {
     open: Vec<Open>,
+    /// Those that came before the one that is being read, but for empty ones.
+    documents: Vec<Document>,
     root: Option<Node>,
+    /// The line in which the document begins.
+    line: usize,
     values: usize,
 }
 
 impl Builder {
-    fn build(mut self, text: &str) -> Result<Node, Unreadable> {
+    fn build(mut self, text: &str) -> Result<Vec<Document>, Unreadable> {
         let mut options = Options::default();
         options.set_emit_comments(false);
         options.flow_nesting_limit = DEEPEST;
@@ -229,7 +200,18 @@ impl Builder {
             let (line, at) = (span.start.line(), span.start.byte_offset());
             self.take(event, line).map_err(|flaw| self.unreadable(line, at, flaw))?;
         }
-        Ok(self.root.unwrap_or(Node::Null))
+        self.end_document();
+        if self.documents.is_empty() {
+            self.documents.push(Document { line: 1, root: Node::Null });
+        }
+        Ok(self.documents)
+    }
+
+    fn end_document(&mut self) {
+        match self.root.take() {
+            None | Some(Node::Null) => {}
+            Some(root) => self.documents.push(Document { line: self.line, root }),
+        }
     }
 
     fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), Flaw> {
@@ -247,7 +229,11 @@ impl Builder {
                 None => Err(Flaw::Other),
             },
             Event::Alias(_) | Event::UnresolvedAlias(_) => Err(Flaw::Alias),
-            Event::DocumentStart(..) if self.root.is_some() => Err(Flaw::SecondDocument),
+            Event::DocumentStart(..) => {
+                self.end_document();
+                self.line = line;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -313,47 +299,4 @@ impl Open {
 
 fn is_name(key: &str) -> bool {
     key.len() <= 24 && key.chars().all(|c| c.is_ascii_alphabetic() || c == '-')
-}
-
-fn flaw(error: &ScanError, text: &str) -> Flaw {
-    use ErrorKind as Kind;
-
-    let line = text.lines().nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
-    let indentation = line.len() - line.trim_start().len();
-    // JSON may be indented by tabs.
-    let is_json = text.trim_start().starts_with(['{', '[']);
-    if !is_json && line.bytes().take(indentation).any(|byte| byte == b'\t') {
-        return Flaw::Tab;
-    }
-    match error.kind() {
-        Kind::InvalidTrailingSingleQuotedScalar | Kind::InvalidTrailingDoubleQuotedScalar => {
-            Flaw::TrailingText
-        }
-        Kind::TabNotAllowed
-        | Kind::TabInBlockIndentation
-        | Kind::TabInIndentation
-        | Kind::TabAtBlockScalarStart
-        | Kind::TabInPlainScalar => Flaw::Tab,
-        Kind::MappingValueNotAllowed
-        | Kind::MappingKeyNotAllowed
-        | Kind::ExpectedBlockMappingKey
-        | Kind::ExpectedBlockSequenceEntry
-        | Kind::BlockSequenceEntryNotAllowed
-        | Kind::InvalidBlockScalarIndent
-        | Kind::InvalidIndentation
-        | Kind::InvalidSimpleKey
-        | Kind::SimpleKeyExpected => Flaw::Layout,
-        Kind::UnclosedQuotedScalar | Kind::DocumentIndicatorInQuotedScalar => Flaw::UnclosedQuote,
-        Kind::UnclosedFlowCollection { .. }
-        | Kind::MisplacedFlowCollectionEnd
-        | Kind::MismatchedFlowCollectionEnd { .. }
-        | Kind::UnexpectedEofFlowMapping
-        | Kind::UnexpectedEofFlowSequence
-        | Kind::UnexpectedEofImplicitFlowMapping => Flaw::UnclosedBracket,
-        Kind::ExpectedFlowMappingSeparator | Kind::ExpectedFlowSequenceSeparator => Flaw::MissingComma,
-        Kind::UnexpectedCharacter { .. } => Flaw::Character,
-        Kind::UnknownAnchor | Kind::MissingAnchorOrAliasName => Flaw::Alias,
-        Kind::RecursionLimitExceeded => Flaw::TooDeep,
-        _ => Flaw::Other,
-    }
 }

@@ -126,7 +126,9 @@ const NO_TOKEN_API: (&str, &str) = (
     "use a pull secret with its fixed password, made by hand",
 );
 
-fn no_token_api() -> ValueError {
+/// The same as a mistake.
+#[must_use]
+pub fn no_token_api() -> ValueError {
     let (problem, fix) = NO_TOKEN_API;
     ValueError::new(problem, format!("{fix}, and remove it here"))
 }
@@ -151,21 +153,46 @@ impl Region {
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(ValueError::new("holds an upper-case letter", FIX));
         }
-        let is_word = |word: &str| {
-            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        };
-        let is_area = |word: &str| word.len() >= 2 && word.bytes().all(|byte| byte.is_ascii_lowercase());
-        match text.split_once('-') {
-            Some((area, rest)) if is_area(area) && rest.split('-').all(is_word) && text.len() <= 40 => {
-                let last = rest.rsplit('-').next().unwrap_or_default();
-                if last.len() == 1 && last.bytes().all(|byte| byte.is_ascii_lowercase()) {
-                    return Err(ValueError::new("is a zone, not a region", "leave its last letter out"));
-                }
-                Ok(Self(text.to_owned()))
-            }
-            _ => Err(ValueError::new("is not the id of a region", FIX)),
+        if !has_form_of_region(text) {
+            // Hosts and endpoints of other services hold the region: oss-cn-hangzhou, registry.cn-hangzhou.aliyuncs.com.
+            let mut within = text.split('.').flat_map(|part| {
+                let dashes = part.match_indices('-').filter_map(|(at, _)| part.get(at + 1..));
+                std::iter::once(part).chain(dashes)
+            });
+            let meant = within.find(|part| has_form_of_region(part) && !is_zone(part));
+            let fix =
+                meant.map_or_else(|| FIX.to_owned(), |region| format!("write the region alone: {region}"));
+            return Err(ValueError::new("is not the id of a region", fix));
         }
+        if is_zone(text) {
+            return Err(ValueError::new("is a zone, not a region", "leave its last letter out"));
+        }
+        Ok(Self(text.to_owned()))
     }
+}
+
+/// Parts of the world that ids of regions begin with (<https://api.aliyun.com/product/cr>, and the regions of the SDKs).
+const AREAS: [&str; 9] = ["cn", "ap", "eu", "us", "me", "na", "sa", "af", "rus"];
+
+/// A part of the world, a place in it, and what tells regions of one place apart: `cn-hangzhou`, `ap-southeast-1`,
+/// `cn-north-2-gov-1`.
+fn has_form_of_region(text: &str) -> bool {
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    text.len() <= 40
+        && text.split_once('-').is_some_and(|(area, rest)| {
+            AREAS.contains(&area)
+                && rest.starts_with(|c: char| c.is_ascii_lowercase())
+                && rest.split('-').all(is_word)
+        })
+}
+
+/// Zones have a letter more: `cn-hangzhou-b`, `ap-southeast-1a`.
+fn is_zone(region: &str) -> bool {
+    let last = region.rsplit('-').next().unwrap_or_default();
+    let (number, letter) = last.split_at(last.len().saturating_sub(1));
+    letter.bytes().all(|byte| byte.is_ascii_lowercase()) && number.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 text_value! {

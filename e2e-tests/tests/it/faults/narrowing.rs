@@ -22,11 +22,11 @@ async fn hosts(stage: &Stage, namespace: &str) -> Result<Vec<String>> {
     Ok(secret.map_or(Vec::new(), |secret| logins(&secret).into_keys().collect()))
 }
 
-/// Waits until the sidecar's log says that the configuration cannot be used, and where. Until then, and then, this namespace
-/// has no other hosts than these.
+/// Waits until the sidecar reports that the configuration cannot be used, and where. Until then, and then, this namespace has no other
+/// hosts than these.
 async fn until_refused(
     stage: &Stage,
-    sidecar: &Running,
+    sidecar: &mut Running,
     place: &str,
     namespace: &str,
     expected: &[&str],
@@ -38,7 +38,9 @@ async fn until_refused(
     };
     wait_until(&format!("{place} is reported"), PATIENCE, async || {
         unchanged().await?;
-        Ok(sidecar.log()?.contains(place).then_some(()))
+        let Some((_, page)) = sidecar.page("/metrics").await? else { return Ok(None) };
+        let is_refused = page.contains("acr_credential_sidecar_configuration_valid 0");
+        Ok((is_refused && sidecar.log()?.contains(place)).then_some(()))
     })
     .await?;
     unchanged().await
@@ -65,13 +67,13 @@ async fn a_registry_whose_last_namespace_is_commented_out_goes_to_nobody_new() -
     let place = "acr-registry-info[1].namespaces: names no namespace";
     for value in [format!("\n    # - {inside}"), " null".to_owned(), " ~".to_owned(), " []".to_owned()] {
         stage.configure(&registries(&value), &[]).await?;
-        until_refused(&stage, &sidecar, place, &outside, &[OPEN]).await?;
+        until_refused(&stage, &mut sidecar, place, &outside, &[OPEN]).await?;
         stage.configure(&good, &[]).await?;
         until_applied(&mut sidecar).await?;
     }
 
     stage.configure(&registries(""), &[]).await?;
-    until_refused(&stage, &sidecar, place, &outside, &[OPEN]).await?;
+    until_refused(&stage, &mut sidecar, place, &outside, &[OPEN]).await?;
     let note = stage.until_event(&stage.name, "ConfigurationInvalid", PATIENCE).await?;
     assert!(note.contains(place), "{note}");
     // The last good configuration is at work, for namespaces to come, too.
@@ -87,11 +89,11 @@ async fn domains_without_a_host_do_not_make_a_credential_good_for_all_hosts() ->
     let stage = Stage::new("narrow-hosts-").await?;
     let namespace = stage.namespace("a").await?;
     stage.configure(&format!("{INSTANCE}  domains: {OPEN}\n"), &[]).await?;
-    let sidecar = stage.started(&[]).await?;
+    let mut sidecar = stage.started(&[]).await?;
     stage.until_filled(&namespace).await?;
     stage.configure(&format!("{INSTANCE}  domains: # {OPEN}\n"), &[]).await?;
     let place = "acr-registry-info[0].domains: names no host";
-    until_refused(&stage, &sidecar, place, &namespace, &[OPEN]).await
+    until_refused(&stage, &mut sidecar, place, &namespace, &[OPEN]).await
 }
 
 #[tokio::test]
@@ -102,29 +104,36 @@ async fn a_label_selector_that_is_emptied_selects_nothing_new() -> Result<()> {
     let other = stage.namespace("b").await?;
     let registries = format!("{INSTANCE}  domains: {OPEN}\n");
     stage.configure(&registries, &[("watch-namespace-selector", "granted")]).await?;
-    let sidecar = stage.started(&[]).await?;
+    let mut sidecar = stage.started(&[]).await?;
     stage.until_filled(&selected).await?;
     let place = "watch-namespace-selector: is empty";
     stage.configure(&registries, &[("watch-namespace-selector", " ")]).await?;
-    until_refused(&stage, &sidecar, place, &other, &[]).await?;
+    until_refused(&stage, &mut sidecar, place, &other, &[]).await?;
 
-    // What becomes of `null`, where a ConfigMap is made anew.
-    let manifest = json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": { "name": "acr-configuration", "namespace": stage.name },
-        "data": {
-            "watch-namespace": format!("{}-*", stage.name),
-            "watch-namespace-selector": null,
-            "acr-registry-info": registries,
-        },
-    });
-    for arguments in [["delete", "--filename=-"], ["create", "--filename=-"]] {
-        let output = stage.cluster.kubectl(&arguments, &manifest.to_string()).await?;
+    // What becomes of `null`, as docs/configuration.md has it: an empty text where it is new, nothing where it was a text.
+    let stored = async |command: &str, name: &str, selector: Value| {
+        let manifest = json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": { "name": name, "namespace": stage.name },
+            "data": {
+                "watch-namespace": format!("{}-*", stage.name),
+                "watch-namespace-selector": selector,
+                "acr-registry-info": registries,
+            },
+        });
+        let output =
+            stage.cluster.kubectl(&[command, "--filename=-", "--output=json"], &manifest.to_string()).await?;
         ensure!(output.success, "{}", output.stderr);
-    }
-    let get = ["get", "configmap", "acr-configuration", "--namespace", &stage.name, "--output=json"];
-    let stored: Value = serde_json::from_str(&stage.cluster.kubectl(&get, "").await?.stdout)?;
-    assert_eq!(stored["data"]["watch-namespace-selector"], "", "null is stored as an empty text");
-    until_refused(&stage, &sidecar, place, &other, &[]).await
+        let stored: Value = serde_json::from_str(&output.stdout)?;
+        Ok(stored["data"]["watch-namespace-selector"].clone())
+    };
+    assert_eq!(stored("apply", "another", json!("granted")).await?, "granted");
+    assert_eq!(stored("apply", "another", json!(null)).await?, json!(null));
+    let delete = ["delete", "configmap", "acr-configuration", "--namespace", &stage.name];
+    ensure!(stage.cluster.kubectl(&delete, "").await?.success, "it cannot be deleted");
+    assert_eq!(stored("create", "acr-configuration", json!(null)).await?, "");
+    until_refused(&stage, &mut sidecar, place, &other, &[]).await?;
+    assert_eq!(hosts(&stage, &selected).await?, [OPEN]);
+    Ok(())
 }

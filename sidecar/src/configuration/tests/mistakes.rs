@@ -38,7 +38,6 @@ acr-registry-info[0].region: is an unknown key: did you mean regionId?
 acr-registry-info[0].instanceId: is a region, not an instance: copy the id, such as cri-0123456789abcdef, from the ACR console; for Personal Edition, leave it empty
 acr-registry-info[0].regionId: is the id of an instance, not of a region: write the id of a region, such as cn-hangzhou
 acr-registry-info[0].expireDuration: is not a number of seconds: write the seconds, from 900 to the role's longest session, which is 43200 at most
-acr-registry-info[0].expireDuration: has no effect without a role: remove it, or add assumeRoleARN
 acr-registry-info[1]: is empty: remove it, or write `instanceId: \"\"` for Personal Edition of the cluster's region
 acr-registry-info[2]: is a single value: write a map with keys such as instanceId
 acr-registry-info[3].domains (entry 1): is a URL or a path: write the host alone: registry.example.com
@@ -47,7 +46,6 @@ acr-registry-info[3].domains (entry 3): is not a host: write a host, such as reg
 acr-registry-info[3].domains (entry 4): has no valid port after the colon: write a host, such as registry.example.com or registry.example.com:5000
 acr-registry-info[3].domains (entry 5): is a wildcard: write each host in full
 acr-registry-info[3].expireDuration: is not between 900 and 43200 seconds: write the seconds, from 900 to the role's longest session, which is 43200 at most
-acr-registry-info[3].expireDuration: has no effect without a role: remove it, or add assumeRoleARN
 ",
     );
 }
@@ -193,7 +191,6 @@ acr-registry-info[6].rrsaOIDCProviderRoleARN: is the ARN of a role: copy the OID
 acr-registry-info[6]: has rrsaOIDCProviderRoleARN without rrsaRoleARN: add the ARN of the role in the cluster's account as rrsaRoleARN
 acr-registry-info[7].rrsaRoleARN: is the ARN of a user: copy the role's ARN, such as acs:ram::1234567890123456:role/acr-puller
 acr-registry-info[7].rrsaOIDCProviderRoleARN: has no account id, which is a number of some 16 digits: copy the OIDC provider's ARN, such as acs:ram::1234567890123456:oidc-provider/ack-rrsa-c0123
-acr-registry-info[8].expireDuration: has no effect without a role: remove it, or add assumeRoleARN
 acr-registry-info[8].externalId: has no effect without a role: remove it, or add assumeRoleARN
 acr-registry-info[9].assumeRoleARN: is not of the form acs:ram::ACCOUNT:role/NAME: copy the role's ARN, such as acs:ram::1234567890123456:role/acr-puller
 acr-registry-info[9].expireDuration: is not between 900 and 43200 seconds: write the seconds, from 900 to the role's longest session, which is 43200 at most

@@ -51,13 +51,13 @@ fn lists_may_be_written_as_lists() {
 fn what_is_left_of_a_list_that_narrows_is_never_for_all() {
     const NAMESPACES: &str = "acr-registry-info[0].namespaces: names no namespace: name at least one; remove the entry if \
          no namespace is to get it, or the key if all managed ones are";
+    const DOMAINS: &str = "acr-registry-info[0].domains: names no host: name at least one, or remove the key for all hosts \
+         of the instance";
     for value in
         ["# team-a", "\n    # - team-a", "\n    -", "[ # team-a\n    ]", "null", "~", "', ,'", "['', null]"]
     {
         check(&data(&format!("- namespaces: {value}\n")), NAMESPACES);
     }
-    const DOMAINS: &str = "acr-registry-info[0].domains: names no host: name at least one, or remove the key for all hosts \
-         of the instance";
     for value in ["# a.example.com", "\n    # - a.example.com", "null", "[]", "','"] {
         check(&data(&format!("- domains: {value}\n")), DOMAINS);
     }
@@ -134,6 +134,57 @@ fn a_host_is_claimed_once_for_each_namespace() {
     for (first, second) in [("team-a", "team-b"), ("team-*", "prod-*"), ("team-?", "team-ab")] {
         assert!(parse(two(first, second).as_bytes()).is_ok(), "{first} {second}");
     }
+}
+
+#[test]
+fn personal_edition_is_there_once_for_each_namespace() {
+    const ADVICE: &str = "keep one of the two, or give them different namespaces, since Personal Edition has the same hosts in \
+         every account";
+    const ROLE: &str = "  assumeRoleARN: acs:ram::2:role/puller\n";
+    let clash = "acr-registry-info[1]: claims hosts of acr-registry-info[0] with another identity, for namespaces that can be the \
+         same";
+    for (first, second) in [
+        // The same region, or the cluster's in both.
+        ("  regionId: cn-hangzhou\n", "  regionId: cn-hangzhou\n"),
+        ("", ""),
+        ("  domains: ''\n", "  regionId: ''\n"),
+        // One of the two lists some of its hosts.
+        ("  regionId: cn-hangzhou\n", "  domains: registry-vpc.cn-hangzhou.aliyuncs.com\n"),
+        ("  domains: 'registry.cn-beijing.aliyuncs.com,a.example.com'\n", "  regionId: cn-beijing\n"),
+        ("  namespaces: default,team-a\n", "  namespaces: team-*\n"),
+    ] {
+        let list = data(&format!("- instanceId: ''\n{first}- instanceId: ''\n{second}{ROLE}"));
+        check(&list, &format!("{clash}: {ADVICE}"));
+    }
+
+    let may = "acr-registry-info[1]: claims hosts of acr-registry-info[0] with another identity if the cluster is in cn-beijing, \
+         for namespaces that can be the same";
+    for (first, second) in [
+        ("", "  regionId: cn-beijing\n"),
+        ("  regionId: cn-beijing\n", ""),
+        ("", "  domains: registry.cn-beijing.aliyuncs.com\n"),
+    ] {
+        let list = data(&format!("- instanceId: ''\n{first}- instanceId: ''\n{second}{ROLE}"));
+        read(&list);
+        check_warnings(&list, &format!("{may}: {ADVICE}"));
+    }
+
+    for (first, second) in [
+        ("  regionId: cn-beijing\n", "  regionId: cn-hangzhou\n"),
+        ("  regionId: cn-beijing\n", "  domains: a.example.com\n"),
+        ("  namespaces: team-a\n", "  namespaces: team-b\n"),
+    ] {
+        let list = format!(
+            "watch-namespace: all\n{}",
+            data(&format!("- instanceId: ''\n{first}- instanceId: ''\n{second}{ROLE}"))
+        );
+        read(&list);
+        check_warnings(&list, "");
+    }
+    // The same credential for some of the hosts, and for all of them.
+    read(&data(
+        "- regionId: cn-beijing\n- regionId: cn-beijing\n  domains: registry.cn-beijing.aliyuncs.com\n",
+    ));
 }
 
 #[test]

@@ -64,6 +64,14 @@ impl Host {
         Ok(Self(text))
     }
 
+    /// The hosts of Personal Edition in a region, sorted. All of them take the same credential; the `-intl` forms are those of the
+    /// international site, which exist in mainland regions too.
+    #[must_use]
+    pub fn of_personal_edition(region: &Region) -> Vec<Self> {
+        let forms = ["-internal", "-intl-internal", "-intl-vpc", "-intl", "-vpc", ""];
+        forms.iter().map(|form| Self(format!("registry{form}.{region}.aliyuncs.com"))).collect()
+    }
+
     /// What its name gives away.
     #[must_use]
     pub fn origin(&self) -> Option<Origin> {

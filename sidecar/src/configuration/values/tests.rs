@@ -28,7 +28,44 @@ fn regions_are_told_from_zones_and_instances() {
     {
         region(text, None);
     }
-    region("cn-hangzhou-b", Some("is a zone, not a region"));
+    for text in [
+        "cn-hangzhou-finance",
+        "cn-beijing-finance-1",
+        "cn-wuhan-lr",
+        "cn-zhengzhou-jva",
+        "cn-huhehaote",
+        "cn-wulanchabu",
+        "cn-hongkong",
+        "ap-northeast-1",
+        "eu-west-1",
+        "us-southeast-1",
+        "na-south-1",
+        "sa-east-1",
+        "af-south-1",
+        "rus-west-1",
+    ] {
+        region(text, None);
+    }
+    for text in [
+        "cn-hangzhou-b",
+        "cn-hongkong-d",
+        "cn-shanghai-finance-1b",
+        "ap-southeast-1a",
+        "us-east-1b",
+        "eu-central-1a",
+        "me-east-1a",
+    ] {
+        region(text, Some("is a zone, not a region"));
+    }
+    for (text, meant) in [
+        ("oss-cn-hangzhou", "cn-hangzhou"),
+        ("vpc-ap-southeast-1", "ap-southeast-1"),
+        ("registry.cn-beijing.aliyuncs.com", "cn-beijing"),
+        ("oss-cn-shanghai-internal.aliyuncs.com", "cn-shanghai-internal"),
+    ] {
+        let error = Region::parse(text).unwrap_err().to_string();
+        assert_eq!(error, format!("is not the id of a region: write the region alone: {meant}"));
+    }
     region("cri-0123456789abcdef", Some("is the id of an instance, not of a region"));
     region("CN-Hangzhou", Some("holds an upper-case letter"));
     for text in ["hangzhou", "cn_hangzhou", "cn-", "cn--x", "cn-hangzhou.evil.example", "cn-hangzhou/", "1-a"]
