@@ -7,7 +7,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{LocalObjectReference, Secret, ServiceAccount};
 use kube::api::{DeleteParams, GetParams, ObjectMeta, Patch, PatchParams, Preconditions};
 use kube::{Client, Resource, ResourceExt as _};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::Exit;
 use super::super::cluster::{FoundSecret, at, call, get, unexpected};
@@ -98,7 +98,7 @@ impl Task {
 async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Result<(), CommandError> {
     let Account { namespace, name } = account;
     let accounts = at::<ServiceAccount>(Some(namespace));
-    let mut managers = None;
+    let mut forgets_managers = false;
     for _ in 0..ATTEMPTS {
         let read = accounts.get(name, &GetParams::default());
         let Some(found) = get(client, "read it", read).await? else { return Ok(()) };
@@ -110,13 +110,15 @@ async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Resu
         let version = found.resource_version();
         let others = found.image_pull_secrets.into_iter().flatten().filter(|entry| entry.name != pull_secret);
         let others: Vec<LocalObjectReference> = others.collect();
-        let mut change = json!({
-            "metadata": { "resourceVersion": version },
+        let metadata = if forgets_managers {
+            json!({ "resourceVersion": version, "managedFields": [{}] })
+        } else {
+            json!({ "resourceVersion": version })
+        };
+        let change = json!({
+            "metadata": metadata,
             "imagePullSecrets": if others.is_empty() { None } else { Some(others) },
         });
-        if let (Some(managers), Some(metadata)) = (&managers, change["metadata"].as_object_mut()) {
-            metadata.insert("managedFields".to_owned(), Value::clone(managers));
-        }
         let parameters =
             PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let patch = accounts.patch_metadata(name, &parameters, &Patch::Merge(&change));
@@ -129,8 +131,8 @@ async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Resu
                 // The API server keeps dates in managedFields that it cannot read itself, so it takes no patch of such an
                 // object. This empties them
                 // (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields>).
-                Err(error) if is_status(&error, 422) && managers.is_none() => {
-                    managers = Some(json!([{}]));
+                Err(error) if is_status(&error, 422) && !forgets_managers => {
+                    forgets_managers = true;
                     Ok(false)
                 }
                 Err(error) => Err(error),
