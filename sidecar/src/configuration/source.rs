@@ -48,7 +48,7 @@ impl Source {
         if !has_own_keys(&root)
             && let Some(config) = wrapping::of_add_on(&root, findings)
         {
-            return Some(Self::add_on(config, findings));
+            return Some(Self::add_on(wrapping::unwrapped(config, "config", findings)?, findings));
         }
         match root {
             Node::Map(entries) if has_manifest_keys(&entries) => Some(Self::manifest(entries, findings)),
@@ -117,7 +117,10 @@ impl Source {
         Self::config_map(data, findings)
     }
 
-    fn config_map(data: Node, findings: &mut Findings) -> Self {
+    fn config_map(mut data: Node, findings: &mut Findings) -> Self {
+        if let Node::Map(entries) = &mut data {
+            lift(entries, findings);
+        }
         let mut entries = keyed(data, CONFIG_MAP, findings);
         let swallowed = swallowed(&mut entries, findings);
         entries.extend(keyed(Node::Map(swallowed), CONFIG_MAP, findings));
@@ -169,6 +172,35 @@ fn has_own_keys(root: &Node) -> bool {
         let is_object = matches!(key.as_str(), "kind" | "apiVersion" | "metadata");
         is_object || keys::is_one_of(CONFIG_MAP, key) || keys::is_one_of(MANAGED, key)
     })
+}
+
+/// Takes keys of the configuration out of a key that is none of them, such as the name of a file. That one is reported.
+fn lift(entries: &mut Vec<(String, Node)>, findings: &mut Findings) {
+    let is_whole = |node: &Node| {
+        let Node::Map(within) = node else { return false };
+        within.iter().any(|(key, _)| keys::is_one_of(CONFIG_MAP, key))
+    };
+    for (at, (key, node)) in std::mem::take(entries).into_iter().enumerate() {
+        let read = match &node {
+            Node::Scalar(text) if !keys::is_one_of(CONFIG_MAP, &key) && text.contains('\n') => {
+                // What is wrong within it is told when it is where it belongs.
+                tree::read(text, "data", &mut Findings::default())
+            }
+            node @ Node::Map(_) if !keys::is_one_of(CONFIG_MAP, &key) => Some(node.clone()),
+            _ => None,
+        };
+        match read.filter(is_whole) {
+            Some(Node::Map(within)) => {
+                findings.mistake(
+                    "data",
+                    format!("key {} contains keys that belong one level up", at + 1),
+                    "write them in its place, directly below data",
+                );
+                entries.extend(within);
+            }
+            _ => entries.push((key, node)),
+        }
+    }
 }
 
 /// Keys of the configuration that are indented below one of them. They are reported, and taken out.

@@ -26,7 +26,7 @@ impl AddOn<'_> {
 /// The `config` of the vendor's add-on, wherever it is within this. `None` when there is none.
 pub(super) fn of_add_on(root: &Node, findings: &mut Findings) -> Option<Node> {
     let mut all = Vec::new();
-    collect(root, &mut all);
+    collect(root, None, &mut all);
     let is_named = all.iter().any(AddOn::is_ours);
     // The body that changes an add-on does not name it.
     all.retain(|add_on| if is_named { add_on.is_ours() } else { add_on.name.is_none() });
@@ -47,12 +47,13 @@ pub(super) fn of_add_on(root: &Node, findings: &mut Findings) -> Option<Node> {
         );
     }
     let config = configured.first().copied().or(first.config);
-    config.map_or(Some(Node::Null), |config| unwrapped(config.clone(), "config", findings))
+    Some(config.cloned().unwrap_or(Node::Null))
 }
 
-fn collect<'a>(node: &'a Node, found: &mut Vec<AddOn<'a>>) {
+/// Some answers have the names of the add-ons as keys.
+fn collect<'a>(node: &'a Node, key: Option<&'a str>, found: &mut Vec<AddOn<'a>>) {
     match node {
-        Node::List(list) => list.iter().for_each(|node| collect(node, found)),
+        Node::List(list) => list.iter().for_each(|node| collect(node, None, found)),
         Node::Map(entries) => {
             let value = |keys: &[&str]| {
                 let is_one = |key: &str| keys.iter().any(|known| key.eq_ignore_ascii_case(known));
@@ -60,14 +61,14 @@ fn collect<'a>(node: &'a Node, found: &mut Vec<AddOn<'a>>) {
             };
             let name = match value(&["name", "component_name", "componentName", "addon_name", "addonName"]) {
                 Some(Node::Scalar(name)) => Some(name.as_str()),
-                _ => None,
+                _ => key.filter(|key| key.ends_with(ADD_ON)),
             };
             let add_on = AddOn { name, config: value(&["config"]) };
             if add_on.config.is_some() || add_on.is_ours() {
                 found.push(add_on);
             } else {
-                for (_, node) in entries {
-                    collect(node, found);
+                for (key, node) in entries {
+                    collect(node, Some(key), found);
                 }
             }
         }

@@ -39,6 +39,7 @@ fn an_add_on_is_found_in_whatever_the_cloud_writes_around_it() {
             json!({ "name": "a-cluster", "region_id": "cn-wulanchabu", "addons": [{ "name": ADD_ON, "config": text }] }),
             json!([{ "component_name": ADD_ON, "next_version": "v2", "config": text }]),
             json!({ "config": text }),
+            json!({ ADD_ON: { "version": "v1", "config": text }, "csi-plugin": { "config": "{}" } }),
             // A map where a text is meant, and a text that was escaped again.
             json!({ "name": ADD_ON, "config": config }),
             json!({ "name": ADD_ON, "config": twice_escaped }),
@@ -81,6 +82,14 @@ fn the_token_mode_of_an_add_on_is_a_warning() {
         check_warnings(text, WARNING);
     }
     check_warnings(r#"{"tokenMode": "", "watchNamespace": "default"}"#, "");
+}
+
+#[test]
+fn an_add_on_whose_configuration_cannot_be_read_is_told_so_alone() {
+    check(
+        r#"{"name": "aliyun-acr-credential-helper", "config": "{\"tokenMode\": \"auto\""}"#,
+        "config: line 1 of config has a bracket without its counterpart: match the brackets",
+    );
 }
 
 #[test]
@@ -290,6 +299,16 @@ watch-namespace: belongs one level deeper: write it below data
 immutable: belongs one level up: write it beside data
 ",
     );
+    for data in ["config.yaml: |\n    watch-namespace: all\n    attach: pods\n", "data:\n    attach: pods\n"]
+    {
+        check(
+            &format!("kind: ConfigMap\ndata:\n  {data}"),
+            "
+data: key 1 contains keys that belong one level up: write them in its place, directly below data
+attach: is none of pod, service-account and both: did you mean pod?
+",
+        );
+    }
     check(
         "kind: ConfigMap\nmetadata:\n  name: acr-configuration\n  data:\n    attach: pods\n",
         "
