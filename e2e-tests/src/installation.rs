@@ -239,7 +239,8 @@ fn first_namespace(policy: &ClusterAdmissionPolicy) -> Result<&str> {
 
 /// A request that the policy must be asked about.
 fn probe(policy: &ClusterAdmissionPolicy, namespace: &str) -> Result<Value> {
-    if is_named(policy, "guard") {
+    // The guard, and others like it.
+    if !policy.spec.mutating {
         return workload("Deployment", namespace, "probe", &["probe"]);
     }
     if is_named(policy, "serviceaccounts") {
