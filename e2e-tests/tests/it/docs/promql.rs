@@ -179,11 +179,10 @@ impl ExprVisitor for Metrics {
 
 /// The metric that a selector selects, as the documentation calls it.
 fn selected(expression: &Expr) -> Option<(String, &[Matcher])> {
-    let selector = match expression {
-        Expr::VectorSelector(selector) | Expr::MatrixSelector(MatrixSelector { vs: selector, .. }) => {
-            selector
-        }
-        _ => return None,
+    let (Expr::VectorSelector(selector) | Expr::MatrixSelector(MatrixSelector { vs: selector, .. })) =
+        expression
+    else {
+        return None;
     };
     let name = selector.name.clone().unwrap_or_default();
     Some((name.strip_prefix(PREFIX).unwrap_or(&name).to_owned(), &selector.matchers.matchers))
