@@ -4,8 +4,6 @@
 //! Nothing in here decides what is written to a tenant's namespace, and nothing in here ever holds a secret.
 
 pub mod api_error;
-#[cfg(test)]
-mod documentation;
 pub mod events;
 pub mod health;
 pub mod http;
@@ -17,6 +15,8 @@ pub mod retry_after;
 pub mod rights;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 /// Who writes: field manager, reporter of Events, and value of the label `app.kubernetes.io/managed-by`.
 pub const FIELD_MANAGER: &str = "acr-credential-sidecar";

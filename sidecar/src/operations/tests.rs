@@ -255,7 +255,7 @@ fn pages() -> Vec<(PathBuf, String)> {
 fn sources(directory: &str) -> Vec<(PathBuf, String)> {
     let is_for_tests = |path: &Path| {
         let mut parts = path.iter().map(|part| part.to_string_lossy());
-        parts.any(|part| ["tests", "tests.rs", "testing.rs", "documentation.rs"].contains(&&*part))
+        parts.any(|part| ["tests", "tests.rs", "testing.rs"].contains(&&*part))
     };
     let files = files(directory).into_iter().filter(|path| !is_for_tests(path));
     files
