@@ -6,6 +6,10 @@ use acr_e2e_tests::api_proxy::{ApiProxy, Calls, Fault, Rule};
 use acr_e2e_tests::cluster::PATIENCE;
 use acr_e2e_tests::wait::wait_until;
 use anyhow::Result;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::json;
 
 use crate::sidecar::stage::{INSTANCE, LONG, STATE, Stage, metric, until_leads, until_page};
 
@@ -46,6 +50,42 @@ async fn a_refused_write_is_repeated_until_it_goes_through_and_people_are_told()
     assert_eq!(metric(&page, "writes_total", &["Busy"]), 6, "{page}");
     assert_eq!(metric(&page, "writes_total", &["Conflict"]), 2, "{page}");
     assert_eq!(stage.mints(), 1);
+    Ok(())
+}
+
+/// The alert on failed writes leaves out what such writes are counted as.
+#[tokio::test]
+async fn writes_to_a_namespace_that_is_deleted_are_races() -> Result<()> {
+    let stage = Stage::new("deleted-").await?;
+    stage.configure(INSTANCE, &[]).await?;
+    let proxy = stage.proxy().await?;
+    let mut sidecar = stage.started_through_proxy(&[]).await?;
+    let namespace = stage.namespace("a").await?;
+    stage.until_filled(&namespace).await?;
+
+    // The sidecar sees that its Secret goes, and not why.
+    let unseen = proxy.set(Rule::new(Calls::watches().of("/api/v1/namespaces?"), Fault::Hold));
+    proxy.cut_watches();
+    unseen.until_met(1, PATIENCE).await?;
+    let config_maps: Api<ConfigMap> = Api::namespaced(stage.client.clone(), &namespace);
+    let lasting = json!({ "metadata": { "name": "lasting", "finalizers": ["example.test/lasts"] } });
+    config_maps.create(&PostParams::default(), &serde_json::from_value(lasting)?).await?;
+    let namespaces: Api<Namespace> = Api::all(stage.client.clone());
+    namespaces.delete(&namespace, &DeleteParams::default()).await?;
+    until_page(&mut sidecar, "/metrics", "a write meets the namespace at its end", |_, body| {
+        metric(body, "writes_total", &["Terminating"]) > 0
+    })
+    .await?;
+    let done = json!({ "metadata": { "finalizers": null } });
+    config_maps.patch("lasting", &PatchParams::default(), &Patch::Merge(&done)).await?;
+    let page = until_page(&mut sidecar, "/metrics", "a write finds the namespace gone", |_, body| {
+        metric(body, "writes_total", &["Gone"]) > 0
+    })
+    .await?;
+    let counted = |result| metric(&page, "writes_total", &[result]);
+    let failed = metric(&page, "writes_total", &[]) - counted("success");
+    assert_eq!(failed, counted("Terminating") + counted("Gone"), "{page}");
+    assert!(!sidecar.log()?.contains("WriteForbidden"), "people are told of what is no failure");
     Ok(())
 }
 

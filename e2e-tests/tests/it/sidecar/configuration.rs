@@ -32,6 +32,28 @@ async fn a_mistake_keeps_the_last_good_configuration_and_is_said() -> Result<()>
 }
 
 #[tokio::test]
+async fn a_host_of_two_registries_is_an_event_with_both_places_and_the_way_out() -> Result<()> {
+    let stage = Stage::new("disputed-").await?;
+    let other = "- instanceId: cri-beijing\n  regionId: cn-beijing\n  domains: images.example.test\n";
+    stage.configure(&format!("{INSTANCE}{other}"), &[]).await?;
+    let _sidecar = stage.started(&[]).await?;
+    let note = stage.until_event(&stage.name, "HostDisputed", PATIENCE).await?;
+    assert_eq!(
+        note,
+        "acr-registry-info[1]: images.example.test also belongs to acr-registry-info[0], which comes first and gets it: list the \
+         hosts of each in domains, or give them different namespaces"
+    );
+
+    // What changes nothing about it is no reason to say it again.
+    stage.configure(&format!("{INSTANCE}{other}"), &[("expiring-threshold", "16m")]).await?;
+    stage.until_event(&stage.name, "ConfigurationApplied", PATIENCE).await?;
+    let events = stage.events(&stage.name).await?;
+    let disputes = events.iter().filter(|event| event.reason.as_deref() == Some("HostDisputed"));
+    assert_eq!(disputes.count(), 1);
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_a_configuration_the_sidecar_is_not_ready_and_says_why() -> Result<()> {
     let stage = Stage::new("missing-").await?;
     let mut sidecar = stage.start(&[])?;

@@ -74,6 +74,7 @@ impl Observation {
         });
         tasks.spawn(configuration(
             parts.follower.standing(),
+            parts.follower.active(),
             About::config_map(&parts.namespace, &parts.config_map),
             health.gate("configuration", "the ConfigMap has not been read yet"),
             Arc::clone(metrics),
@@ -225,36 +226,42 @@ fn event_reason(reason: Why) -> Reason {
 /// Tells how the ConfigMap stands. A mistake does not make the sidecar unready while an earlier configuration is in use.
 async fn configuration(
     mut standing: watch::Receiver<Standing>,
+    mut active: watch::Receiver<Option<Arc<Active>>>,
     about: About,
     gate: Gate,
     metrics: Arc<Metrics>,
     events: Events,
 ) -> Ended {
-    let mut has_been_good = false;
+    let mut was_good = false;
+    let mut in_use = None;
     loop {
-        let is_new = tokio::select! {
-            changed = standing.changed() => match changed {
-                Ok(()) => true,
+        tokio::select! {
+            changed = standing.changed() => if changed.is_err() { break },
+            changed = active.changed() => match changed {
+                Ok(()) if standing.borrow().is_good() => {}
+                // That it is good is said in a moment.
+                Ok(()) => continue,
                 Err(_) => break,
             },
-            () = sleep(AGAIN) => false,
-        };
+            () = sleep(AGAIN) => {}
+        }
         let now = standing.borrow_and_update().clone();
         let lines = now.lines();
         metrics.configuration_valid.set(now.is_good().into());
         metrics.configuration_mistakes.set(if now.is_good() { 0 } else { count(lines.len()) });
         if now.is_good() {
-            if has_been_good && is_new {
+            let before = std::mem::replace(&mut in_use, active.borrow_and_update().clone());
+            if before.is_some() && (before != in_use || !was_good) {
                 events.say(Reason::ConfigurationApplied, about.clone(), "this configuration is in use");
             }
-            has_been_good = true;
             gate.open();
         } else if !lines.is_empty() {
             events.say(Reason::ConfigurationInvalid, about.clone(), lines.join("\n"));
-            if !has_been_good {
+            if in_use.is_none() {
                 gate.close(in_short(&now));
             }
         }
+        was_good = now.is_good();
     }
     Ended("the watch of the configuration")
 }
