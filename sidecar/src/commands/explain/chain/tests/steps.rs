@@ -85,7 +85,7 @@ fn a_secret_that_is_missing_is_told_with_what_the_sidecar_reported() {
     let mut world = cluster();
     world.cluster.secret = None;
     let place = format!("✗ Secret {OURS}: is missing");
-    check(&subject(), &configuration(""), Some(&world), false, &format!("{place}: the readiness page"));
+    check(&subject(), &configuration(""), Some(&world), false, &format!("{place}: `status` and the log"));
     world.cluster.report = Some("a ResourceQuota of the namespace leaves no room for it".to_owned());
     let line = format!("{place}; the sidecar reported: a ResourceQuota of the namespace leaves no room");
     check(&subject(), &configuration(""), Some(&world), false, &line);
