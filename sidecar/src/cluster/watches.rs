@@ -49,6 +49,7 @@ pub enum Seen {
 pub struct Watches {
     client: Client,
     pull_secret: Arc<str>,
+    selector: Option<LabelSelector>,
     /// By [`Kind`].
     running: [Option<Watch>; 3],
     /// Which of them is asked first: they take turns.
@@ -68,18 +69,29 @@ impl Drop for Watch {
 }
 
 impl Watches {
-    /// Watches Secrets of this name.
+    /// Watches Secrets of this name, and namespaces, of which none is left out yet.
     #[must_use]
     pub fn start(client: Client, pull_secret: Arc<str>) -> Self {
         // The name in the field selector is what the rights ask for: no other Secret can be listed.
         let secrets = Collection::metadata::<Secret>(None).named(&pull_secret);
-        let mut watches = Self { client, pull_secret, running: [const { None }; 3], turn: 0 };
+        let mut watches = Self { client, pull_secret, selector: None, running: [const { None }; 3], turn: 0 };
         watches.begin(Kind::PullSecret, secrets, reduce_secret);
+        watches.list_namespaces();
         watches
     }
 
-    /// Lists and watches namespaces, by this label selector, from now on.
-    pub fn namespaces(&mut self, selector: Option<LabelSelector>) {
+    /// Uses this label selector from now on. Returns whether namespaces are listed again for it.
+    pub fn select(&mut self, selector: Option<&LabelSelector>) -> bool {
+        let is_new = self.selector.as_ref() != selector;
+        if is_new {
+            self.selector = selector.cloned();
+            self.list_namespaces();
+        }
+        is_new
+    }
+
+    fn list_namespaces(&mut self) {
+        let selector = self.selector.clone();
         let namespaces = Collection::metadata::<NamespaceKind>(None);
         self.begin(Kind::Namespace, namespaces, move |object, is_there| {
             let metadata = Metadata::of(object)?;

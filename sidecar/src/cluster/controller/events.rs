@@ -105,11 +105,8 @@ impl Controller {
     /// planned before that: no namespace is deselected because its labels are not known.
     fn watch_for(&mut self, configuration: &Configuration, last: Option<&Configuration>) {
         let Configuration { namespaces, namespace_selector, service_accounts, attach, .. } = configuration;
-        let has_same_selector = last.is_some_and(|last| last.namespace_selector == *namespace_selector);
-        if !has_same_selector {
-            self.synced.namespaces &= !self.watches.is_watching(Kind::Namespace);
-            self.watches.namespaces(namespace_selector.clone());
-        }
+        let has_same_selector = !self.watches.select(namespace_selector.as_ref());
+        self.synced.namespaces &= has_same_selector;
         let has_same_accounts = has_same_selector
             && last.is_some_and(|last| {
                 last.namespaces == *namespaces && last.service_accounts == *service_accounts
