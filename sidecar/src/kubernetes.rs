@@ -9,6 +9,6 @@ mod follow;
 mod items;
 mod metadata;
 
-pub use self::collection::{Collection, Listing, request};
+pub use self::collection::{Collection, Listing, at, request};
 pub use self::follow::{Change, follow};
 pub use self::metadata::{Entry, Metadata, Place, decode, elements, member, text};

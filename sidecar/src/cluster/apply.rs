@@ -12,8 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount as ServiceAccountKind};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::core::Request;
-use kube::{Client, Error, Resource};
+use kube::{Client, Error};
 use serde::Serialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -24,7 +23,7 @@ use super::plan::{AccountAction, SecretAction, Version};
 use super::types::{
     EXPIRES_AT, FIELD_MANAGER, HASH, INPUTS, MANAGED_BY, PullSecret, REGISTRIES, ServiceAccount,
 };
-use crate::kubernetes::{Metadata, request};
+use crate::kubernetes::{Metadata, at, request};
 
 /// kube's client retries what is throttled or unavailable without end, so each call has an end.
 const CALL: Duration = Duration::from_secs(10);
@@ -122,7 +121,8 @@ impl Writer {
         params: &PatchParams,
     ) -> Result<PullSecret, Failure> {
         let body = Body::new(&self.pull_secret, content, uid, resource_version);
-        let patch = at::<Secret>(namespace).patch_metadata(&self.pull_secret, params, &Patch::Apply(&body));
+        let patch =
+            at::<Secret>(Some(namespace)).patch_metadata(&self.pull_secret, params, &Patch::Apply(&body));
         let written = within(request(&self.client, patch)).await?;
         read(&written).map(|metadata| PullSecret::of(&metadata))
     }
@@ -134,7 +134,7 @@ impl Writer {
             resource_version: Some(resource_version.to_string()),
         };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        let delete = at::<Secret>(namespace).delete(&self.pull_secret, &params);
+        let delete = at::<Secret>(Some(namespace)).delete(&self.pull_secret, &params);
         match within(request(&self.client, delete)).await {
             Ok(_) | Err(Failure::Gone) => Ok(Written::Deleted),
             Err(failure) => Err(failure),
@@ -151,7 +151,7 @@ impl Writer {
         // The list is atomic: without the version, two writers would lose each other's entries. With the uid, an account
         // that is gone is a conflict, and is not made again.
         let metadata = json!({ "name": name, "uid": uid, "resourceVersion": resource_version });
-        let account = at::<ServiceAccountKind>(namespace);
+        let account = at::<ServiceAccountKind>(Some(namespace));
         let patch = if *attach {
             // Without an apply, the API server would not keep who wrote what in an account that was created without any
             // field, as every `default` is.
@@ -177,12 +177,7 @@ impl Writer {
     }
 }
 
-/// The objects of a kind in a namespace, for requests whose answers [`Metadata`] reads: kube's types fail on what tenants may
-/// have written beside our fields, and a write that was done would count as failed.
-fn at<K: Resource<DynamicType = ()>>(namespace: &str) -> Request {
-    Request::new(K::url_path(&(), Some(namespace)))
-}
-
+/// Reads an answer leniently: what tenants have written beside our fields must not make a write count as failed that was done.
 fn read(written: &str) -> Result<Metadata<'_>, Failure> {
     Metadata::of(written).map_err(|_| Failure::malformed())
 }

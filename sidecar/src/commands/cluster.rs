@@ -9,8 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::GetParams;
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::core::Request;
-use kube::{Api, Client, Config, Resource};
+use kube::{Api, Client, Config};
 use tokio::time::timeout;
 use tower::util::MapResponseLayer;
 
@@ -19,7 +18,7 @@ use super::setup::CommandError;
 use crate::args::ClusterArgs;
 use crate::cluster::types::{FIELD_MANAGER, PullSecret};
 use crate::configuration::{self, Configuration, Mistakes};
-use crate::kubernetes::{Collection, Metadata, Place, request};
+use crate::kubernetes::{Collection, Metadata, Place, at, request};
 use crate::operations::api_error::{describe, is_status};
 use crate::operations::retry_after;
 
@@ -176,11 +175,6 @@ pub(super) async fn get(
         }
     })
     .await
-}
-
-/// The objects of a kind in a namespace, or of a kind without namespaces.
-pub(super) fn at<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Request {
-    Request::new(K::url_path(&(), namespace))
 }
 
 /// The metadata of a Secret; none where there is none.

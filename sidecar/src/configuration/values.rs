@@ -126,9 +126,7 @@ const NO_TOKEN_API: (&str, &str) = (
     "use a pull secret with its fixed password, made by hand",
 );
 
-/// The same as a mistake.
-#[must_use]
-pub fn no_token_api() -> ValueError {
+fn no_token_api() -> ValueError {
     let (problem, fix) = NO_TOKEN_API;
     ValueError::new(problem, format!("{fix}, and remove it here"))
 }

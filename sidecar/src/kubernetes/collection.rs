@@ -10,7 +10,7 @@ use kube::{Client, Error, Resource};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::items::Items;
+use super::items::{Items, KEPT};
 
 /// Objects of one page of a list. The API server builds a page as a whole.
 const PAGE: u32 = 250;
@@ -20,9 +20,6 @@ const SILENCE: Duration = Duration::from_secs(70);
 
 /// The API server ends a watch after this many seconds.
 const WATCH_SECONDS: u32 = 290;
-
-/// A buffer that grew beyond this for one large object is not kept for the next.
-const KEPT: usize = 64 * 1024;
 
 /// All objects of a kind, or those in one namespace, or those of one name.
 #[derive(Debug, Clone)]
@@ -84,8 +81,7 @@ impl Collection {
     /// The objects of a kind, with everything that they hold.
     #[must_use]
     pub fn whole<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Self {
-        let path = Request::new(K::url_path(&(), namespace));
-        Self { path, fields: None, labels: None, is_metadata: false }
+        Self { path: at::<K>(namespace), fields: None, labels: None, is_metadata: false }
     }
 
     /// Those with this name alone: a right to the name is enough to list them.
@@ -150,6 +146,13 @@ impl Collection {
         };
         Ok(Lines { text: body(client, request).await?, line: Vec::new() })
     }
+}
+
+/// The objects of a kind, in a namespace where they have one: what requests for one of them are made of. Their answers come as
+/// text by [`request`], since kube's types fail on what tenants may have written.
+#[must_use]
+pub fn at<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Request {
+    Request::new(K::url_path(&(), namespace))
 }
 
 /// Sends a request, and returns the text of the answer.

@@ -17,7 +17,7 @@ pub(super) struct Items {
 }
 
 /// Buffers that grew beyond this for one large object are not kept for the next.
-const KEPT: usize = 64 * 1024;
+pub(super) const KEPT: usize = 64 * 1024;
 
 impl Items {
     /// Reads on in the text. Returns how much of it was read, and whether an item ends there.

@@ -10,12 +10,12 @@ use kube::{Client, Resource, ResourceExt as _};
 use serde_json::json;
 
 use super::super::Exit;
-use super::super::cluster::{FoundSecret, at, call, get, unexpected};
+use super::super::cluster::{FoundSecret, call, get, unexpected};
 use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
 use super::found::{Account, Found, place};
 use crate::cluster::types::FIELD_MANAGER;
-use crate::kubernetes::{decode, request};
+use crate::kubernetes::{at, decode, request};
 use crate::operations::api_error::{describe, is_status};
 
 /// Objects written at the same time.

@@ -19,7 +19,7 @@ use super::{Named, subject};
 use crate::args::ClusterArgs;
 use crate::cluster::types::{ENFORCE_MOUNTABLE, FIELD_MANAGER};
 use crate::configuration::Configuration;
-use crate::kubernetes::{Collection, decode};
+use crate::kubernetes::{Collection, at, decode, request};
 use crate::operations::policies;
 
 /// What is to be explained, and the lists of the Pods that it has made.
@@ -33,7 +33,7 @@ pub(super) async fn from_cluster(
 ) -> Result<Found, CommandError> {
     match named {
         Named::Pod => {
-            let pods = cluster::at::<Pod>(Some(namespace));
+            let pods = at::<Pod>(Some(namespace));
             let pod = read(client, &format!("read the Pod {namespace}/{name}"), &pods, name).await?;
             Ok((subject_of("Pod", pod)?, Vec::new()))
         }
@@ -51,8 +51,7 @@ pub(super) async fn from_cluster(
 
 /// An object of the cluster.
 async fn read(client: &Client, action: &str, objects: &Request, name: &str) -> Result<Value, CommandError> {
-    let read = objects.get(name, &GetParams::default()).map_err(kube::Error::BuildRequest);
-    let object = call(action, async { client.request_text(read?).await }).await?;
+    let object = call(action, request(client, objects.get(name, &GetParams::default()))).await?;
     decode(&object).map_err(|error| unexpected(action, &error))
 }
 
@@ -115,7 +114,7 @@ pub(super) async fn look(
 ) -> Result<Cluster, CommandError> {
     let name = &args.pull_secret;
     let parameters = GetParams::default();
-    let namespaces = cluster::at::<Namespace>(None);
+    let namespaces = at::<Namespace>(None);
     let action = "read the namespace";
     let namespace =
         cluster::get(client, action, namespaces.get_metadata(&subject.namespace, &parameters)).await?;
@@ -124,7 +123,7 @@ pub(super) async fn look(
     let secret =
         cluster::secret(client, &subject.namespace, name, "read the metadata of the pull secret").await?;
     let hosts = if read_secret && secret.is_some() {
-        let (action, secrets) = ("read the pull secret", cluster::at::<Secret>(Some(&subject.namespace)));
+        let (action, secrets) = ("read the pull secret", at::<Secret>(Some(&subject.namespace)));
         let secret = cluster::get(client, action, secrets.get(name, &parameters)).await?;
         let secret: Option<Secret> =
             secret.map(|object| decode(&object)).transpose().map_err(|error| unexpected(action, &error))?;
@@ -161,7 +160,7 @@ async fn last_warning(client: &Client, namespace: &str, pull_secret: &str) -> Op
 
 /// The service account; that it may not be read spoils nothing else.
 async fn account(client: &Client, subject: &Subject) -> Account {
-    let accounts = cluster::at::<ServiceAccount>(Some(&subject.namespace));
+    let accounts = at::<ServiceAccount>(Some(&subject.namespace));
     let account = accounts.get(&subject.service_account, &GetParams::default());
     let account = cluster::get(client, "read the service account", account).await;
     match account.map(|found| found.map(|object| decode::<ServiceAccount>(&object))) {
