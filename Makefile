@@ -71,6 +71,11 @@ test-system: wasm sidecar static guests $(CLUSTER) $(HELM) ## Run the compiled p
 	@# Most of these tests wait most of the time, so more of them run at once than there are cores.
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked $(E2E_MANIFEST)
 
+.PHONY: soak
+soak: wasm sidecar static guests $(CLUSTER) $(HELM) ## Kill the sidecar SOAK_KILLS times (1000) amid faults and noise, and count what is lost
+	$(call say,Killing the sidecar again and again)
+	SOAK_KILLS=$${SOAK_KILLS:-1000} cargo test --locked $(E2E_MANIFEST) --test it -- faults::soak --nocapture
+
 .PHONY: conformance
 conformance: $(CONFORMANCE_VENV)/installed fake-cloud ## Run Alibaba Cloud's official SDKs against the fake cloud (needs Python 3)
 	$(call say,Running the official SDKs against the fake cloud)

@@ -5,6 +5,8 @@
 //! it answers is decided in [`acr_credential_core::policy`]. [`validate_with`] is the same function without waPC, for tests.
 
 mod accounts;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod request;
 mod response;
 

@@ -10,6 +10,7 @@ pub mod policy;
 pub mod pull_secrets;
 pub mod selection;
 pub mod spelling;
+pub mod text;
 
 pub use image::registry_host;
 pub use pattern::{Pattern, PatternError, Vocabulary};

@@ -1,6 +1,7 @@
 //! The sidecar's commands, run as a user runs them.
 
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -217,6 +218,15 @@ impl Running {
         self.signal(Signal::SIGKILL)?;
         self.ended().await?;
         Ok(())
+    }
+
+    /// Has it abort, as after a fatal bug. Returns whether the kernel wrote a core dump.
+    ///
+    /// # Errors
+    /// When it has ended before.
+    pub async fn abort(&mut self) -> Result<bool> {
+        self.signal(Signal::SIGABRT)?;
+        Ok(self.process.wait().await.context("failed to wait for the sidecar")?.core_dumped())
     }
 
     /// Stops it where it stands, without its knowing, until [`Running::thaw`].

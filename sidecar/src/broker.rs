@@ -91,7 +91,8 @@ impl ResolvedRegistry {
     }
 
     /// Whether its hosts are not written down.
-    fn needs_discovery(&self) -> bool {
+    #[must_use]
+    pub fn needs_discovery(&self) -> bool {
         self.registry.domains.is_empty()
     }
 }

@@ -249,6 +249,15 @@ impl Minter for Cloud {
     }
 }
 
+/// Reads an answer of an API: the first byte stands for the status.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz_answer(text: &[u8]) {
+    let Some((first, body)) = text.split_first() else { return };
+    let status =
+        [200, 400, 403, 404, 429, 500, 503].into_iter().cycle().nth(usize::from(*first) % 7).unwrap_or(200);
+    registry::fuzz(status, body);
+}
+
 fn expired<T>(result: &Result<T, CloudError>) -> bool {
     matches!(result, Err(error) if error.reason == Reason::SessionExpired)
 }

@@ -36,6 +36,12 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Reads a manifest as `explain -f` does.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz_manifest(text: &[u8]) {
+    explain::fuzz(text);
+}
+
 /// Runs a command to its end.
 #[must_use]
 pub fn run(command: Command) -> Exit {

@@ -113,16 +113,18 @@ impl Renderer {
 }
 
 impl DockerConfig {
-    /// Renders what these registries have by now. A host that two of them claim goes to the earlier one, and is left
-    /// out where that one has no credential: another's would not open it.
+    /// Renders what these registries have by now. A host that two of them claim goes to the one that lists it in `domains`,
+    /// otherwise to the earlier one. It is left out where that one has no credential: another's would not open it.
     ///
     /// # Errors
     /// None is known: text always has a JSON form.
     pub fn render(snapshot: &Snapshot, set: &RegistrySet, now: Moment) -> Result<Self, serde_json::Error> {
         let mut owners: BTreeMap<&str, (usize, &Entry)> = BTreeMap::new();
         let mut judged = Vec::new();
-        for &position in set.positions() {
-            let Some(entry) = snapshot.entries.get(position) else { continue };
+        let entries = set.positions().iter().filter_map(|&at| Some((at, snapshot.entries.get(at)?)));
+        let (discovered, listed): (Vec<_>, Vec<_>) =
+            entries.partition(|(_, entry)| entry.registry.needs_discovery());
+        for (position, entry) in listed.into_iter().chain(discovered) {
             for host in &*entry.hosts {
                 owners.entry(host.as_str()).or_insert((position, entry));
             }

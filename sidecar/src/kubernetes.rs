@@ -9,6 +9,8 @@ mod follow;
 mod items;
 mod metadata;
 
-pub use self::collection::{Collection, Listing, at, request};
+pub use self::collection::{Collection, Listing, as_metadata, at, request};
 pub use self::follow::{Change, follow};
+#[cfg(any(test, fuzzing))]
+pub use self::items::cut;
 pub use self::metadata::{Entry, Metadata, Place, decode, elements, member, text};

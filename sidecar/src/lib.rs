@@ -13,6 +13,8 @@ pub mod commands;
 pub mod configuration;
 pub mod credential;
 pub mod docker_config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod kubernetes;
 pub mod logging;
 pub mod operations;

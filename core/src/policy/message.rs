@@ -3,15 +3,16 @@
 use std::fmt;
 
 use super::PodMode;
+use crate::text::is_invisible;
 
 /// Longest warning, in characters: what Kubernetes asks webhooks to keep to.
 #[cfg(test)]
 pub(super) const LONGEST_WARNING: usize = 120;
 
-/// At most `most` characters of a name, the middle left out. It stays on one line: what would break it is replaced.
+/// At most `most` characters of a name, the middle left out. It stays on one line and looks like what it is: characters that
+/// are not shown are replaced.
 pub(super) fn short(name: &str, most: usize) -> String {
-    let breaks_lines = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    let clean = name.chars().map(|c| if breaks_lines(c) { char::REPLACEMENT_CHARACTER } else { c });
+    let clean = name.chars().map(|c| if is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c });
     let length = name.chars().count();
     if length <= most {
         return clean.collect();
@@ -110,6 +111,9 @@ mod tests {
         assert_eq!(short("web", 8), "web");
         assert_eq!(short("abcdefghij", 7), "abc…hij");
         assert_eq!(short("a\nb\u{2028}", 40), "a�b�");
+        for c in (0..=char::MAX as u32).filter_map(char::from_u32).filter(|c| is_invisible(*c)) {
+            assert_eq!(short(&format!("a{c}b"), 40), "a�b", "{c:?}");
+        }
     }
 
     #[test]

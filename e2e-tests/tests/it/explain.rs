@@ -144,3 +144,25 @@ async fn the_field_of_a_wrong_type_is_named_and_its_value_is_not() -> Result<()>
     assert!(ended.stderr.contains(expected) && !ended.stderr.contains("4711"), "{}", ended.stderr);
     Ok(())
 }
+
+#[tokio::test]
+async fn what_others_wrote_reaches_no_terminal_as_it_is() -> Result<()> {
+    let hidden: String = ('\u{1}'..='\u{1f}')
+        .chain('\u{7f}'..='\u{9f}')
+        .chain('\u{202a}'..='\u{202e}')
+        .chain('\u{2066}'..='\u{2069}')
+        .collect();
+    let image = format!("{PRIVATE}{hidden}\n  \u{1b}[32m✓\u{1b}[0m image: all is well");
+    let list = format!("corp{hidden}");
+    for more in [&[][..], &["--output", "json"], &["--as", "kubernetes-admin"]] {
+        let ended = explain(&pod(&image, &[&list]), more).await?;
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        for text in [&ended.stdout, &ended.stderr] {
+            let shown: Vec<_> = text.chars().filter(|c| *c != '\n' && hidden.contains(*c)).collect();
+            assert!(shown.is_empty(), "{shown:?} in {text}");
+            let forged = text.lines().find(|line| line.trim_start().starts_with("✓ image: all is well"));
+            assert_eq!(forged, None, "{text}");
+        }
+    }
+    Ok(())
+}

@@ -33,12 +33,14 @@ pub struct Dispute {
     pub finding: Finding,
 }
 
-/// Every host that one claim has and an earlier one, too. The earlier one wins it.
+/// Every host that two claims have. The one that lists it in `domains` wins it, otherwise the earlier one.
 #[must_use]
 pub fn among(claims: &[Claim<'_>]) -> Vec<Dispute> {
     let mut claimants: BTreeMap<&Host, Vec<usize>> = BTreeMap::new();
     let mut disputes = Vec::new();
-    for (loser, claim) in claims.iter().enumerate() {
+    let (discovered, listed): (Vec<_>, Vec<_>) =
+        claims.iter().enumerate().partition(|(_, claim)| claim.registry.needs_discovery());
+    for (loser, claim) in listed.into_iter().chain(discovered) {
         for host in claim.hosts {
             let earlier = claimants.entry(host).or_default();
             let clashing = earlier.iter().filter_map(|&at| Some((at, claims.get(at)?)));
@@ -52,12 +54,19 @@ pub fn among(claims: &[Claim<'_>]) -> Vec<Dispute> {
     disputes
 }
 
+/// Why a registry gets a host that another one also claims.
+#[must_use]
+pub fn why(winner: &ResolvedRegistry) -> &'static str {
+    if winner.needs_discovery() { "comes first" } else { "lists its hosts in domains" }
+}
+
 fn finding(host: &Host, winner: &ResolvedRegistry, loser: &ResolvedRegistry) -> Finding {
     let is_personal = |resolved: &ResolvedRegistry| resolved.registry.instance == Instance::Personal;
+    let why = why(winner);
     let fix = if is_personal(winner) && is_personal(loser) { PERSONAL_EDITION_TWICE } else { WAY_OUT };
     Finding {
         place: loser.registry.place.clone(),
-        problem: format!("{host} also belongs to {}, which comes first and gets it", winner.registry.place),
+        problem: format!("{host} also belongs to {}, which {why} and gets it", winner.registry.place),
         fix: fix.to_owned(),
     }
 }

@@ -22,6 +22,8 @@ pub struct Issued {
     pub issued_at: Timestamp,
     /// Its life.
     pub term: Term,
+    /// When this process minted it; none where an earlier one did.
+    pub minted: Option<Instant>,
 }
 
 /// What an earlier process knew, so that a restart costs no call.
@@ -151,8 +153,12 @@ impl State {
         let Held { credential, issued_at, hosts } = held;
         let hosts = hosts.filter(|hosts| !hosts.is_empty());
         let term = Term::resumed(now, issued_at, credential.expires_at);
-        let issued =
-            term.filter(|_| is_whole(&credential)).map(|term| Issued { credential, issued_at, term });
+        let issued = term.filter(|_| is_whole(&credential)).map(|term| Issued {
+            credential,
+            issued_at,
+            term,
+            minted: None,
+        });
         Self {
             hosts_are_fresh: issued.is_some() && hosts.is_some(),
             issued: issued.map(Arc::new),
@@ -296,7 +302,7 @@ fn accept(credential: Credential, now: Moment) -> Result<Issued, Failure> {
         return Err(Failure::Partial);
     }
     match Term::starting(now, credential.expires_at) {
-        Some(term) => Ok(Issued { credential, issued_at: now.wall, term }),
+        Some(term) => Ok(Issued { credential, issued_at: now.wall, term, minted: Some(now.monotonic) }),
         None => Err(Failure::ExpiredOnArrival(credential.expires_at)),
     }
 }

@@ -88,15 +88,41 @@ fn read_hosts(fields: Fields<'_>) -> Vec<Host> {
     hosts.into_iter().collect()
 }
 
-/// One odd domain must not cost an instance its other ones, so it is left out, and said so.
+/// One odd domain must not cost an instance its other ones, so it is left out, and said so. The owner of an instance chooses
+/// its domains, and may be another account: a public registry is none of them.
 fn read_host(domain: &str) -> Option<Host> {
     match Host::of_api(domain) {
+        Ok(host) if host.is_elsewhere() => {
+            tracing::warn!(%host, "the instance names a host that cannot be its own; it is left out");
+            None
+        }
         Ok(host) => Some(host),
         Err(error) => {
             tracing::warn!(%error, "the instance has a domain that is no host; it is left out");
             None
         }
     }
+}
+
+/// Reads an answer as those of every operation are read. No message may hold what a credential is made of.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(status: u16, body: &[u8]) {
+    let answer = super::http::Answer {
+        status,
+        headers: http::HeaderMap::new(),
+        body: zeroize::Zeroizing::new(body.to_vec()),
+    };
+    let context =
+        Context { action: "GetAuthorizationToken", host: "cr.example.com".to_owned(), personal: false };
+    let Ok(body) = super::answer::read(&context, &answer, Timestamp::UNIX_EPOCH) else { return };
+    for instance in [
+        Instance::Personal,
+        Instance::Enterprise(InstanceId::parse("cri-example").unwrap_or_else(|_| unreachable!())),
+    ] {
+        let _ = read_credential(&context, &body, &instance, Timestamp::UNIX_EPOCH);
+    }
+    let hosts = read_hosts(body.fields());
+    assert!(hosts.iter().all(|host| !host.is_elsewhere()) && hosts.is_sorted());
 }
 
 #[cfg(test)]

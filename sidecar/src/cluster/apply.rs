@@ -23,7 +23,7 @@ use super::plan::{AccountAction, SecretAction, Version};
 use super::types::{
     EXPIRES_AT, FIELD_MANAGER, HASH, INPUTS, MANAGED_BY, PullSecret, REGISTRIES, ServiceAccount,
 };
-use crate::kubernetes::{Metadata, at, request};
+use crate::kubernetes::{Metadata, as_metadata, at, request};
 
 /// kube's client retries what is throttled or unavailable without end, so each call has an end.
 const CALL: Duration = Duration::from_secs(10);
@@ -54,8 +54,8 @@ pub struct Outcome {
 pub enum Written {
     /// It is there, and this is it.
     There(PullSecret),
-    /// It is gone.
-    Deleted,
+    /// The one with this uid is gone, or going.
+    Deleted(Box<str>),
 }
 
 impl Writer {
@@ -134,9 +134,9 @@ impl Writer {
             resource_version: Some(resource_version.to_string()),
         };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        let delete = at::<Secret>(Some(namespace)).delete(&self.pull_secret, &params);
+        let delete = as_metadata(at::<Secret>(Some(namespace)).delete(&self.pull_secret, &params));
         match within(request(&self.client, delete)).await {
-            Ok(_) | Err(Failure::Gone) => Ok(Written::Deleted),
+            Ok(_) | Err(Failure::Gone) => Ok(Written::Deleted(uid.clone())),
             Err(failure) => Err(failure),
         }
     }
@@ -208,7 +208,7 @@ struct Data {
 
 impl Body {
     fn new(name: &str, content: &Content, uid: Option<&str>, resource_version: &str) -> Self {
-        let Content { docker_config, inputs, registries, awaited: _, pending: _ } = content;
+        let Content { docker_config, inputs, registries, awaited: _, pending: _, minted: _ } = content;
         let mut annotations = json!({ HASH: docker_config.hash, INPUTS: inputs, REGISTRIES: registries });
         if let (Some(expires_at), Some(annotations)) = (docker_config.expires_at, annotations.as_object_mut())
         {

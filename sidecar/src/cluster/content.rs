@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::fingerprint::{Fingerprint, instance_name};
 use super::types::LONGEST_REGISTRIES;
 use crate::broker::{Entry, Snapshot, Status};
@@ -24,6 +26,8 @@ pub struct Content {
     pub awaited: Vec<String>,
     /// Whether the first answer for one of them is still to come.
     pub pending: bool,
+    /// When the first of its credentials was minted; none where an earlier process minted one.
+    pub minted: Option<Instant>,
 }
 
 /// Renders the content for each distinct set of registries once.
@@ -69,11 +73,13 @@ impl Content {
         let mut registries = String::new();
         let mut awaited = Vec::new();
         let mut pending = false;
+        let mut minted = Vec::new();
         for &position in set.positions() {
             let Some(entry) = snapshot.entries.get(position) else { continue };
             inputs.key(&entry.key);
             inputs.hosts(&entry.registry.registry.domains);
             if docker_config.registries.positions().contains(&position) {
+                minted.extend(entry.issued.as_ref().map(|issued| issued.minted));
                 let name = registry_name(entry);
                 // Beyond this it would not be read back, and be written again and again.
                 if registries.len() + name.len() < LONGEST_REGISTRIES {
@@ -88,7 +94,9 @@ impl Content {
                 }
             }
         }
-        Self { docker_config, inputs: inputs.finish(), registries, awaited, pending }
+        // None is less than any time.
+        let minted = minted.into_iter().min().flatten();
+        Self { docker_config, inputs: inputs.finish(), registries, awaited, pending, minted }
     }
 
     /// Whether it would let nobody in.

@@ -11,6 +11,14 @@ pub struct Notice {
     pub message: String,
 }
 
+impl Notice {
+    /// Whether the other one says no more than this one: its message may name what somebody else chose.
+    #[must_use]
+    pub fn is_about_the_same(&self, other: &Self) -> bool {
+        self.about == other.about && self.reason == other.reason
+    }
+}
+
 /// What a notice is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum About {

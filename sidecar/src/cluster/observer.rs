@@ -37,9 +37,11 @@ pub struct Counts {
 
 /// Listens to the controller's work. Its methods are called on the controller's own task: they must not block.
 pub trait Observer: Send + Sync {
-    /// People should know something about the object with this uid, which they have not been told before.
-    fn notice(&self, namespace: &str, notice: &Notice, uid: Option<&str>) {
+    /// People should know something about the object with this uid. Returns whether they are told, so that it belongs into the
+    /// log as well: they may have been lately, or there may be too much of it.
+    fn notice(&self, namespace: &str, notice: &Notice, uid: Option<&str>) -> bool {
         let _ = (namespace, notice, uid);
+        true
     }
 
     /// Something was written, or failed to be, by the name of the failure.
@@ -62,9 +64,10 @@ pub trait Observer: Send + Sync {
         let _ = kind;
     }
 
-    /// An object cannot be read, and is left out.
-    fn unreadable(&self, kind: Kind, place: &Place) {
+    /// An object cannot be read, and is left out. Returns what [`Self::notice`] does.
+    fn unreadable(&self, kind: Kind, place: &Place) -> bool {
         let _ = (kind, place);
+        true
     }
 
     /// The controller made a round; it does so every few seconds at least. So many namespaces wait to be looked at.

@@ -29,6 +29,7 @@ pub struct Rules<'a> {
 
 /// One namespace, as it is.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Situation<'a> {
     /// Its name.
     pub name: &'a str,
@@ -38,6 +39,8 @@ pub struct Situation<'a> {
     pub pull_secret: Option<&'a PullSecret>,
     /// Whether somebody has written to that Secret since we last did, as far as this process can tell.
     pub touched: bool,
+    /// Whether all of the content was minted after it was first seen that the Secret holds something this process does not know.
+    pub is_superseded: bool,
     /// The service accounts that are known: none in the mode `pod`.
     pub service_accounts: Vec<Account<'a>>,
     /// Nothing is written to the pull secret for so long: a write failed, or somebody keeps undoing ours.

@@ -32,6 +32,8 @@ pub struct Entry {
     /// The uid of the Secret that was seen to go last: the answer to a write of ours may come later still.
     gone: Option<Box<str>>,
     accounts: Vec<Account>,
+    /// Since when what the pull secret holds is not what it should hold.
+    differs_since: Option<Instant>,
     /// What stands in the way of writing the pull secret.
     pub strikes: Strikes,
     /// When it was first seen that newer credentials wait for their turn.
@@ -173,7 +175,7 @@ impl Store {
     }
 
     /// A Secret was seen. Returns the namespace if that is news.
-    pub fn see_secret(&mut self, namespace: &str, facts: PullSecret) -> Option<Arc<str>> {
+    pub fn see_secret(&mut self, namespace: &str, facts: PullSecret, now: Instant) -> Option<Arc<str>> {
         let [_, round, _] = self.rounds;
         let (name, entry) = self.entry(namespace);
         if let Some(found) = &mut entry.pull_secret
@@ -190,12 +192,14 @@ impl Store {
         }
         entry.lost = false;
         entry.strikes.lift_block();
+        entry.strikes.seen(now);
         Some(name)
     }
 
     /// A Secret was deleted. Returns the namespace if that is news.
-    pub fn lose_secret(&mut self, namespace: &str, uid: &str) -> Option<Arc<str>> {
+    pub fn lose_secret(&mut self, namespace: &str, uid: &str, now: Instant) -> Option<Arc<str>> {
         let (name, entry) = self.entry(namespace);
+        entry.strikes.seen(now);
         let is_news =
             entry.pull_secret.as_ref().is_some_and(|found| *found.facts.uid == *uid) && entry.lose_secret();
         entry.gone = Some(uid.into());
@@ -284,10 +288,11 @@ impl Store {
         entry.lost = false;
     }
 
-    /// We deleted a pull secret.
-    pub fn deleted_secret(&mut self, namespace: &str) {
-        if let Some(entry) = self.entries.get_mut(namespace) {
-            entry.pull_secret = None;
+    /// We deleted a pull secret. There may be another one by now.
+    pub fn deleted_secret(&mut self, namespace: &str, uid: &str) {
+        if let Some(entry) = self.entries.get_mut(namespace)
+            && entry.pull_secret.take_if(|found| *found.facts.uid == *uid).is_some()
+        {
             entry.lost = false;
         }
     }
@@ -334,6 +339,13 @@ impl Entry {
     /// A service account.
     pub fn account_mut(&mut self, name: &str) -> Option<&mut Account> {
         self.accounts.iter_mut().find(|account| *account.facts.name == *name)
+    }
+
+    /// Since when the pull secret holds something else than what has this hash; none where it does not.
+    pub fn differs_since(&mut self, hash: &str, now: Instant) -> Option<Instant> {
+        let differs = self.pull_secret.as_ref().is_some_and(|found| *found.facts.hash != *hash);
+        self.differs_since = differs.then(|| self.differs_since.unwrap_or(now));
+        self.differs_since
     }
 
     /// Whether a pull secret of ours is there.

@@ -55,13 +55,16 @@ pub struct Namespace {
 
 /// A Secret with the name of the pull secret, by its metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct PullSecret {
     /// Changes when it is deleted and created again.
     pub uid: Box<str>,
     /// Changes with each write.
     pub resource_version: Box<str>,
-    /// Whether it is ours.
+    /// Whether it is ours: it has our label, or we are among its managers.
     pub ours: bool,
+    /// Whether it is ours by both. Either can be forged, so where nothing of ours has to be, one is not enough to delete it.
+    pub surely_ours: bool,
     /// Whether every field that we write is still as we wrote it.
     pub intact: bool,
     /// Who else owns one of these fields, or has made a Secret that is not ours.
@@ -132,7 +135,8 @@ impl PullSecret {
         let entries = metadata.managers();
         let is_labelled = metadata.label(MANAGED_BY).is_some_and(|by| by == FIELD_MANAGER);
         // Who takes our label off has not made the Secret himself: our entry among the managers remains.
-        let ours = is_labelled || entries.iter().any(is_ours);
+        let is_managed = entries.iter().any(is_ours);
+        let ours = is_labelled || is_managed;
         let others = entries.iter().filter(|entry| !is_ours(entry));
         let other = if ours {
             last(others.filter(|entry| WRITTEN.iter().any(|path| entry.owns(path))))
@@ -145,6 +149,7 @@ impl PullSecret {
             uid: (&*metadata.uid).into(),
             resource_version: (&*metadata.resource_version).into(),
             ours,
+            surely_ours: is_labelled && is_managed,
             intact: is_labelled
                 && entries.iter().filter(|entry| is_ours(entry)).any(|entry| {
                     WRITTEN.iter().all(|path| entry.owns(path))

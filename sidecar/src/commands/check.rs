@@ -49,7 +49,7 @@ struct Journal {
 impl Journal {
     fn write(&mut self, line: Line) -> Result<(), CommandError> {
         if self.output == CheckOutput::Text {
-            report::to_stdout(&line)?;
+            report::line_to_stdout("", &line)?;
         }
         self.lines.push(line);
         Ok(())
@@ -73,7 +73,7 @@ impl Journal {
             }
             CheckOutput::Json => {
                 let document = Document { ok: errors == 0, findings: self.lines };
-                report::to_stdout(serde_json::to_string_pretty(&document)?)?;
+                report::json_to_stdout(&document)?;
             }
         }
         Ok(if errors == 0 { Exit::Success } else { Exit::Findings })

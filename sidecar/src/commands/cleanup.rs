@@ -37,6 +37,7 @@ pub(super) fn run(args: CleanupArgs) -> Result<Exit, CommandError> {
             let found = Found::look(&client, &cluster).await?;
             let steps = steps(&first, &found);
             if dry_run {
+                found.left_alone.iter().for_each(report::line_to_stderr);
                 let lines = first.lines().into_iter().chain(found.lines(&cluster.pull_secret));
                 for line in lines.chain([format!("Would {steps}.")]) {
                     report::to_stdout(line)?;
@@ -59,10 +60,11 @@ pub(super) fn run(args: CleanupArgs) -> Result<Exit, CommandError> {
         // Only now: until it ended, the sidecar was at work.
         let found = Found::look(&client, &cluster).await?;
         if found.is_empty() {
+            found.left_alone.iter().for_each(report::line_to_stderr);
             report::to_stdout("There is nothing to remove.")?;
             return Ok(Exit::Success);
         }
-        found.remove(&client, &cluster.pull_secret).await
+        found.remove(&client, &cluster.pull_secret, patience).await
     })
 }
 

@@ -43,7 +43,7 @@ pub(super) struct Leader {
 }
 
 impl FoundSecret {
-    fn of(object: &str) -> Result<Self, serde_json::Error> {
+    pub(super) fn of(object: &str) -> Result<Self, serde_json::Error> {
         let metadata = Metadata::of(object)?;
         Ok(Self {
             facts: PullSecret::of(&metadata),
@@ -154,7 +154,8 @@ pub(super) async fn list<T>(
             Err(error) => {
                 let Place { namespace, name } = Place::of(object);
                 let problem = format!("cannot be read, and is left out: {error}");
-                report::to_stderr(Line::new(Mark::Warning, format_args!("{namespace}/{name}"), problem));
+                let place = format_args!("{namespace}/{name}");
+                report::line_to_stderr(&Line::new(Mark::Warning, place, problem));
             }
         }
     }

@@ -209,22 +209,35 @@ fn show(explained: &[Explained], passed_over: &[String], output: Output) -> Resu
     if output == Output::Json {
         let ok = explained.iter().all(|explained| explained.ok);
         let document = Document { ok, subjects: explained, passed_over };
-        report::to_stdout(serde_json::to_string_pretty(&document)?)?;
+        report::json_to_stdout(&document)?;
         return Ok(());
     }
     for (at, Explained { subject, findings, .. }) in explained.iter().enumerate() {
         let gap = if at == 0 { "" } else { "\n" };
-        report::to_stdout(format_args!("{gap}{subject}"))?;
+        report::to_stdout(format_args!("{gap}{}", report::one_line(subject)))?;
         for line in findings {
-            report::to_stdout(format_args!("  {line}"))?;
+            report::line_to_stdout("  ", line)?;
         }
         report::to_stdout(verdict(findings))?;
     }
     if !passed_over.is_empty() {
         let those = passed_over.join(", ");
+        let those = report::one_line(&those);
         report::to_stdout(format_args!("\nPassed over, because there is no pod template in it: {those}"))?;
     }
     Ok(())
+}
+
+/// What becomes of a manifest before anything is looked for.
+#[cfg(any(test, fuzzing))]
+pub(super) fn fuzz(text: &[u8]) {
+    let mut manifest = manifest::Manifest::default();
+    for object in manifest::objects(text).unwrap_or_default() {
+        let _ = manifest.read(&object, "default", false);
+    }
+    for subject in &manifest.subjects {
+        assert!(!report::one_line(&subject.title).contains('\n'));
+    }
 }
 
 fn verdict(findings: &[Line]) -> &'static str {

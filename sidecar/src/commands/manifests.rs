@@ -22,13 +22,13 @@ pub(super) fn run(args: ManifestsArgs) -> Result<Exit, CommandError> {
     let ManifestsArgs { config, serviceaccounts, output, pull_secret, sidecar_namespace } = args;
     let examined = configuration::examine(&setup::read_configuration(&config)?);
     for warning in &examined.warnings {
-        report::to_stderr(report::Line::finding(Mark::Warning, warning));
+        report::line_to_stderr(&report::Line::finding(Mark::Warning, warning));
     }
     let configuration = match examined.outcome {
         Ok(configuration) => configuration,
         Err(mistakes) => {
             for mistake in &mistakes.0 {
-                report::to_stderr(report::Line::finding(Mark::Error, mistake));
+                report::line_to_stderr(&report::Line::finding(Mark::Error, mistake));
             }
             return Ok(Exit::Findings);
         }
@@ -43,7 +43,7 @@ pub(super) fn run(args: ManifestsArgs) -> Result<Exit, CommandError> {
                 items.extend(read.map_err(|error| CommandError::Refused(error.to_string()))?);
             }
             let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
-            report::to_stdout(serde_json::to_string_pretty(&list)?)?;
+            report::json_to_stdout(&list)?;
         }
     }
     Ok(Exit::Success)

@@ -23,12 +23,15 @@ pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
     let MintArgs { config, registry, output, to, cloud } = args;
     let examined = configuration::examine(&setup::read_configuration(&config)?);
     for warning in &examined.warnings {
-        report::to_stderr(Line::finding(Mark::Warning, warning));
+        report::line_to_stderr(&Line::finding(Mark::Warning, warning));
     }
     let configuration = match examined.outcome {
         Ok(configuration) => configuration,
         Err(mistakes) => {
-            mistakes.0.iter().for_each(|mistake| report::to_stderr(Line::finding(Mark::Error, mistake)));
+            mistakes
+                .0
+                .iter()
+                .for_each(|mistake| report::line_to_stderr(&Line::finding(Mark::Error, mistake)));
             return Ok(Exit::Findings);
         }
     };
@@ -48,16 +51,16 @@ pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
     });
 
     for dispute in &snapshot.disputes {
-        report::to_stderr(Line::finding(Mark::Warning, &dispute.finding));
+        report::line_to_stderr(&Line::finding(Mark::Warning, &dispute.finding));
     }
     let unresolved = unresolved.iter().map(|(registry, error)| Minted::unresolved(registry, error));
     let minted: Vec<Minted<'_>> = snapshot.entries.iter().map(Minted::of).chain(unresolved).collect();
     if output == MintOutput::DockerConfig {
-        hidden(&snapshot).into_iter().for_each(report::to_stderr);
+        hidden(&snapshot).iter().for_each(report::line_to_stderr);
     }
     for failure in &minted {
         if let Some(Refusal { message, .. }) = &failure.error {
-            report::to_stderr(Line::new(Mark::Error, failure.place, message));
+            report::line_to_stderr(&Line::new(Mark::Error, failure.place, message));
         }
     }
     let exit =

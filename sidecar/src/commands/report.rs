@@ -1,8 +1,13 @@
 //! What people and scripts read.
+//!
+//! Much of it was chosen by others: images, names, messages. So what a terminal does not show as it is, is escaped here, where
+//! all commands write: no text can hide, colour or reorder what stands beside it, or look like a line of ours.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 
+use acr_credential_core::text::is_invisible;
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -42,13 +47,17 @@ impl Line {
         let Finding { place, problem, fix } = finding;
         Self::new(mark, place, format_args!("{problem}: {fix}"))
     }
+
+    fn coloured(&self) -> String {
+        let (style, sign, plain) = (self.mark.style(), self.mark.sign(), self.to_string());
+        format!("{style}{sign}{style:#}{}", plain.strip_prefix(sign).unwrap_or_default())
+    }
 }
 
+/// On one line, without colours.
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let style = self.mark.style();
-        let sign = self.mark.sign();
-        write!(f, "{style}{sign}{style:#} {}: {}", self.place, self.message)
+        write!(f, "{} {}: {}", self.mark.sign(), one_line(&self.place), one_line(&self.message))
     }
 }
 
@@ -84,18 +93,73 @@ pub(super) fn error(error: &dyn std::error::Error) {
     to_stderr(format_args!("error: {text}"));
 }
 
-/// Writes a line to standard error.
-pub(super) fn to_stderr(line: impl fmt::Display) {
+/// Writes text to standard error.
+pub(super) fn to_stderr(text: impl fmt::Display) {
     // Nobody is left to tell when standard error is closed.
-    let _ = writeln!(anstream::stderr(), "{line}");
+    let _ = writeln!(anstream::stderr(), "{}", visible(&text.to_string()));
+}
+
+/// Writes a line to standard error, with colours where a terminal shows them.
+pub(super) fn line_to_stderr(line: &Line) {
+    let _ = writeln!(anstream::stderr(), "{}", line.coloured());
+}
+
+/// Writes text to standard output.
+///
+/// # Errors
+/// When standard output cannot be written, because a pipe was closed for example.
+pub(super) fn to_stdout(text: impl fmt::Display) -> io::Result<()> {
+    writeln!(anstream::stdout(), "{}", visible(&text.to_string()))
 }
 
 /// Writes a line to standard output, with colours where a terminal shows them.
 ///
 /// # Errors
-/// When standard output cannot be written, because a pipe was closed for example.
-pub(super) fn to_stdout(line: impl fmt::Display) -> io::Result<()> {
-    writeln!(anstream::stdout(), "{line}")
+/// As [`to_stdout`].
+pub(super) fn line_to_stdout(indent: &str, line: &Line) -> io::Result<()> {
+    writeln!(anstream::stdout(), "{indent}{}", line.coloured())
+}
+
+/// Writes a JSON document to standard output.
+///
+/// # Errors
+/// As [`to_stdout`].
+pub(super) fn json_to_stdout(document: &impl Serialize) -> io::Result<()> {
+    let json = serde_json::to_string_pretty(document)?;
+    // What JSON has to escape is escaped already, so that what is left stands within strings.
+    let json = escaped(
+        &json,
+        |c| c != '\n',
+        |c, text| {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                let _ = fmt::Write::write_fmt(text, format_args!("\\u{unit:04x}"));
+            }
+        },
+    );
+    writeln!(anstream::stdout(), "{json}")
+}
+
+/// The text with what is invisible escaped, but for the ends of lines.
+fn visible(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c != '\n', |c, text| text.extend(c.escape_default()))
+}
+
+/// The same on one line.
+pub(super) fn one_line(text: &str) -> Cow<'_, str> {
+    escaped(text, |_| true, |c, text| text.extend(c.escape_default()))
+}
+
+fn escaped(text: &str, matters: fn(char) -> bool, escape: fn(char, &mut String)) -> Cow<'_, str> {
+    let is_escaped = |c: char| is_invisible(c) && matters(c);
+    if !text.contains(is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if is_escaped(c) { escape(c, &mut shown) } else { shown.push(c) }
+    }
+    Cow::Owned(shown)
 }
 
 /// Where a YAML file is wrong, as `: line 3, column 5`. What the parser says beside that may quote the file, Secrets and all.
@@ -135,8 +199,27 @@ mod tests {
     #[test]
     fn a_line_says_where_and_what() {
         let line = Line::new(Mark::Error, "acr-registry-info[1].regionId", "is missing: name it");
-        let plain = anstream::adapter::strip_str(&line.to_string()).to_string();
-        assert_eq!(plain, "✗ acr-registry-info[1].regionId: is missing: name it");
+        assert_eq!(line.to_string(), "✗ acr-registry-info[1].regionId: is missing: name it");
+        let coloured = line.coloured();
+        assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), line.to_string());
+        assert_ne!(coloured, line.to_string());
+    }
+
+    #[test]
+    fn what_others_wrote_cannot_look_like_something_else() {
+        let hostile: Vec<char> = ('\0'..='\u{1f}')
+            .chain('\u{7f}'..='\u{9f}')
+            .chain('\u{202a}'..='\u{202e}')
+            .chain('\u{2066}'..='\u{2069}')
+            .collect();
+        for c in hostile {
+            let line = Line::new(Mark::Error, format_args!("a{c}b"), format_args!("x{c}y"));
+            let escape = c.escape_default();
+            assert_eq!(line.to_string(), format!("✗ a{escape}b: x{escape}y"));
+            assert!(!visible(&format!("a{c}b")).contains(|shown| shown == c && c != '\n'), "{c:?}");
+        }
+        assert_eq!(one_line("a\n✓ all is well\u{1b}[8m"), "a\\n✓ all is well\\u{1b}[8m");
+        assert_eq!(visible("中文 “…” é\nb"), "中文 “…” é\nb");
     }
 
     #[test]

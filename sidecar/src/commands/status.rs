@@ -43,7 +43,7 @@ pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
         Ok::<_, CommandError>(status.with(warnings.map_err(|error| error.to_string())))
     })?;
     match output {
-        Output::Json => report::to_stdout(serde_json::to_string_pretty(&status)?)?,
+        Output::Json => report::json_to_stdout(&status)?,
         Output::Text => report::to_stdout(status.text(now).trim_end())?,
     }
     Ok(if status.ok { Exit::Success } else { Exit::Findings })
@@ -155,7 +155,7 @@ impl Status {
                 Some(expiry) if *expiry > now => report::time_left(now, *expiry),
                 Some(_) | None => "expired".to_owned(),
             };
-            table.add_row([name.clone(), namespaces.to_string(), left]);
+            table.add_row([report::one_line(name).into_owned(), namespaces.to_string(), left]);
         }
         text.push_str(&table.trim_fmt());
         text.push_str("\n\n");
@@ -230,7 +230,7 @@ impl Namespaces {
 }
 
 fn shown(names: &[String]) -> String {
-    let some: Vec<_> = names.iter().take(SHOWN).map(String::as_str).collect();
+    let some: Vec<_> = names.iter().take(SHOWN).map(|name| report::one_line(name)).collect();
     match names.len().saturating_sub(SHOWN) {
         0 => some.join(", "),
         more => format!("{} and {more} more", some.join(", ")),
@@ -290,6 +290,7 @@ mod tests {
             uid: "u".into(),
             resource_version: "1".into(),
             ours,
+            surely_ours: ours,
             intact: ours,
             other_manager: None,
             terminating: false,

@@ -224,6 +224,13 @@ fn secret_ref(place: &str, node: Node, findings: &mut Findings) -> Field<SecretN
 /// Hosts that belong to the other edition or another region.
 fn editions(place: &str, entry: &Entry, findings: &mut Findings) {
     for (place_of_host, host) in &entry.domains {
+        if host.is_elsewhere() {
+            findings.warning(
+                place_of_host,
+                format!("{host} is no host of ACR: the credential would be sent there"),
+                "remove it, or write the host of the instance",
+            );
+        }
         let Some(origin) = host.origin() else { continue };
         let region = match (&origin, &entry.instance) {
             (Origin::Enterprise(_), Field::Absent) => {

@@ -85,6 +85,25 @@ async fn a_host_that_two_registries_discovered_goes_to_the_earlier_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_is_listed_beats_one_that_an_earlier_registry_discovered() {
+    let cloud = FakeCloud::new();
+    cloud.script().hosts.insert("cri-one", vec!["shared.example.com", "one.example.com"]);
+    let registries = [registry("cri-one", &[]), registry("cri-two", &["shared.example.com"])];
+    let clock = Arc::new(TestClock::new());
+    let snapshot = mint_once(Arc::new(cloud), clock.clone(), registries.into()).await;
+    let both: Value = serde_json::from_slice(&render(&snapshot, &[0, 1], clock.now()).bytes).unwrap();
+    let alone: Value = serde_json::from_slice(&render(&snapshot, &[1], clock.now()).bytes).unwrap();
+    assert_eq!(both["auths"]["shared.example.com"], alone["auths"]["shared.example.com"]);
+    assert_ne!(both["auths"]["shared.example.com"], both["auths"]["one.example.com"]);
+    let [dispute] = snapshot.disputes.as_slice() else { panic!("{:?}", snapshot.disputes) };
+    assert_eq!((dispute.winner, dispute.loser), (1, 0));
+    assert_eq!(
+        dispute.finding.problem,
+        "shared.example.com also belongs to registry of cri-two, which lists its hosts in domains and gets it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_host_whose_registry_has_no_credential_is_not_given_to_another() {
     let cloud = FakeCloud::new();
     cloud.script().hosts.insert("cri-two", vec!["shared.example.com"]);

@@ -4,6 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
+use http::HeaderValue;
+use http::header::ACCEPT;
 use kube::api::{ListParams, WatchParams};
 use kube::core::Request;
 use kube::{Client, Error, Resource};
@@ -20,6 +22,9 @@ const SILENCE: Duration = Duration::from_secs(70);
 
 /// The API server ends a watch after this many seconds.
 const WATCH_SECONDS: u32 = 290;
+
+/// <https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches>
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
 /// All objects of a kind, or those in one namespace, or those of one name.
 #[derive(Debug, Clone)]
@@ -153,6 +158,19 @@ impl Collection {
 #[must_use]
 pub fn at<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Request {
     Request::new(K::url_path(&(), namespace))
+}
+
+/// The same request, answered with metadata alone.
+///
+/// # Errors
+/// Those of the request.
+pub fn as_metadata(
+    request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
+    request.map(|mut request| {
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA));
+        request
+    })
 }
 
 /// Sends a request, and returns the text of the answer.

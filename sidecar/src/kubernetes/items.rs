@@ -93,6 +93,25 @@ impl Items {
     }
 }
 
+/// The items of a text that comes in pieces of this size, and the text without them.
+#[cfg(any(test, fuzzing))]
+#[must_use]
+pub fn cut(text: &[u8], size: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
+    let (mut items, mut found) = (Items::default(), Vec::new());
+    for mut piece in text.chunks(size) {
+        while !piece.is_empty() {
+            let (read, ends) = items.read(piece);
+            if ends {
+                let item = items.item();
+                found.push(item.clone());
+                items.reuse(item);
+            }
+            piece = piece.get(read..).unwrap_or_default();
+        }
+    }
+    (found, items.rest().to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -102,20 +121,9 @@ mod tests {
 
     /// The items and the rest, of a text that arrives in pieces of this size.
     fn cut(text: &str, size: usize) -> (Vec<String>, String) {
-        let mut items = Items::default();
-        let mut found = Vec::new();
-        for mut piece in text.as_bytes().chunks(size) {
-            while !piece.is_empty() {
-                let (read, ends) = items.read(piece);
-                piece = &piece[read..];
-                if ends {
-                    let item = items.item();
-                    found.push(String::from_utf8(item.clone()).unwrap());
-                    items.reuse(item);
-                }
-            }
-        }
-        (found, String::from_utf8(items.rest().to_vec()).unwrap())
+        let text_of = |bytes| String::from_utf8(bytes).unwrap();
+        let (items, rest) = super::cut(text.as_bytes(), size);
+        (items.into_iter().map(text_of).collect(), text_of(rest))
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Metadata<'a> {
     /// Changes with each write.
     #[serde(borrow)]
     pub resource_version: Cow<'a, str>,
+    #[serde(borrow)]
+    finalizers: Option<&'a RawValue>,
     #[serde(default)]
     deletion_timestamp: Option<IgnoredAny>,
     #[serde(borrow)]
@@ -93,6 +95,16 @@ impl<'a> Metadata<'a> {
     #[must_use]
     pub fn is_terminating(&self) -> bool {
         self.deletion_timestamp.is_some()
+    }
+
+    /// Who has to let go of it before it can be deleted.
+    #[must_use]
+    pub fn finalizers(&self) -> Vec<Cow<'a, str>> {
+        let mut finalizers = Vec::new();
+        if let Some(list) = self.finalizers {
+            elements(list, |one| finalizers.extend(text(one)));
+        }
+        finalizers
     }
 
     /// The value of one of its labels.

@@ -1,11 +1,11 @@
 //! Kubernetes Events: what `kubectl describe` shows beside the object that something is wrong with.
 //!
-//! Saying something never waits. One task writes; it keeps silent about what it said within the last minutes, and bounds
-//! how much it writes. An Event that cannot be written is counted and logged, and holds nobody up.
+//! Saying something never waits. What was said within the last minutes is not said again, and how much is written has a bound,
+//! for each namespace its own. One task writes. An Event that cannot be written is counted and logged, and holds nobody up.
 
 mod memory;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use self::memory::{Memory, Verdict};
+use self::memory::{Concern, Memory, Verdict};
 use super::metrics::{EventOutcome, Metrics, Verb};
 use super::{FIELD_MANAGER, api_error};
 
@@ -79,21 +79,28 @@ pub enum Reason {
 
 /// What an Event is about.
 #[derive(Debug, Clone, PartialEq)]
-pub struct About(ObjectReference);
+pub struct About {
+    object: ObjectReference,
+    concern: Concern,
+}
 
 /// Where Events are said. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Events {
-    queue: mpsc::Sender<Said>,
+    /// What is about our own objects does not wait behind what tenants cause.
+    ours: mpsc::Sender<Said>,
+    others: mpsc::Sender<Said>,
+    memory: Arc<Mutex<Memory>>,
     metrics: Arc<Metrics>,
 }
 
 /// Who writes them.
 pub struct Recorder {
-    queue: mpsc::Receiver<Said>,
+    ours: mpsc::Receiver<Said>,
+    others: mpsc::Receiver<Said>,
     client: Client,
     instance: String,
-    memory: Memory,
+    memory: Arc<Mutex<Memory>>,
     metrics: Arc<Metrics>,
 }
 
@@ -107,38 +114,60 @@ struct Said {
 /// A way to say Events, and the task that writes them. `instance` is the name of this Pod.
 #[must_use]
 pub fn channel(client: Client, instance: String, metrics: Arc<Metrics>) -> (Events, Recorder) {
-    let (sender, receiver) = mpsc::channel(QUEUE);
+    let (ours, our_queue) = mpsc::channel(QUEUE);
+    let (others, other_queue) = mpsc::channel(QUEUE);
+    let memory = Arc::default();
     let recorder = Recorder {
-        queue: receiver,
+        ours: our_queue,
+        others: other_queue,
         client,
         instance,
-        memory: Memory::default(),
+        memory: Arc::clone(&memory),
         metrics: Arc::clone(&metrics),
     };
-    (Events { queue: sender, metrics }, recorder)
+    (Events { ours, others, memory, metrics }, recorder)
 }
 
 impl Events {
     /// Says what happened to an object: what is wrong, and how to fix it. The note must hold no secret; everybody who may
-    /// read Events reads it.
-    pub fn say(&self, reason: Reason, about: About, note: impl Into<String>) {
-        if self.queue.try_send(Said { reason, about, note: note.into() }).is_err() {
-            self.metrics.event(EventOutcome::Dropped);
-            tracing::warn!("an Event of reason {} was dropped: too many at once", reason.name());
-        }
+    /// read Events reads it. Returns whether it is said: it was not said lately, and there is room for it.
+    pub fn say(&self, reason: Reason, about: About, note: impl Into<String>) -> bool {
+        let said = Said { reason, about, note: note.into() };
+        let (key, mut memory) = (said.key(), lock(&self.memory));
+        let outcome = match memory.judge(&said.about.concern, &key, Instant::now()) {
+            Verdict::Repeated => EventOutcome::Repeated,
+            Verdict::TooMany => EventOutcome::Dropped,
+            Verdict::Write => {
+                let queue = match said.about.concern {
+                    Concern::Ours => &self.ours,
+                    Concern::Namespace(_) => &self.others,
+                };
+                if queue.try_send(said).is_ok() {
+                    return true;
+                }
+                memory.forget(&key);
+                EventOutcome::Dropped
+            }
+        };
+        self.metrics.event(outcome);
+        false
     }
 }
 
 impl Recorder {
     /// Writes Events until nobody can say any more.
     pub async fn run(mut self) {
-        while let Some(said) = self.queue.recv().await {
-            let outcome = match self.memory.judge(&said.key(), Instant::now()) {
-                Verdict::Write => self.write(said).await,
-                Verdict::Repeated => EventOutcome::Repeated,
-                Verdict::TooMany => EventOutcome::Dropped,
-            };
+        while let Some(said) = self.next().await {
+            let outcome = self.write(said).await;
             self.metrics.event(outcome);
+        }
+    }
+
+    async fn next(&mut self) -> Option<Said> {
+        tokio::select! {
+            biased;
+            Some(said) = self.ours.recv() => Some(said),
+            said = self.others.recv() => said,
         }
     }
 
@@ -156,21 +185,26 @@ impl Recorder {
         };
         tracing::warn!("an Event of reason {} could not be written: {problem}", said.reason.name());
         // So that it is tried again when it is said again.
-        self.memory.forget(&said.key());
+        lock(&self.memory).forget(&said.key());
         EventOutcome::Failed
     }
 }
 
 impl Said {
-    /// What makes it the same as another.
+    /// What makes it the same as another: the object and the reason. Of our own objects the text as well; that of others holds
+    /// what they write.
     fn key(&self) -> String {
-        let ObjectReference { kind, namespace, name, .. } = &self.about.0;
+        let ObjectReference { kind, namespace, name, .. } = &self.about.object;
         let part = |text: &Option<String>| text.clone().unwrap_or_default();
-        [self.reason.name(), &part(kind), &part(namespace), &part(name), &self.note].join("\n")
+        let note = match self.about.concern {
+            Concern::Ours => &*self.note,
+            Concern::Namespace(_) => "",
+        };
+        [self.reason.name(), &part(kind), &part(namespace), &part(name), note].join("\n")
     }
 
     fn event(&self, instance: &str, now: Timestamp) -> Event {
-        let regarding = self.about.0.clone();
+        let regarding = self.about.object.clone();
         let name: String = regarding.name.iter().flat_map(|name| name.chars()).take(200).collect();
         let namespace = regarding.namespace.clone().unwrap_or_else(|| NAMESPACE_OF_CLUSTER.to_owned());
         Event {
@@ -192,6 +226,11 @@ impl Said {
     }
 }
 
+fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
+    // A panic while it is locked loses a line at most.
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn shortened(note: &str) -> String {
     let mut short = String::new();
     for c in note.chars() {
@@ -208,48 +247,49 @@ impl About {
     /// The pull secret of a namespace. Its Event stands in that namespace, where the people who work there see it.
     #[must_use]
     pub fn secret(namespace: &str, name: &str) -> Self {
-        Self::of("v1", "Secret", Some(namespace), name)
+        Self::of(Concern::Namespace(namespace.into()), "v1", "Secret", Some(namespace), name)
     }
 
     /// A namespace. Its Event stands in `default`: for administrators.
     #[must_use]
     pub fn namespace(name: &str) -> Self {
-        Self::of("v1", "Namespace", None, name)
+        Self::of(Concern::Namespace(name.into()), "v1", "Namespace", None, name)
     }
 
     /// The configuration.
     #[must_use]
     pub fn config_map(namespace: &str, name: &str) -> Self {
-        Self::of("v1", "ConfigMap", Some(namespace), name)
+        Self::of(Concern::Ours, "v1", "ConfigMap", Some(namespace), name)
     }
 
     /// A service account.
     #[must_use]
     pub fn service_account(namespace: &str, name: &str) -> Self {
-        Self::of("v1", "ServiceAccount", Some(namespace), name)
+        Self::of(Concern::Namespace(namespace.into()), "v1", "ServiceAccount", Some(namespace), name)
     }
 
     /// The Deployment of the sidecar.
     #[must_use]
     pub fn deployment(namespace: &str, name: &str) -> Self {
-        Self::of("apps/v1", "Deployment", Some(namespace), name)
+        Self::of(Concern::Ours, "apps/v1", "Deployment", Some(namespace), name)
     }
 
     /// The same, with the object's UID: `kubectl describe` shows only Events that carry it.
     #[must_use]
     pub fn with_uid(mut self, uid: Option<&str>) -> Self {
-        self.0.uid = uid.map(str::to_owned);
+        self.object.uid = uid.map(str::to_owned);
         self
     }
 
-    fn of(api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Self {
-        Self(ObjectReference {
+    fn of(concern: Concern, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Self {
+        let object = ObjectReference {
             api_version: Some(api_version.to_owned()),
             kind: Some(kind.to_owned()),
             namespace: namespace.map(str::to_owned),
             name: Some(name.to_owned()),
             ..ObjectReference::default()
-        })
+        };
+        Self { object, concern }
     }
 }
 

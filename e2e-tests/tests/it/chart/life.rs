@@ -125,6 +125,10 @@ async fn a_cleanup_that_does_not_end_leaves_the_release_and_can_be_tried_again()
     ] {
         turn.get(kind, name).await?;
     }
+    // Neither does the account of the Job keep its rights.
+    for kind in ["clusterroles", "clusterrolebindings", "roles", "rolebindings", "serviceaccounts"] {
+        assert!(turn.get(kind, CLEANUP).await.is_err(), "{kind}: what the Job may do stays behind");
+    }
     let job = ["delete", "job", CLEANUP, "--namespace", NAMESPACE, "--cascade=foreground"];
     succeeded(&turn.kubectl(&job, "").await?)?;
     let (uninstalled, cleaned) = tokio::try_join!(turn.uninstall(&[]), clean_up(&turn))?;

@@ -1,6 +1,7 @@
 //! A sidecar that is killed, again and again.
 
 use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 use acr_e2e_tests::api_proxy::{Calls, Fault, Rule};
@@ -12,21 +13,22 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::ListParams;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::guard::Guard;
+use super::guard::{Guard, OURS};
 use crate::sidecar::stage::{INSTANCE, LONG, Stage, annotation, metric, until_page};
 
-const NAMESPACES: usize = 100;
+pub const NAMESPACES: usize = 100;
 
 /// It always has this name, as the Pod of a container that was killed: it takes its own Lease up at once.
-const NAME: &[&str] = &["--replica=one"];
+pub const NAME: &[&str] = &["--replica=one"];
 
-/// The hashes of all pull secrets: one where a rotation is over.
-async fn hashes(stage: &Stage) -> Result<(usize, BTreeSet<String>)> {
+/// How many pull secrets of ours there are, and their hashes: one where a rotation is over.
+pub async fn hashes(stage: &Stage) -> Result<(usize, BTreeSet<String>)> {
     let secrets: Api<Secret> = Api::all(stage.client.clone());
-    let by_name = ListParams::default().fields(&format!("metadata.name={}", stage.name));
+    let by_name = ListParams::default().fields(&format!("metadata.name={}", stage.name)).labels(OURS);
     let found = secrets.list(&by_name).await?.items;
     Ok((found.len(), found.iter().map(|secret| annotation(secret, "hash").to_owned()).collect()))
 }
@@ -44,7 +46,7 @@ async fn until_all_hold_another_than(stage: &Stage, before: &str) -> Result<Stri
     .await
 }
 
-async fn filled(prefix: &str) -> Result<(Stage, Running, String)> {
+pub async fn filled(prefix: &str) -> Result<(Stage, Running, String)> {
     let stage = Stage::new(prefix).await?;
     // Short enough to expire in the course of a test in which rotations never come through, on a slow machine as well.
     stage.cloud().patch(&json!({ "credentialSeconds": 420 }))?;
@@ -146,5 +148,27 @@ async fn a_sidecar_that_is_killed_at_every_step_leaves_no_namespace_without_a_cr
     assert_eq!(metric(&page, "writes_total", &[]), 0, "{page}");
     assert_eq!((hashes(&stage).await?, stage.mints()), ((NAMESPACES, last), mints));
     guard.end().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_process_that_aborts_leaves_no_core_dump_and_still_measures_itself() -> Result<()> {
+    let stage = Stage::new("core-").await?;
+    stage.namespace("a").await?;
+    stage.configure(INSTANCE, &[]).await?;
+    let (_, most) = getrlimit(Resource::RLIMIT_CORE)?;
+    setrlimit(Resource::RLIMIT_CORE, most, most)?;
+    let mut sidecar = stage.started(&[]).await?;
+    until_page(&mut sidecar, "/metrics", "it measures itself", |_, body| {
+        ["process_resident_memory_bytes", "process_open_fds", "process_cpu_seconds_total"]
+            .iter()
+            .all(|name| body.contains(&format!("\n{name} ")))
+    })
+    .await?;
+    let mut shell = std::process::Command::new("sh");
+    let dumps =
+        shell.args(["-c", "kill -ABRT $$"]).current_dir(stage.sidecar.directory()).status()?.core_dumped();
+    // Where this machine allows none at all, there is nothing to see.
+    assert!(!(sidecar.abort().await? && dumps), "its memory is in a core dump");
     Ok(())
 }

@@ -23,13 +23,13 @@ const SOON: Duration = Duration::from_secs(10);
 const MEMORY: u64 = 48;
 
 /// Somebody who holds the role `edit` in one namespace.
-struct Tenant {
+pub struct Tenant {
     namespace: String,
-    client: Client,
+    pub client: Client,
 }
 
 impl Tenant {
-    async fn of(stage: &Stage, namespace: &str) -> Result<Self> {
+    pub async fn of(stage: &Stage, namespace: &str) -> Result<Self> {
         let account = json!({
             "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "tenant", "namespace": namespace },
         });
@@ -48,18 +48,18 @@ impl Tenant {
         Ok(Self { namespace: namespace.to_owned(), client })
     }
 
-    fn path(&self, resource: &str) -> Request {
+    pub fn path(&self, resource: &str) -> Request {
         Request::new(format!("/api/v1/namespaces/{}/{resource}", self.namespace))
     }
 
     /// Sends an object as it is: no client of ours could read the answer.
-    async fn create(&self, resource: &str, object: &Value) -> Result<()> {
+    pub async fn create(&self, resource: &str, object: &Value) -> Result<()> {
         let request = self.path(resource).create(&PostParams::default(), serde_json::to_vec(object)?)?;
         self.client.request_text(request).await.with_context(|| format!("failed to create {resource}"))?;
         Ok(())
     }
 
-    async fn patch(&self, resource: &str, name: &str, patch: &Value) -> Result<()> {
+    pub async fn patch(&self, resource: &str, name: &str, patch: &Value) -> Result<()> {
         let request = self.path(resource).patch(name, &PatchParams::default(), &Patch::Merge(patch))?;
         self.client
             .request_text(request)
@@ -74,7 +74,7 @@ impl Tenant {
     }
 
     /// Has an object say this of its managers, and makes sure that the API server keeps it.
-    async fn poison(&self, resource: &str, name: &str, poison: &Value) -> Result<()> {
+    pub async fn poison(&self, resource: &str, name: &str, poison: &Value) -> Result<()> {
         self.patch(resource, name, &json!({ "metadata": { "managedFields": [poison] } })).await?;
         let (stored, what) = (self.get(resource, name).await?, mark(poison));
         ensure!(stored.contains(what), "the API server has not kept {what}: {stored}");
@@ -109,7 +109,7 @@ const HARMLESS: &str = "2026-01-01T00:00:00Z";
 const DEEP: &str = r#"{"f:a":{"f:a":{"f:a":"#;
 
 /// Dates and depths that the API server keeps, and that common decoders cannot hold.
-fn poisons() -> [Value; 4] {
+pub fn poisons() -> [Value; 4] {
     let mut deep = json!({});
     for _ in 0..130 {
         deep = json!({ "f:a": deep });

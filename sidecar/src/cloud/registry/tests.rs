@@ -99,6 +99,27 @@ fn enabled_domains_of_every_kind_are_hosts_once_each_and_sorted() {
 }
 
 #[test]
+fn a_domain_that_cannot_be_of_the_instance_is_left_out() {
+    for domain in [
+        "docker.io",
+        "Registry-1.docker.io",
+        "ghcr.io",
+        "quay.io:443",
+        "eu.gcr.io",
+        "public.ecr.aws",
+        "10.0.0.1",
+    ] {
+        let domains = format!(r#"{{"Domain":"{domain}"}},{{"Domain":"own.example.com"}}"#);
+        let body = body(&format!(r#"{{"Endpoints":[{{"Enable":true,"Domains":[{domains}]}}]}}"#));
+        let hosts: Vec<_> = read_hosts(body.fields()).iter().map(ToString::to_string).collect();
+        assert_eq!(hosts, ["own.example.com"], "{domain}");
+    }
+    for domain in ["notdocker.io", "docker.io.example.com", "1.2.3.4.example.com"] {
+        assert!(!Host::parse(domain).unwrap().is_elsewhere(), "{domain}");
+    }
+}
+
+#[test]
 fn personal_edition_has_six_hosts_in_a_region() {
     let hosts = personal_hosts(&Region::parse("cn-hangzhou").unwrap());
     let hosts: Vec<_> = hosts.iter().map(Host::as_str).collect();

@@ -111,10 +111,10 @@ async fn a_pull_secret_is_deleted_only_in_the_version_that_was_seen() {
     let action = SecretAction::Delete(version());
     let (outcome, request) =
         tokio::join!(writer.apply("team-a", &action, Vec::new()), answer(&mut server, 200, done));
-    assert_eq!(outcome.pull_secret, Some(Ok(Written::Deleted)));
+    assert_eq!(outcome.pull_secret, Some(Ok(Written::Deleted("u".into()))));
     assert_snapshot!(request, @r#"
     DELETE /api/v1/namespaces/team-a/secrets/acr-pull?
-    accept: 
+    accept: application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1
     {
       "preconditions": {
         "resourceVersion": "7",

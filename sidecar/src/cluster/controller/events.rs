@@ -36,8 +36,8 @@ impl Controller {
                 self.store.lose_namespace(&name);
                 None
             }
-            Seen::PullSecret(namespace, facts) => self.store.see_secret(&namespace, facts),
-            Seen::PullSecretGone(namespace, uid) => self.store.lose_secret(&namespace, &uid),
+            Seen::PullSecret(namespace, facts) => self.store.see_secret(&namespace, facts, now),
+            Seen::PullSecretGone(namespace, uid) => self.store.lose_secret(&namespace, &uid, now),
             Seen::ServiceAccount(namespace, facts) if self.concerns_us(&namespace, &facts) => {
                 let news = self.store.see_account(&namespace, facts, &self.settings.pull_secret, now);
                 // All of them are looked at when the first list is complete.
@@ -57,9 +57,10 @@ impl Controller {
                 None
             }
             Seen::Unreadable(kind, place, problem) => {
-                let Place { namespace, name } = &place;
-                tracing::error!("{kind}: {namespace}/{name} cannot be read and is left out: {problem}");
-                self.observer.unreadable(kind, &place);
+                if self.observer.unreadable(kind, &place) {
+                    let Place { namespace, name } = &place;
+                    tracing::error!("{kind}: {namespace}/{name} cannot be read and is left out: {problem}");
+                }
                 None
             }
             Seen::Failed(kind) => {

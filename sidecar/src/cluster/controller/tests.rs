@@ -118,6 +118,7 @@ fn old_secret() -> PullSecret {
         uid: "u".into(),
         resource_version: "7".into(),
         ours: true,
+        surely_ours: true,
         intact: true,
         other_manager: None,
         terminating: false,

@@ -20,6 +20,10 @@ use crate::configuration::{Attach, Configuration};
 /// What is gone, or going, is looked at again after so long, should no event say so before.
 const AFTER_THE_END: Duration = Duration::from_secs(30);
 
+/// The least pause after a refusal that has to do with rights, policies or quotas. Changes of those take a moment to be known to
+/// every API server.
+const ELSEWHERE: Duration = Duration::from_secs(15);
+
 /// A plan that was carried out, or not.
 pub(super) struct Done {
     namespace: Arc<str>,
@@ -66,6 +70,10 @@ impl Controller {
             adopt: self.settings.adopt,
             spread: if matches!(self.mode, Mode::Forever) { self.settings.spread } else { Duration::ZERO },
         };
+        let is_superseded = content.as_ref().is_some_and(|content| {
+            let since = entry.differs_since(&content.docker_config.hash, now.monotonic);
+            content.minted.zip(since).is_some_and(|(minted, since)| minted > since)
+        });
         let accounts = entry.accounts().iter().map(|account| Account {
             facts: &account.facts,
             taken_out: account.removals.count(),
@@ -77,6 +85,7 @@ impl Controller {
             pull_secret: entry.pull_secret.as_ref().map(|found| &found.facts),
             touched: entry.pull_secret.as_ref().is_some_and(Found::is_touched),
             lost: entry.lost,
+            is_superseded,
             service_accounts: accounts.collect(),
             hold: entry.strikes.hold(now.monotonic),
             waited: entry.renewal_seen.map(|seen| now.monotonic - seen).unwrap_or_default(),
@@ -90,8 +99,8 @@ impl Controller {
             // Where a write fails, it has waited for its turn nevertheless.
             entry.renewal_seen = None;
         }
-        let news: Vec<_> =
-            plan.notices.iter().filter(|notice| !entry.said.contains(notice)).cloned().collect();
+        let is_known = |notice: &Notice| entry.said.iter().any(|said| said.is_about_the_same(notice));
+        let news: Vec<_> = plan.notices.iter().filter(|notice| !is_known(notice)).cloned().collect();
         entry.said.clone_from(&plan.notices);
         for notice in &news {
             self.say(name, notice);
@@ -167,7 +176,7 @@ impl Controller {
                         self.say(&namespace, &notice);
                     }
                 }
-                Ok(Written::Deleted) => self.store.deleted_secret(&namespace),
+                Ok(Written::Deleted(uid)) => self.store.deleted_secret(&namespace, &uid),
                 Err(failure) => is_over = self.failed(&namespace, &failure),
             }
         }
@@ -197,7 +206,9 @@ impl Controller {
         self.store.wrote_secret(namespace, facts);
         let Some(entry) = self.store.get_mut(namespace) else { return };
         entry.failure_said = None;
-        if was_repair || !is_as_written {
+        if was_repair {
+            entry.strikes.repaired(now);
+        } else if !is_as_written {
             entry.strikes.strike(now);
         }
     }
@@ -206,12 +217,11 @@ impl Controller {
     fn failed(&mut self, namespace: &str, failure: &Failure) -> bool {
         let Some(entry) = self.store.get_mut(namespace) else { return true };
         punish(&mut entry.strikes, failure, Instant::now());
-        let notice = failure.notice(About::PullSecret);
-        let is_news = notice.is_some() && entry.failure_said != notice;
-        if is_news {
-            entry.failure_said.clone_from(&notice);
-        }
-        if let Some(notice) = notice.filter(|_| is_news) {
+        let said = entry.failure_said.take();
+        entry.failure_said = failure.notice(About::PullSecret);
+        let notice = entry.failure_said.clone();
+        if let Some(notice) = notice.filter(|notice| !said.is_some_and(|said| said.is_about_the_same(notice)))
+        {
             self.say(namespace, &notice);
         }
         matches!(failure, Failure::Terminating | Failure::Gone)
@@ -255,6 +265,9 @@ impl Controller {
 
     fn say(&self, namespace: &str, notice: &Notice) {
         let Notice { about, reason, message } = notice;
+        if !self.observer.notice(namespace, notice, self.uid(namespace, about)) {
+            return;
+        }
         let object = match about {
             About::PullSecret => format!("Secret {namespace}/{}", self.settings.pull_secret),
             About::ServiceAccount(name) => format!("ServiceAccount {namespace}/{name}"),
@@ -264,7 +277,6 @@ impl Controller {
         } else {
             tracing::info!(reason = reason.name(), "{object}: {message}");
         }
-        self.observer.notice(namespace, notice, self.uid(namespace, about));
     }
 
     fn uid(&self, namespace: &str, about: &About) -> Option<&str> {
@@ -336,11 +348,9 @@ fn punish(strikes: &mut Strikes, failure: &Failure, now: Instant) {
     match failure {
         Failure::Conflict => strikes.race(now),
         Failure::Terminating | Failure::Gone => {}
-        Failure::WrongType
-        | Failure::Immutable
-        | Failure::Forbidden(_)
-        | Failure::Quota(_)
-        | Failure::Refused(_) => strikes.block(now),
+        Failure::WrongType | Failure::Immutable | Failure::Refused(_) => strikes.block(now),
+        // What is in the way is elsewhere, and nobody says when it has gone.
+        Failure::Forbidden(_) | Failure::Quota(_) => strikes.strike_for(now, ELSEWHERE),
         Failure::Busy { retry_after, .. } => strikes.strike_for(now, retry_after.unwrap_or_default()),
         Failure::Unreachable(_) => strikes.strike(now),
     }

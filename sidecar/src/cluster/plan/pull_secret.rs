@@ -49,6 +49,16 @@ pub(super) fn when_deselected(situation: &Situation<'_>, plan: &mut Plan) -> Sec
     let Some(found) = situation.pull_secret.filter(|found| found.ours && !found.terminating) else {
         return SecretAction::Leave;
     };
+    if !found.surely_ours {
+        plan.notices.push(Notice {
+            about: About::PullSecret,
+            reason: Reason::ForeignPullSecret,
+            message: format!(
+                "it bears one mark of {FIELD_MANAGER} alone (its label, or its name among the managers), and this namespace is not                  managed, so it stays as it is: delete it if nobody needs it"
+            ),
+        });
+        return SecretAction::Leave;
+    }
     let left = left(found, situation.now);
     if left.is_zero() {
         return SecretAction::Delete(found.version());
@@ -82,6 +92,11 @@ fn ours(
     let left = left(found, situation.now);
     let before_the_end = left.saturating_sub(LAST_MOMENT);
     if !before_the_end.is_zero() && is_better(found, content) {
+        if situation.is_superseded && !holds_awaited(found, content) {
+            // A replica that wrote it would have left its credentials in the state. What was minted since is as good as any that
+            // it can hold, and whoever invented it cannot have it believed for longer.
+            return update(Cause::Renewed);
+        }
         plan.again_in(before_the_end.min(LONGEST_NAP));
         return SecretAction::Leave;
     }
@@ -112,8 +127,12 @@ fn repaired(what_happened: &str) -> Notice {
 /// Whether what is there is better than what would be written: it holds a registry that is not in hand yet, or, for the
 /// same inputs, it lasts longer, because a replica with newer credentials wrote it.
 fn is_better(found: &PullSecret, content: &Content) -> bool {
-    content.awaited.iter().any(|registry| found.holds(registry))
+    holds_awaited(found, content)
         || *found.inputs == *content.inputs && found.expires_at > content.docker_config.expires_at
+}
+
+fn holds_awaited(found: &PullSecret, content: &Content) -> bool {
+    content.awaited.iter().any(|registry| found.holds(registry))
 }
 
 fn foreign(rules: &Rules<'_>, content: &Arc<Content>, found: &PullSecret, plan: &mut Plan) -> SecretAction {

@@ -28,6 +28,7 @@ struct World {
     pull_secret: Option<PullSecret>,
     touched: bool,
     lost: bool,
+    is_superseded: bool,
     accounts: Vec<ServiceAccount>,
     taken_out: u32,
     account_hold: Duration,
@@ -55,6 +56,7 @@ impl World {
             accounts: Vec::new(),
             taken_out: 0,
             account_hold: Duration::ZERO,
+            is_superseded: false,
             hold: Duration::ZERO,
             waited: Duration::ZERO,
             settling: false,
@@ -74,6 +76,7 @@ impl World {
             pull_secret: self.pull_secret.as_ref(),
             touched: self.touched,
             lost: self.lost,
+            is_superseded: self.is_superseded,
             service_accounts: self
                 .accounts
                 .iter()
@@ -91,13 +94,14 @@ impl World {
             spread: self.spread,
         };
         let content = self.content.as_ref().map(|content| {
-            let Content { docker_config, inputs, registries, awaited, pending } = content;
+            let Content { docker_config, inputs, registries, awaited, pending, minted } = content;
             Arc::new(Content {
                 docker_config: Arc::clone(docker_config),
                 inputs: inputs.clone(),
                 registries: registries.clone(),
                 awaited: awaited.clone(),
                 pending: *pending,
+                minted: *minted,
             })
         });
         Plan::of(&situation, &rules, content.as_ref())
@@ -163,6 +167,7 @@ fn content(hash: &str, minutes: Option<i64>) -> Content {
         registries: minutes.map_or("", |_| "cn-a/one").to_owned(),
         awaited: Vec::new(),
         pending: false,
+        minted: None,
     }
 }
 
@@ -172,6 +177,7 @@ fn found(hash: &str, minutes: Option<i64>) -> PullSecret {
         uid: "uid".into(),
         resource_version: "7".into(),
         ours: true,
+        surely_ours: true,
         intact: true,
         other_manager: None,
         terminating: false,

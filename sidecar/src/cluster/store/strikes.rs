@@ -10,6 +10,10 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Credentials are renewed long before they expire, so a pause that ends within this does no harm.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
+/// Somebody who has left what he changed alone for so long may have stopped: a repair before the end of the pause shows it.
+/// Each such repair that is undone doubles the time.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// After so long without a strike, all is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(15);
 
@@ -23,6 +27,16 @@ struct State {
     last: Instant,
     until: Instant,
     blocked: bool,
+    /// Whether this is about somebody else who writes.
+    fight: Option<Fight>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Fight {
+    /// When the other one was last seen to write.
+    seen: Instant,
+    /// How many repairs before the end of a pause were undone.
+    in_vain: u32,
 }
 
 impl Strikes {
@@ -31,9 +45,27 @@ impl Strikes {
         self.pause(now, Duration::ZERO, false);
     }
 
+    /// What somebody else had changed was repaired once more.
+    pub fn repaired(&mut self, now: Instant) {
+        let before = self.0.as_ref().and_then(|state| state.fight);
+        let was_early = self.0.as_ref().is_some_and(|state| now < state.until);
+        self.strike(now);
+        if let Some(state) = &mut self.0 {
+            let in_vain = before.map_or(0, |fight| fight.in_vain) + u32::from(was_early);
+            state.fight = Some(Fight { seen: now, in_vain: in_vain.min(6) });
+        }
+    }
+
+    /// Somebody else wrote again.
+    pub fn seen(&mut self, now: Instant) {
+        if let Some(fight) = self.0.as_mut().and_then(|state| state.fight.as_mut()) {
+            fight.seen = now;
+        }
+    }
+
     /// Somebody else was faster. That is no reason to wait, unless it happens again and again.
     pub fn race(&mut self, now: Instant) {
-        self.strike(now);
+        self.repaired(now);
         if let Some(state) = self.0.as_mut().filter(|state| state.count <= 2) {
             state.until = now;
         }
@@ -60,7 +92,9 @@ impl Strikes {
     /// How long nothing is tried from now on.
     #[must_use]
     pub fn hold(&self, now: Instant) -> Duration {
-        self.0.as_ref().map(|state| state.until.saturating_duration_since(now)).unwrap_or_default()
+        let Some(state) = &self.0 else { return Duration::ZERO };
+        let quiet_at = state.fight.map(|Fight { seen, in_vain }| seen + QUIET * 2_u32.pow(in_vain));
+        quiet_at.map_or(state.until, |quiet_at| quiet_at.min(state.until)).saturating_duration_since(now)
     }
 
     /// How often something went wrong of late.
@@ -74,7 +108,7 @@ impl Strikes {
         let count = known.map(|state| state.count).unwrap_or_default().saturating_add(1);
         // 2^9 s is more than the longest pause.
         let pause = (FIRST_PAUSE * 2_u32.pow((count - 1).min(9))).min(LONGEST_PAUSE).max(at_least);
-        self.0 = Some(Box::new(State { count, last: now, until: now + pause, blocked }));
+        self.0 = Some(Box::new(State { count, last: now, until: now + pause, blocked, fight: None }));
     }
 }
 
@@ -105,6 +139,49 @@ mod tests {
         assert_eq!(strikes.hold(now), Duration::ZERO);
         strikes.strike(now + FORGOTTEN_AFTER);
         assert_eq!(strikes.count(), 1);
+    }
+
+    /// Somebody changes the Secret as soon as it was repaired, until he stops. Returns the pauses.
+    fn fight(strikes: &mut Strikes, now: &mut Instant, repairs: u32) -> Vec<u64> {
+        let pauses = (0..repairs).map(|_| {
+            strikes.repaired(*now);
+            strikes.seen(*now);
+            let pause = strikes.hold(*now);
+            *now += pause;
+            pause.as_secs()
+        });
+        pauses.collect()
+    }
+
+    #[test]
+    fn a_fight_with_somebody_who_only_answers_is_backed_off() {
+        let (mut strikes, mut now) = (Strikes::default(), Instant::now());
+        assert_eq!(fight(&mut strikes, &mut now, 12), [1, 2, 4, 5, 10, 20, 40, 80, 160, 300, 300, 300]);
+    }
+
+    #[test]
+    fn somebody_who_writes_without_a_break_is_waited_for_to_the_end_of_the_pause_and_no_longer_once_he_stops()
+    {
+        let (mut strikes, mut now) = (Strikes::default(), Instant::now());
+        for _ in 0..6 {
+            strikes.repaired(now);
+            while !strikes.hold(now).is_zero() {
+                strikes.seen(now);
+                now += Duration::from_millis(100);
+            }
+        }
+        strikes.repaired(now);
+        strikes.seen(now);
+        assert_eq!(strikes.hold(now), QUIET, "the pause itself is {:?}", FIRST_PAUSE * 64);
+    }
+
+    #[test]
+    fn what_failed_for_another_reason_is_not_tried_earlier() {
+        let (mut strikes, now) = (Strikes::default(), Instant::now());
+        strikes.repaired(now);
+        strikes.strike_for(now, Duration::from_mins(1));
+        strikes.seen(now);
+        assert_eq!(strikes.hold(now), Duration::from_mins(1));
     }
 
     #[test]

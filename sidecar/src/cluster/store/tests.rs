@@ -9,6 +9,7 @@ fn secret(uid: &str, version: &str) -> PullSecret {
         uid: uid.into(),
         resource_version: version.into(),
         ours: true,
+        surely_ours: true,
         intact: true,
         other_manager: None,
         terminating: false,
@@ -47,19 +48,19 @@ fn only_news_is_news() {
     let mut store = store();
     assert_eq!(store.see_namespace("a", Namespace::default()), None);
     assert!(store.see_namespace("a", Namespace { terminating: true, ..Namespace::default() }).is_some());
-    assert!(store.see_secret("a", secret("u", "7")).is_some());
-    assert_eq!(store.see_secret("a", secret("u", "7")), None);
-    assert_eq!(store.see_secret("a", secret("u", "6")), None, "older than what is known");
-    assert!(store.see_secret("a", secret("v", "6")).is_some(), "another object");
+    assert!(store.see_secret("a", secret("u", "7"), Instant::now()).is_some());
+    assert_eq!(store.see_secret("a", secret("u", "7"), Instant::now()), None);
+    assert_eq!(store.see_secret("a", secret("u", "6"), Instant::now()), None, "older than what is known");
+    assert!(store.see_secret("a", secret("v", "6"), Instant::now()).is_some(), "another object");
 }
 
 #[test]
 fn the_answer_to_our_write_and_its_event_come_in_any_order() {
     let mut store = store();
     store.wrote_secret("a", secret("u", "7"));
-    assert_eq!(store.see_secret("a", secret("u", "7")), None);
+    assert_eq!(store.see_secret("a", secret("u", "7"), Instant::now()), None);
     assert!(!store.get("a").unwrap().pull_secret.as_ref().unwrap().is_touched());
-    store.see_secret("a", secret("u", "9"));
+    store.see_secret("a", secret("u", "9"), Instant::now());
     store.wrote_secret("a", secret("u", "8"));
     assert_eq!(version(&store), Some("9"), "somebody wrote after us, and the watch was faster");
     assert!(store.get("a").unwrap().pull_secret.as_ref().unwrap().is_touched());
@@ -70,11 +71,11 @@ fn the_answer_to_our_write_and_its_event_come_in_any_order() {
 #[test]
 fn a_pull_secret_that_is_deleted_before_the_answer_to_our_write_comes_is_lost() {
     let mut created = store();
-    created.see_secret("a", secret("u", "7"));
-    assert!(created.lose_secret("a", "u").is_some());
+    created.see_secret("a", secret("u", "7"), Instant::now());
+    assert!(created.lose_secret("a", "u", Instant::now()).is_some());
     created.wrote_secret("a", secret("u", "7"));
     let mut unseen = store();
-    assert_eq!(unseen.lose_secret("a", "u"), None);
+    assert_eq!(unseen.lose_secret("a", "u", Instant::now()), None);
     unseen.wrote_secret("a", secret("u", "7"));
     for store in [&created, &unseen] {
         let entry = store.get("a").unwrap();
@@ -88,8 +89,8 @@ fn a_pull_secret_that_is_deleted_before_the_answer_to_our_write_comes_is_lost() 
 #[test]
 fn what_this_process_never_wrote_is_not_known_to_be_touched() {
     let mut store = store();
-    store.see_secret("a", secret("u", "7"));
-    store.see_secret("a", secret("u", "8"));
+    store.see_secret("a", secret("u", "7"), Instant::now());
+    store.see_secret("a", secret("u", "8"), Instant::now());
     assert!(!store.get("a").unwrap().pull_secret.as_ref().unwrap().is_touched());
 }
 
@@ -97,14 +98,23 @@ fn what_this_process_never_wrote_is_not_known_to_be_touched() {
 fn a_pull_secret_that_others_delete_is_lost_and_one_that_we_delete_is_not() {
     let mut store = store();
     store.wrote_secret("a", secret("u", "7"));
-    assert_eq!(store.lose_secret("a", "an older one"), None);
-    assert!(store.lose_secret("a", "u").is_some());
+    assert_eq!(store.lose_secret("a", "an older one", Instant::now()), None);
+    assert!(store.lose_secret("a", "u", Instant::now()).is_some());
     assert!(store.get("a").unwrap().lost);
     store.wrote_secret("a", secret("v", "9"));
     assert!(!store.get("a").unwrap().lost);
-    store.deleted_secret("a");
-    assert_eq!(store.lose_secret("a", "v"), None);
+    store.deleted_secret("a", "v");
+    assert_eq!(store.lose_secret("a", "v", Instant::now()), None);
     assert!(!store.get("a").unwrap().lost);
+}
+
+#[test]
+fn a_secret_that_was_made_between_our_deletion_and_its_answer_is_known() {
+    let mut store = store();
+    store.wrote_secret("a", secret("u", "7"));
+    store.see_secret("a", secret("v", "9"), Instant::now());
+    store.deleted_secret("a", "u");
+    assert_eq!(version(&store), Some("9"));
 }
 
 #[test]
@@ -112,7 +122,7 @@ fn a_namespace_that_ends_takes_its_pull_secret_along() {
     let mut store = store();
     store.wrote_secret("a", secret("u", "7"));
     store.see_namespace("a", Namespace { terminating: true, ..Namespace::default() });
-    store.lose_secret("a", "u");
+    store.lose_secret("a", "u", Instant::now());
     assert!(!store.get("a").unwrap().lost);
     store.lose_namespace("a");
     assert!(store.get("a").is_none(), "nothing of it is kept");
@@ -128,7 +138,7 @@ fn what_a_new_list_does_not_show_is_gone() {
         store.list_begins(kind);
     }
     store.see_namespace("a", Namespace::default());
-    store.see_secret("b", secret("u", "7"));
+    store.see_secret("b", secret("u", "7"), Instant::now());
     assert_eq!(store.list_ends(Kind::PullSecret), []);
     assert_eq!(store.list_ends(Kind::Namespace), [Arc::from("b")]);
     assert_eq!(store.list_ends(Kind::ServiceAccount), []);
@@ -171,10 +181,10 @@ fn accounts_are_kept_in_order_and_found_by_name() {
 #[test]
 fn a_block_is_lifted_by_the_next_version() {
     let (mut store, now) = (store(), Instant::now());
-    store.see_secret("a", secret("u", "7"));
+    store.see_secret("a", secret("u", "7"), Instant::now());
     store.get_mut("a").unwrap().strikes.block(now);
-    store.see_secret("a", secret("u", "7"));
+    store.see_secret("a", secret("u", "7"), Instant::now());
     assert!(!store.get("a").unwrap().strikes.hold(now).is_zero());
-    store.see_secret("a", secret("u", "8"));
+    store.see_secret("a", secret("u", "8"), Instant::now());
     assert!(store.get("a").unwrap().strikes.hold(now).is_zero());
 }

@@ -7,11 +7,11 @@ use kube::api::ObjectMeta;
 use kube::{Api, Client};
 
 use super::super::cluster::{self, FoundSecret, call};
-use super::super::report;
+use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
 use crate::args::ClusterArgs;
 use crate::cluster::state::STATE_SECRET;
-use crate::cluster::types::{self, FIELD_MANAGER};
+use crate::cluster::types::{self, FIELD_MANAGER, LONGEST_LIST};
 use crate::kubernetes::{Collection, Metadata};
 use crate::operations::policies;
 
@@ -37,6 +37,8 @@ pub(super) struct Found {
     pub(super) accounts: Vec<Account>,
     /// Says which replica writes; of no use to anybody else.
     pub(super) lease: Option<ObjectMeta>,
+    /// What may be ours and stays, and why.
+    pub(super) left_alone: Vec<Line>,
 }
 
 /// A service account that lists the pull secret.
@@ -102,10 +104,13 @@ impl Found {
     /// Looks for all of it, by metadata alone except for the lists of service accounts.
     pub(super) async fn look(client: &Client, args: &ClusterArgs) -> Result<Self, CommandError> {
         let ClusterArgs { sidecar_namespace, pull_secret, .. } = args;
-        let mut secrets = cluster::pull_secrets(client, pull_secret).await?;
+        let ours = cluster::pull_secrets(client, pull_secret).await?.into_iter();
+        let (mut secrets, others): (Vec<_>, Vec<_>) =
+            ours.filter(|secret| secret.facts.ours).partition(|secret| secret.facts.surely_ours);
+        let mut left_alone: Vec<_> = others.iter().map(one_mark).collect();
         let state = "read the metadata of the state";
-        secrets.extend(cluster::secret(client, sidecar_namespace, STATE_SECRET, state).await?);
-        secrets.retain(|secret| secret.facts.ours);
+        let state = cluster::secret(client, sidecar_namespace, STATE_SECRET, state).await?;
+        secrets.extend(state.filter(|secret| secret.facts.ours));
         let leases: Api<Lease> = Api::namespaced(client.clone(), sidecar_namespace);
         let lease = call("read the Lease", leases.get_metadata_opt(FIELD_MANAGER)).await?;
         let lease = lease.map(|lease| lease.metadata);
@@ -115,9 +120,13 @@ impl Found {
             let facts = types::ServiceAccount::of(object, &metadata, pull_secret)?;
             let is_listed = facts.lists(pull_secret);
             let account = || Account { namespace: metadata.namespace.into_owned(), name: facts.name.into() };
-            Ok(is_listed.then(account))
+            Ok(is_listed.then(|| (account(), facts.is_too_long)))
         });
-        Ok(Self { secrets, accounts: accounts.await?, lease })
+        let (too_long, accounts): (Vec<_>, Vec<_>) =
+            accounts.await?.into_iter().partition(|(_, is_too_long)| *is_too_long);
+        left_alone.extend(too_long.iter().map(|(account, _)| list_too_long(account, pull_secret)));
+        let accounts = accounts.into_iter().map(|(account, _)| account).collect();
+        Ok(Self { secrets, accounts, lease, left_alone })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -138,7 +147,7 @@ impl Found {
 
     /// A line for each thing that would be done.
     pub(super) fn lines(&self, pull_secret: &str) -> Vec<String> {
-        let Self { secrets, accounts, lease } = self;
+        let Self { secrets, accounts, lease, left_alone: _ } = self;
         let accounts = accounts.iter().map(|Account { namespace, name }| {
             format!("would take {pull_secret} off the ServiceAccount {namespace}/{name}")
         });
@@ -148,6 +157,23 @@ impl Found {
         let lease = lease.iter().map(|lease| format!("would delete the Lease {}", place(lease)));
         accounts.chain(secrets).chain(lease).collect()
     }
+}
+
+/// Others can forge either mark. The fence lets the cleanup delete no such Secret.
+fn one_mark(secret: &FoundSecret) -> Line {
+    let FoundSecret { name, namespace, facts: _ } = secret;
+    let why = format!(
+        "left alone: it bears one mark of {FIELD_MANAGER} alone (its label, or its name among the managers); delete it if nobody \
+         needs it"
+    );
+    Line::new(Mark::Warning, format_args!("Secret {namespace}/{name}"), why)
+}
+
+fn list_too_long(account: &Account, pull_secret: &str) -> Line {
+    let Account { namespace, name } = account;
+    let why =
+        format!("left alone: its list has more than {LONGEST_LIST} entries; take {pull_secret} out of it");
+    Line::new(Mark::Warning, format_args!("ServiceAccount {namespace}/{name}"), why)
 }
 
 /// Namespace and name.

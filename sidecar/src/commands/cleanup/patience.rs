@@ -26,6 +26,16 @@ impl Patience {
         Self { end: Instant::now() + LIMIT }
     }
 
+    /// Whether nothing is waited for any more.
+    pub(super) fn is_over(self) -> bool {
+        Instant::now() >= self.end
+    }
+
+    /// Waits a moment.
+    pub(super) async fn pause(self) {
+        sleep(AGAIN).await;
+    }
+
     /// Waits until nothing stands in the way. An obstacle is a sentence that says what does, and the way out.
     ///
     /// # Errors
@@ -35,10 +45,10 @@ impl Patience {
         obstacle: impl AsyncFn() -> Result<Option<String>, CommandError>,
     ) -> Result<(), CommandError> {
         while let Some(advice) = obstacle().await? {
-            if Instant::now() >= self.end {
+            if self.is_over() {
                 return Err(CommandError::Refused(advice));
             }
-            sleep(AGAIN).await;
+            self.pause().await;
         }
         Ok(())
     }

@@ -10,13 +10,14 @@ use kube::{Client, Resource, ResourceExt as _};
 use serde_json::json;
 
 use super::super::Exit;
-use super::super::cluster::{FoundSecret, call, get, unexpected};
+use super::super::cluster::{self, FoundSecret, call, get, unexpected};
 use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
 use super::found::{Account, Found, place};
+use super::patience::Patience;
 use crate::cluster::types::FIELD_MANAGER;
-use crate::kubernetes::{at, decode, request};
-use crate::operations::api_error::{describe, is_status};
+use crate::kubernetes::{Metadata, as_metadata, at, decode, request};
+use crate::operations::api_error::is_status;
 
 /// Objects written at the same time.
 const CONCURRENT: usize = 8;
@@ -34,78 +35,131 @@ enum Task {
     Lease(Box<ObjectMeta>),
 }
 
+/// What became of a task.
+enum Outcome {
+    Removed,
+    /// Somebody else keeps writing it.
+    Again(Task),
+    /// Somebody else keeps it there, or it has become somebody else's.
+    LeftAlone(String),
+    Failed(String),
+}
+
 impl Found {
-    /// Removes all of it, and says what could not be removed.
-    pub(super) async fn remove(self, client: &Client, pull_secret: &str) -> Result<Exit, CommandError> {
+    /// Removes all of it, and says what could not be removed. What tenants hold up is tried again until the end of the patience;
+    /// after that it is a warning, since nobody else is to be kept from uninstalling.
+    pub(super) async fn remove(
+        self,
+        client: &Client,
+        pull_secret: &str,
+        patience: Patience,
+    ) -> Result<Exit, CommandError> {
         let summary = self.summary();
-        let Self { secrets, accounts, lease } = self;
+        let Self { secrets, accounts, lease, left_alone: mut warnings } = self;
         // The references first: a Pod that starts in between does not ask for a Secret that is gone.
         let entries = accounts.into_iter().map(Task::Entry);
         let lease = lease.map(|lease| Task::Lease(Box::new(lease)));
-        let tasks: Vec<_> = entries.chain(secrets.into_iter().map(Task::Secret)).chain(lease).collect();
+        let mut tasks: Vec<_> = entries.chain(secrets.into_iter().map(Task::Secret)).chain(lease).collect();
         let all = tasks.len();
-        let mut removals =
-            stream::iter(tasks).map(|task| task.perform(client, pull_secret)).buffered(CONCURRENT);
-        let (mut done, mut failed) = (0, 0);
-        while let Some(outcome) = removals.next().await {
-            done += 1;
-            if let Err(line) = outcome {
-                failed += 1;
-                report::to_stderr(line);
+        let (mut removed, mut failed) = (0, 0);
+        while !tasks.is_empty() {
+            let mut again = Vec::new();
+            let mut outcomes = stream::iter(tasks)
+                .map(async |task| (task.place(), task.perform(client, pull_secret).await))
+                .buffered(CONCURRENT);
+            while let Some((place, outcome)) = outcomes.next().await {
+                match outcome {
+                    Outcome::Removed => removed += 1,
+                    Outcome::Again(task) if !patience.is_over() => again.push(task),
+                    Outcome::Again(_) => {
+                        warnings.push(Line::new(
+                            Mark::Warning,
+                            place,
+                            "left alone, since others keep writing it",
+                        ));
+                    }
+                    Outcome::LeftAlone(why) => warnings.push(Line::new(Mark::Warning, place, why)),
+                    Outcome::Failed(problem) => {
+                        failed += 1;
+                        report::line_to_stderr(&Line::new(Mark::Error, place, problem));
+                    }
+                }
+                if removed % PROGRESS == 0 && removed > 0 {
+                    report::to_stderr(format_args!("{removed} of {all} done"));
+                }
             }
-            if done % PROGRESS == 0 {
-                report::to_stderr(format_args!("{done} of {all} done"));
+            tasks = again;
+            if !tasks.is_empty() {
+                patience.pause().await;
             }
         }
+        warnings.iter().for_each(report::line_to_stderr);
         if failed > 0 {
             report::to_stdout(format_args!("{failed} of {all} could not be removed; run it again."))?;
             return Ok(Exit::Findings);
         }
-        report::to_stdout(format_args!("Removed {summary}."))?;
+        if removed < all {
+            report::to_stdout(format_args!("Removed {removed} of {all}; the warnings name the others."))?;
+        } else {
+            report::to_stdout(format_args!("Removed {summary}."))?;
+        }
         Ok(Exit::Success)
     }
 }
 
 impl Task {
-    async fn perform(self, client: &Client, pull_secret: &str) -> Result<(), Line> {
+    fn place(&self) -> String {
         match self {
-            Self::Entry(account) => {
-                let place = format!("ServiceAccount {}/{}", account.namespace, account.name);
-                let removed = take_off(client, &account, pull_secret).await;
-                removed.map_err(|error| Line::new(Mark::Error, place, error))
-            }
-            Self::Secret(secret) => {
-                let FoundSecret { name, namespace, facts } = secret;
-                let place = format!("Secret {namespace}/{name}");
-                let (uid, version) = (facts.uid.into_string(), facts.resource_version.into_string());
-                let exactly = Preconditions { uid: Some(uid), resource_version: Some(version) };
-                let removed = delete::<Secret>(client, &namespace, &name, exactly).await;
-                removed.map_err(|problem| Line::new(Mark::Error, place, problem))
-            }
+            Self::Entry(Account { namespace, name }) => format!("ServiceAccount {namespace}/{name}"),
+            Self::Secret(FoundSecret { namespace, name, .. }) => format!("Secret {namespace}/{name}"),
+            Self::Lease(lease) => format!("Lease {}", place(lease)),
+        }
+    }
+
+    async fn perform(self, client: &Client, pull_secret: &str) -> Outcome {
+        match &self {
+            Self::Entry(account) => match take_off(client, account, pull_secret).await {
+                Ok(true) => Outcome::Removed,
+                Ok(false) => Outcome::Again(self),
+                Err(error) => Outcome::Failed(error.to_string()),
+            },
+            Self::Secret(secret) => match remove(client, secret).await {
+                Ok(Removal::Done) => Outcome::Removed,
+                Ok(Removal::Conflict) => Outcome::Again(self),
+                Ok(Removal::Held(why)) => Outcome::LeftAlone(why),
+                Err(error) => Outcome::Failed(error.to_string()),
+            },
             Self::Lease(lease) => {
-                let place = format!("Lease {}", place(&lease));
-                let ObjectMeta { name, namespace, uid, resource_version, .. } = *lease;
-                let (name, namespace) = (name.unwrap_or_default(), namespace.unwrap_or_default());
-                let exactly = Preconditions { uid, resource_version };
-                let removed = delete::<Lease>(client, &namespace, &name, exactly).await;
-                removed.map_err(|problem| Line::new(Mark::Error, place, problem))
+                let ObjectMeta { name, namespace, uid, resource_version, .. } = &**lease;
+                let exactly = Preconditions { uid: uid.clone(), resource_version: resource_version.clone() };
+                let (name, namespace) = (name.as_deref().unwrap_or_default(), namespace.as_deref());
+                let removed = delete::<Lease>(client, namespace.unwrap_or_default(), name, exactly).await;
+                match removed {
+                    Ok(Removal::Done) => Outcome::Removed,
+                    Ok(Removal::Conflict) => {
+                        Outcome::Failed("a sidecar has begun to write it: stop that".to_owned())
+                    }
+                    Ok(Removal::Held(why)) => Outcome::LeftAlone(why),
+                    Err(error) => Outcome::Failed(error.to_string()),
+                }
             }
         }
     }
 }
 
-/// The list without our entry, guarded by its version: what others add meanwhile is never lost.
-async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Result<(), CommandError> {
+/// The list without our entry, guarded by its version: what others add meanwhile is never lost. Returns whether it was written;
+/// otherwise others were faster every time.
+async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Result<bool, CommandError> {
     let Account { namespace, name } = account;
     let accounts = at::<ServiceAccount>(Some(namespace));
     let mut forgets_managers = false;
     for _ in 0..ATTEMPTS {
         let read = accounts.get(name, &GetParams::default());
-        let Some(found) = get(client, "read it", read).await? else { return Ok(()) };
+        let Some(found) = get(client, "read it", read).await? else { return Ok(true) };
         let found: ServiceAccount = decode(&found).map_err(|error| unexpected("read it", &error))?;
         let is_listed = found.image_pull_secrets.iter().flatten().any(|entry| entry.name == pull_secret);
         if !is_listed {
-            return Ok(());
+            return Ok(true);
         }
         let version = found.resource_version();
         let others = found.image_pull_secrets.into_iter().flatten().filter(|entry| entry.name != pull_secret);
@@ -139,30 +193,71 @@ async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Resu
             }
         });
         if written.await? {
-            return Ok(());
+            return Ok(true);
         }
     }
-    Err(CommandError::Refused("somebody else keeps writing it: stop that, and run this again".to_owned()))
+    Ok(false)
 }
 
-/// Deletes exactly the object that was looked at: one that was made or changed since is left alone.
-async fn delete<K>(client: &Client, namespace: &str, name: &str, exactly: Preconditions) -> Result<(), String>
+/// What became of an object that was to be deleted.
+enum Removal {
+    Done,
+    /// It is not what it was.
+    Conflict,
+    /// It stays, and why.
+    Held(String),
+}
+
+/// Deletes a Secret as it was looked at. One that is written to all the time is deleted in any version, as long as it is the same
+/// and still ours.
+async fn remove(client: &Client, secret: &FoundSecret) -> Result<Removal, CommandError> {
+    let FoundSecret { name, namespace, facts } = secret;
+    let uid = Some(facts.uid.to_string());
+    let exactly =
+        Preconditions { uid: uid.clone(), resource_version: Some(facts.resource_version.to_string()) };
+    let removal = delete::<Secret>(client, namespace, name, exactly).await?;
+    if !matches!(removal, Removal::Conflict) {
+        return Ok(removal);
+    }
+    match cluster::secret(client, namespace, name, "read its metadata").await? {
+        None => Ok(Removal::Done),
+        Some(now) if now.facts.uid == facts.uid && now.facts.surely_ours => {
+            delete::<Secret>(client, namespace, name, Preconditions { uid, resource_version: None }).await
+        }
+        Some(_) => {
+            Ok(Removal::Held("left alone, since somebody else has made it his own meanwhile".to_owned()))
+        }
+    }
+}
+
+/// Deletes the object that was looked at: one that was made since is left alone.
+async fn delete<K>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    exactly: Preconditions,
+) -> Result<Removal, CommandError>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
 {
     let parameters = DeleteParams::default().preconditions(exactly);
-    let deleted = call("delete it", async {
-        match request(client, at::<K>(Some(namespace)).delete(name, &parameters)).await {
-            Ok(_) => Ok(Ok(())),
-            Err(error) if is_status(&error, 404) => Ok(Ok(())),
-            Err(error) if is_status(&error, 409) => Ok(Err(format!(
-                "left alone, since it was changed meanwhile ({}): run this again",
-                describe(&error)
-            ))),
+    call("delete it", async {
+        match request(client, as_metadata(at::<K>(Some(namespace)).delete(name, &parameters))).await {
+            Ok(answer) => Ok(held(&answer).map_or(Removal::Done, Removal::Held)),
+            Err(error) if is_status(&error, 404) => Ok(Removal::Done),
+            Err(error) if is_status(&error, 409) => Ok(Removal::Conflict),
             Err(error) => Err(error),
         }
-    });
-    deleted.await.map_err(|error| error.to_string())?
+    })
+    .await
+}
+
+/// What is gone is answered with a status, and what waits for a finalizer with the object.
+fn held(answer: &str) -> Option<String> {
+    let finalizers = Metadata::of(answer).ok()?.finalizers();
+    let names = finalizers.join(", ");
+    let noun = if finalizers.len() == 1 { "finalizer" } else { "finalizers" };
+    (!finalizers.is_empty()).then(|| format!("is being deleted, held by the {noun} {names}"))
 }
 
 #[cfg(test)]

@@ -34,7 +34,12 @@ fn found(accounts: usize, lease: bool) -> Found {
         name: Some("acr-credential-sidecar".to_owned()),
         ..ObjectMeta::default()
     });
-    Found { secrets: Vec::new(), accounts: (0..accounts).map(|_| account()).collect(), lease }
+    Found {
+        secrets: Vec::new(),
+        accounts: (0..accounts).map(|_| account()).collect(),
+        lease,
+        left_alone: Vec::new(),
+    }
 }
 
 #[test]

@@ -139,13 +139,13 @@ impl Observation {
 }
 
 impl Observer for Observation {
-    fn notice(&self, namespace: &str, notice: &Notice, uid: Option<&str>) {
+    fn notice(&self, namespace: &str, notice: &Notice, uid: Option<&str>) -> bool {
         let Notice { about, reason, message } = notice;
         let about = match about {
             AboutWhat::PullSecret => About::secret(namespace, &self.pull_secret),
             AboutWhat::ServiceAccount(name) => About::service_account(namespace, name),
         };
-        self.events.say(event_reason(*reason), about.with_uid(uid), message.as_str());
+        self.events.say(event_reason(*reason), about.with_uid(uid), message.as_str())
     }
 
     fn wrote(&self, write: Write, result: Result<(), &'static str>, took: Duration) {
@@ -171,7 +171,7 @@ impl Observer for Observation {
         self.health.show(kind.name(), None);
     }
 
-    fn unreadable(&self, kind: Kind, place: &Place) {
+    fn unreadable(&self, kind: Kind, place: &Place) -> bool {
         let Place { namespace, name } = place;
         self.metrics.unreadable(kind.name());
         let about = match kind {
@@ -180,7 +180,7 @@ impl Observer for Observation {
             Kind::ServiceAccount => About::service_account(namespace, name),
         };
         let note = "it cannot be read, so it is left out: delete it and create it again";
-        self.events.say(Reason::ObjectUnreadable, about, note);
+        self.events.say(Reason::ObjectUnreadable, about, note)
     }
 
     fn round(&self, waiting: usize) {

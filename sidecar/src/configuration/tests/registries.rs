@@ -48,6 +48,19 @@ fn lists_may_be_written_as_lists() {
 }
 
 #[test]
+fn hosts_that_are_no_instance_of_acr_are_warned_of() {
+    for host in ["docker.io", "ghcr.io", "mcr.microsoft.com", "192.168.0.1:5000"] {
+        check_warnings(
+            &data(&format!("- instanceId: cri-example\n  domains: {host}\n")),
+            &format!(
+                "acr-registry-info[0].domains: {host} is no host of ACR: the credential would be sent there: remove it, or \
+                 write the host of the instance"
+            ),
+        );
+    }
+}
+
+#[test]
 fn what_is_left_of_a_list_that_narrows_is_never_for_all() {
     const NAMESPACES: &str = "acr-registry-info[0].namespaces: names no namespace: name at least one; remove the entry if \
          no namespace is to get it, or the key if all managed ones are";

@@ -1,5 +1,7 @@
 //! Hosts of registries.
 
+use std::net::Ipv4Addr;
+
 use super::{NO_TOKEN_API, Region, ValueError, no_token_api, refuse_placeholder, text_value};
 
 text_value! {
@@ -16,6 +18,27 @@ pub enum Origin {
     /// An Enterprise Edition instance in this region.
     Enterprise(Region),
 }
+
+/// Registries whose images are for everybody. A credential for one of them would be sent to a stranger, and Pods could not pull
+/// from there any more.
+const PUBLIC: [&str; 16] = [
+    "docker.io",
+    "docker.com",
+    "ghcr.io",
+    "quay.io",
+    "gcr.io",
+    "pkg.dev",
+    "registry.k8s.io",
+    "mcr.microsoft.com",
+    "public.ecr.aws",
+    "registry.gitlab.com",
+    "registry.access.redhat.com",
+    "registry.redhat.io",
+    "docker.elastic.co",
+    "nvcr.io",
+    "lscr.io",
+    "cgr.dev",
+];
 
 impl Host {
     /// Reads a host. Upper case is read as lower case, since hosts have none.
@@ -72,10 +95,24 @@ impl Host {
         forms.iter().map(|form| Self(format!("registry{form}.{region}.aliyuncs.com"))).collect()
     }
 
+    /// Whether it is a registry of images for everybody, or an address: no instance of ACR is there.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        let name = self.name();
+        let is_below = |public: &&str| {
+            name.strip_suffix(*public).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        PUBLIC.iter().any(is_below) || name.parse::<Ipv4Addr>().is_ok()
+    }
+
+    fn name(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
+    }
+
     /// What its name gives away.
     #[must_use]
     pub fn origin(&self) -> Option<Origin> {
-        let name = self.0.split(':').next()?.strip_suffix(".aliyuncs.com")?;
+        let name = self.name().strip_suffix(".aliyuncs.com")?;
         if let Some(name) = name.strip_suffix(".cr") {
             let (registry, region) = name.rsplit_once('.')?;
             let is_registry = registry.contains("-registry") || registry.contains("-chart");

@@ -1,4 +1,7 @@
 //! What was said lately, and how much. Pure.
+//!
+//! Tenants cause Events about their own objects. Each namespace has a budget of its own, and all of them together have one; what
+//! is said about the sidecar's own objects has another. So noise in one namespace silences nobody else.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,11 +11,23 @@ use tokio::time::Instant;
 /// The same is not said again within this time.
 const SILENCE: Duration = Duration::from_mins(10);
 
-/// So many may be written at once.
-const BURST: u32 = 50;
+/// Of one namespace: so many at once, and then one in this time.
+const OF_ONE: Budget = Budget { burst: 5, refill: Duration::from_mins(1) };
 
-/// And then one in this time: an API server that ten thousand namespaces have Events about is not to feel it.
-const REFILL: Duration = Duration::from_secs(1);
+/// Of all namespaces together: an API server that ten thousand of them have Events about is not to feel it.
+const OF_ALL: Budget = Budget { burst: 50, refill: Duration::from_secs(1) };
+
+/// About the sidecar's own objects.
+const OF_OURS: Budget = OF_ALL;
+
+/// Whom a saying concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Concern {
+    /// The administrator: it is about an object of the sidecar.
+    Ours,
+    /// Those who work in this namespace.
+    Namespace(Box<str>),
+}
 
 /// What becomes of something that is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,26 +37,43 @@ pub(super) enum Verdict {
     TooMany,
 }
 
-/// What was written lately. Bounded, since no more than the burst and the refills of the silence are.
+/// What was written lately. Bounded, since no more than the bursts and the refills of the silence are.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     said: HashMap<String, Instant>,
-    /// When the burst will be whole again.
-    whole_at: Option<Instant>,
+    ours: Spent,
+    all: Spent,
+    namespaces: HashMap<Box<str>, Spent>,
 }
+
+struct Budget {
+    burst: u32,
+    refill: Duration,
+}
+
+/// When a burst will be whole again.
+#[derive(Debug, Default, Clone, Copy)]
+struct Spent(Option<Instant>);
 
 impl Memory {
     /// Judges what is said now; what is to be written counts as said.
-    pub(super) fn judge(&mut self, key: &str, now: Instant) -> Verdict {
+    pub(super) fn judge(&mut self, concern: &Concern, key: &str, now: Instant) -> Verdict {
         let is_recent = |at: &Instant| now.saturating_duration_since(*at) < SILENCE;
         if self.said.get(key).is_some_and(is_recent) {
             return Verdict::Repeated;
         }
-        let whole_at = self.whole_at.map_or(now, |at| at.max(now));
-        if whole_at + REFILL > now + REFILL * BURST {
+        let is_within = match concern {
+            Concern::Ours => self.ours.spend(&OF_OURS, now),
+            Concern::Namespace(namespace) => {
+                self.namespaces.retain(|_, spent| spent.0.is_some_and(|whole_at| whole_at > now));
+                let own = self.namespaces.entry(namespace.clone()).or_default();
+                // What one namespace may not say costs the others nothing.
+                own.clone().spend(&OF_ONE, now) && self.all.spend(&OF_ALL, now) && own.spend(&OF_ONE, now)
+            }
+        };
+        if !is_within {
             return Verdict::TooMany;
         }
-        self.whole_at = Some(whole_at + REFILL);
         self.said.retain(|_, at| is_recent(at));
         self.said.insert(key.to_owned(), now);
         Verdict::Write
@@ -53,18 +85,42 @@ impl Memory {
     }
 }
 
+impl Spent {
+    /// Spends one, if there is one.
+    fn spend(&mut self, budget: &Budget, now: Instant) -> bool {
+        let whole_at = self.0.map_or(now, |at| at.max(now)) + budget.refill;
+        let is_within = whole_at <= now + budget.refill * budget.burst;
+        if is_within {
+            self.0 = Some(whole_at);
+        }
+        is_within
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn of(namespace: &str) -> Concern {
+        Concern::Namespace(namespace.into())
+    }
+
+    /// How many of a thousand different things may be written.
+    fn flood(memory: &mut Memory, concern: &Concern, now: Instant) -> usize {
+        let verdicts = (0..1000).map(|n| memory.judge(concern, &format!("{concern:?} {now:?} {n}"), now));
+        verdicts.filter(|verdict| *verdict == Verdict::Write).count()
+    }
 
     #[test]
     fn the_same_is_said_once_in_ten_minutes() {
         let mut memory = Memory::default();
         let start = Instant::now();
-        assert_eq!(memory.judge("a", start), Verdict::Write);
-        assert_eq!(memory.judge("a", start + Duration::from_secs(599)), Verdict::Repeated);
-        assert_eq!(memory.judge("b", start + Duration::from_secs(599)), Verdict::Write);
-        assert_eq!(memory.judge("a", start + SILENCE), Verdict::Write);
+        let mut judge =
+            |key, seconds| memory.judge(&Concern::Ours, key, start + Duration::from_secs(seconds));
+        assert_eq!(judge("a", 0), Verdict::Write);
+        assert_eq!(judge("a", 599), Verdict::Repeated);
+        assert_eq!(judge("b", 599), Verdict::Write);
+        assert_eq!(judge("a", 600), Verdict::Write);
         assert_eq!(memory.said.len(), 2);
     }
 
@@ -72,21 +128,38 @@ mod tests {
     fn what_could_not_be_written_may_be_said_again() {
         let mut memory = Memory::default();
         let now = Instant::now();
-        assert_eq!(memory.judge("a", now), Verdict::Write);
+        assert_eq!(memory.judge(&Concern::Ours, "a", now), Verdict::Write);
         memory.forget("a");
-        assert_eq!(memory.judge("a", now), Verdict::Write);
+        assert_eq!(memory.judge(&Concern::Ours, "a", now), Verdict::Write);
     }
 
     #[test]
-    fn a_flood_is_cut_to_a_burst_and_then_one_a_second() {
+    fn a_flood_about_the_sidecar_is_cut_to_a_burst_and_then_one_a_second() {
         let mut memory = Memory::default();
         let start = Instant::now();
-        let mut flood = |from: u32, now| {
-            let verdicts = (from..from + 1000).map(|n| memory.judge(&n.to_string(), now));
-            verdicts.filter(|verdict| *verdict == Verdict::Write).count()
-        };
-        assert_eq!(flood(0, start), 50);
-        assert_eq!(flood(1000, start + Duration::from_secs(7)), 7);
-        assert_eq!(flood(2000, start + Duration::from_hours(1)), 50);
+        assert_eq!(flood(&mut memory, &Concern::Ours, start), 50);
+        assert_eq!(flood(&mut memory, &Concern::Ours, start + Duration::from_secs(7)), 7);
+        assert_eq!(flood(&mut memory, &Concern::Ours, start + Duration::from_hours(1)), 50);
+    }
+
+    #[test]
+    fn noise_of_one_namespace_silences_nobody_else() {
+        let mut memory = Memory::default();
+        let start = Instant::now();
+        assert_eq!(flood(&mut memory, &of("noisy"), start), 5);
+        assert_eq!(memory.judge(&of("other"), "other", start), Verdict::Write);
+        assert_eq!(memory.judge(&Concern::Ours, "ours", start), Verdict::Write);
+        assert_eq!(flood(&mut memory, &of("noisy"), start + Duration::from_mins(2)), 2);
+    }
+
+    #[test]
+    fn a_thousand_noisy_namespaces_leave_the_sidecars_own_budget_alone_and_are_forgotten() {
+        let mut memory = Memory::default();
+        let start = Instant::now();
+        let written: usize = (0..1000).map(|n| flood(&mut memory, &of(&format!("noisy-{n}")), start)).sum();
+        assert_eq!(written, 50);
+        assert_eq!(flood(&mut memory, &Concern::Ours, start), 50);
+        flood(&mut memory, &of("later"), start + Duration::from_hours(1));
+        assert_eq!((memory.namespaces.len(), memory.said.len()), (1, 5));
     }
 }

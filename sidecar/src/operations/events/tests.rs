@@ -81,10 +81,12 @@ async fn a_failed_write_is_counted_and_tried_again_when_it_is_said_again() {
     let (events, mut server, metrics) = start();
     foreign(&events, "team-a");
     answer(&mut server, 403).await;
+    while !metrics.render().unwrap().contains("events_total{result=\"failed\"} 1") {
+        tokio::task::yield_now().await;
+    }
     foreign(&events, "team-a");
     answer(&mut server, 201).await;
     let page = metrics.render().unwrap();
-    assert!(page.contains("events_total{result=\"failed\"} 1"), "{page}");
     assert!(page.contains("api_errors_total{verb=\"create\",reason=\"Forbidden\"} 1"), "{page}");
 }
 
@@ -94,10 +96,32 @@ async fn saying_never_waits_even_when_nobody_writes() {
     let metrics = Arc::new(Metrics::new());
     let (events, _recorder) =
         channel(Client::new(service, "kube-system"), "sidecar-0".to_owned(), Arc::clone(&metrics));
-    for n in 0..QUEUE + 3 {
+    for n in 0..53 {
         foreign(&events, &format!("team-{n}"));
     }
     assert!(metrics.render().unwrap().contains("events_total{result=\"dropped\"} 3"));
+}
+
+#[tokio::test]
+async fn what_a_tenant_writes_into_the_text_makes_no_news_and_delays_nothing_about_the_sidecar() {
+    let (events, mut server, _) = start();
+    let about = || About::secret("noisy", "acr-credential-secret-aggregation");
+    let mistake = |n: u32| (About::config_map("kube-system", "acr-configuration"), format!("mistake {n}"));
+    let said = (0..1000).filter(|n| events.say(Reason::PullSecretRepaired, about(), format!("manager-{n}")));
+    assert_eq!(said.count(), 1);
+    for n in 0..2 {
+        let (about, note) = mistake(n);
+        assert!(
+            events.say(Reason::ConfigurationInvalid, about, note),
+            "each text about our own object is news"
+        );
+    }
+    let mut paths = Vec::new();
+    for _ in 0..3 {
+        paths.push(answer(&mut server, 201).await.0);
+    }
+    let ours = "/apis/events.k8s.io/v1/namespaces/kube-system/events";
+    assert_eq!(paths, [ours, ours, "/apis/events.k8s.io/v1/namespaces/noisy/events"], "ours come first");
 }
 
 #[test]

@@ -12,11 +12,12 @@ const CONFIGURATIONS: [&str; 4] = [
 ];
 
 fn any_secret() -> impl Strategy<Value = PullSecret> {
-    let flags = (any::<bool>(), any::<bool>(), prop::bool::weighted(0.1));
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.1));
     let texts = (prop::sample::select(vec!["old", "new"]), prop::sample::select(vec!["same", "other"]));
     (flags, texts, prop::option::of(-5_i64..200)).prop_map(
-        |((ours, intact, terminating), (hash, inputs), minutes)| PullSecret {
-            ours,
+        |((ours, surely_ours, intact, terminating), (hash, inputs), minutes)| PullSecret {
+            ours: ours || surely_ours,
+            surely_ours,
             intact,
             terminating,
             inputs: inputs.into(),
@@ -38,21 +39,24 @@ fn any_world() -> impl Strategy<Value = World> {
         (any_account("builder"), any_account("default")),
         prop::option::of(prop::option::of(1_i64..70)),
     );
-    let flags = (any::<bool>(), prop::bool::weighted(0.1), any::<bool>(), any::<bool>());
-    (situation, flags, 0_u64..2).prop_map(|(situation, (adopt, terminating, touched, lost), hold)| {
-        let (configuration, pull_secret, (builder, default), minutes) = situation;
-        World {
-            adopt,
-            touched,
-            lost,
-            hold: Duration::from_secs(hold),
-            namespace: Namespace { terminating, ..Namespace::default() },
-            pull_secret,
-            accounts: vec![builder, default],
-            content: minutes.map(|minutes| content("new", minutes)),
-            ..World::configured(configuration)
-        }
-    })
+    let flags = (any::<bool>(), prop::bool::weighted(0.1), any::<bool>(), any::<bool>(), any::<bool>());
+    (situation, flags, 0_u64..2).prop_map(
+        |(situation, (adopt, terminating, touched, lost, is_superseded), hold)| {
+            let (configuration, pull_secret, (builder, default), minutes) = situation;
+            World {
+                adopt,
+                touched,
+                lost,
+                is_superseded,
+                hold: Duration::from_secs(hold),
+                namespace: Namespace { terminating, ..Namespace::default() },
+                pull_secret,
+                accounts: vec![builder, default],
+                content: minutes.map(|minutes| content("new", minutes)),
+                ..World::configured(configuration)
+            }
+        },
+    )
 }
 
 /// What the cluster is like after the plan.
@@ -88,6 +92,7 @@ proptest! {
             && found.intact
             && found.ours
             && *found.inputs == *content.inputs
+            && !world.is_superseded
             && found.hash != content.docker_config.hash.as_str().into()
         {
             prop_assert!(
@@ -102,6 +107,13 @@ proptest! {
         if world.pull_secret.as_ref().is_some_and(|found| !found.ours) {
             prop_assert!(world.adopt || !plan.pull_secret.is_a_write());
             prop_assert!(!matches!(plan.pull_secret, SecretAction::Delete(_)));
+        }
+    }
+
+    #[test]
+    fn what_bears_one_mark_alone_is_deleted_nowhere(world in any_world()) {
+        if world.pull_secret.as_ref().is_some_and(|found| !found.surely_ours) {
+            prop_assert!(!matches!(world.plan().pull_secret, SecretAction::Delete(_)));
         }
     }
 

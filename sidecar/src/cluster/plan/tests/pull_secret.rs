@@ -148,6 +148,27 @@ fn a_deselected_namespace_keeps_the_pull_secret_until_it_expires() {
 }
 
 #[test]
+fn one_mark_of_ours_is_not_enough_to_delete_where_nothing_is_managed() {
+    let mut one_mark = found("old", Some(0));
+    one_mark.surely_ours = false;
+    World { pull_secret: Some(one_mark.clone()), ..World::configured("watch-namespace: other") }
+        .check("leave, say ForeignPullSecret");
+    one_mark.intact = false;
+    World { pull_secret: Some(one_mark), ..World::new() }.check("repaired, say PullSecretRepaired");
+}
+
+#[test]
+fn what_nobody_knows_and_lasts_too_long_goes_with_the_next_mint_and_never_before() {
+    // It may be of a replica whose state was lost, so it is not given up for what is older.
+    World { spread: 8 * MINUTE, ..World::with_secret(600) }.check("leave, again in 300 s");
+    let superseded = World { is_superseded: true, spread: 8 * MINUTE, ..World::with_secret(600) };
+    superseded.check("renewed");
+    let mut world = World { is_superseded: true, ..World::with_secret(600) };
+    world.content.as_mut().unwrap().awaited = vec!["cn-a/one".to_owned()];
+    world.check("leave, again in 300 s");
+}
+
+#[test]
 fn a_secret_that_waits_for_a_finalizer_is_left_alone() {
     let mut secret = found("old", Some(10));
     secret.terminating = true;

@@ -97,6 +97,7 @@ fn cluster() -> World {
             uid: "u".into(),
             resource_version: "1".into(),
             ours: true,
+            surely_ours: true,
             intact: true,
             other_manager: None,
             terminating: false,

@@ -66,9 +66,11 @@ fn disputes_in(snapshot: &Snapshot) -> Vec<String> {
     for Dispute { host, winner, loser, finding: _ } in &snapshot.disputes {
         pairs.entry((*winner, *loser)).or_default().push(host);
     }
-    let place = |at: usize| snapshot.entries.get(at).map(|entry| &entry.registry.registry.place);
+    let registry = |at: usize| snapshot.entries.get(at).map(|entry| &*entry.registry);
     let notes = pairs.into_iter().filter_map(|((winner, loser), hosts)| {
-        let (winner, loser) = (place(winner)?, place(loser)?);
+        let (winner, loser) = (registry(winner)?, registry(loser)?);
+        let why = disputes::why(winner);
+        let (winner, loser) = (&winner.registry.place, &loser.registry.place);
         let (belong, them) = if hosts.len() == 1 { ("belongs", "it") } else { ("belong", "them") };
         let mut listed: Vec<_> = hosts.iter().take(MOST_HOSTS).map(ToString::to_string).collect();
         if hosts.len() > MOST_HOSTS {
@@ -76,9 +78,7 @@ fn disputes_in(snapshot: &Snapshot) -> Vec<String> {
         }
         let listed = listed.join(", ");
         let way_out = disputes::WAY_OUT;
-        Some(format!(
-            "{loser}: {listed} also {belong} to {winner}, which comes first and gets {them}: {way_out}"
-        ))
+        Some(format!("{loser}: {listed} also {belong} to {winner}, which {why} and gets {them}: {way_out}"))
     });
     notes.collect()
 }

@@ -1,0 +1,46 @@
+//! What strangers write, as a fuzzer gives it: the functions behind the targets in `fuzz/`. They panic where something is not as
+//! it has to be. The corpus there is replayed as a test.
+#![expect(clippy::missing_panics_doc, reason = "that is what they are for")]
+
+use acr_credential_core::policy::{LookupError, ServiceAccounts};
+
+use crate::{validate_settings, validate_with};
+
+/// Nobody is there to ask.
+struct Nobody;
+
+impl ServiceAccounts for Nobody {
+    fn pull_secrets(&self, _: &str, _: &str) -> Result<Vec<String>, LookupError> {
+        Err(LookupError::NotFound)
+    }
+}
+
+/// A request with its settings. The answer is JSON, and accepts or says why not.
+pub fn admission(text: &[u8]) {
+    let answer = validate_with(text, &Nobody);
+    assert!(answer.is_ok_and(|answer| answer.starts_with(b"{\"accepted\":")));
+}
+
+/// Settings. The answer is JSON.
+pub fn settings(text: &[u8]) {
+    let answer = validate_settings(text);
+    assert!(answer.is_ok_and(|answer| answer.starts_with(b"{\"valid\":")));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn the_corpus_of_the_fuzzers_passes() {
+        for (name, target) in [("admission", super::admission as fn(&[u8])), ("settings", super::settings)] {
+            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+            let files: Vec<_> = fs::read_dir(&corpus).unwrap().map(|file| file.unwrap().path()).collect();
+            assert!(!files.is_empty(), "{}", corpus.display());
+            for file in files {
+                target(&fs::read(file).unwrap());
+            }
+        }
+    }
+}
