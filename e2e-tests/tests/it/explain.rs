@@ -135,6 +135,18 @@ async fn images_are_told_by_where_they_come_from_and_whether_they_can_be_pulled_
 }
 
 #[tokio::test]
+async fn a_host_that_the_kubelet_takes_for_another_one_is_told() -> Result<()> {
+    for host in ["SHOP-registry.cn-hangzhou.cr.aliyuncs.com", "shop-registry.cn-hangzhou.cr.aliyuncs.com:443"]
+    {
+        let ended = explain(&pod(&format!("{host}/shop/web:1"), &[]), &[]).await?;
+        check(&ended, 1, &["compares letter by letter: write shop-registry.cn-hangzhou.cr.aliyuncs.com"]);
+    }
+    let other = explain(&pod("Quay.example.com:443/a/b:1", &[]), &[]).await?;
+    check(&other, 0, &["is not among the configured registries; fine if it is public"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_field_of_a_wrong_type_is_named_and_its_value_is_not() -> Result<()> {
     let pod =
         "kind: Pod\nmetadata: { name: web }\nspec: { containers: [{ env: [{ name: a, value: 4711 }] }] }\n";

@@ -55,6 +55,14 @@ pub(super) fn judge(image: &str, subject: &Subject, around: &Surroundings<'_>) -
             );
         }
     }
+    let plain = plain(host);
+    if plain != host && !matches!(cover(&plain, subject, configuration), None | Some(Cover::MayElsewhere(_)))
+    {
+        let problem = format!(
+            "the kubelet finds no login for its host, which it compares letter by letter: write {plain}"
+        );
+        return with_login(Mark::Error, problem);
+    }
     match cover(host, subject, configuration) {
         Some(Cover::Has(registry)) => match cluster.and_then(|cluster| cluster.secret.as_ref()) {
             Some(secret) if secret.ours && !holds(secret, registry) => with_login(
@@ -95,6 +103,13 @@ pub(super) fn judge(image: &str, subject: &Subject, around: &Surroundings<'_>) -
             ),
         },
     }
+}
+
+/// The host as pull secrets have it. The kubelet takes one in upper case, or with a port, for another
+/// (<https://github.com/kubernetes/kubernetes/blob/master/pkg/credentialprovider/keyring.go>, `URLsMatch`).
+fn plain(host: &str) -> String {
+    let lower = host.to_ascii_lowercase();
+    lower.strip_suffix(":443").unwrap_or(&lower).to_owned()
 }
 
 /// A reference by the grammar of <https://github.com/distribution/reference>, which container runtimes use.
