@@ -27,24 +27,19 @@ use crate::configuration::{Host, Region, Registry};
 use crate::credential::{Credential, CredentialKey};
 
 pub use self::disputes::Dispute;
-pub use self::schedule::Term;
 pub use self::snapshot::{Entry, Snapshot, Status};
-pub use self::state::{Failure, Held, Issued, Trouble};
+#[cfg(test)]
+pub use self::state::{Failure, Trouble};
+pub use self::state::{Held, Issued};
 
 /// Where credentials come from: the cloud, or a test.
 ///
 /// Its calls end by themselves, in time-outs of its own, and retry only what heals within seconds.
 pub trait Minter: Send + Sync + 'static {
     /// Mints a credential.
-    ///
-    /// # Errors
-    /// When the cloud does not hand one out.
     fn credential(&self, key: &CredentialKey) -> impl Future<Output = Result<Credential, CloudError>> + Send;
 
     /// Finds all hosts of an instance; asked only for registries without `domains`.
-    ///
-    /// # Errors
-    /// When the cloud does not name them.
     fn hosts(&self, key: &CredentialKey) -> impl Future<Output = Result<Vec<Host>, CloudError>> + Send;
 }
 
@@ -84,14 +79,12 @@ struct Running {
 
 impl ResolvedRegistry {
     /// What its credential is minted for.
-    #[must_use]
     pub fn key(&self) -> CredentialKey {
         let Registry { instance, identity, place: _, region: _, domains: _, namespaces: _ } = &self.registry;
         CredentialKey { identity: identity.clone(), region: self.region.clone(), instance: instance.clone() }
     }
 
     /// Whether its hosts are not written down.
-    #[must_use]
     pub fn needs_discovery(&self) -> bool {
         self.registry.domains.is_empty()
     }
@@ -99,7 +92,6 @@ impl ResolvedRegistry {
 
 impl<M: Minter> Broker<M> {
     /// A broker that begins with what an earlier process knew: none of that is minted again before it is due.
-    #[must_use]
     pub fn new(minter: Arc<M>, clock: Arc<dyn Clock>, restored: HashMap<CredentialKey, Held>) -> Self {
         Self {
             minter,
@@ -113,7 +105,6 @@ impl<M: Minter> Broker<M> {
     }
 
     /// Snapshots, each of them sent when something changed.
-    #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.board.subscribe()
     }

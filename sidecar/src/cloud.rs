@@ -25,7 +25,7 @@ pub use self::challenge::Challenge;
 pub use self::endpoints::{EndpointError, Endpoints};
 pub use self::error::{CloudError, Reason};
 pub use self::http::ProxyError;
-pub use self::keys::{Keys, Origin, Session, Source};
+pub use self::keys::Session;
 pub(crate) use self::registry::personal_hosts;
 pub use self::settings::{Environment, Limits, Settings};
 
@@ -54,9 +54,6 @@ pub struct Cloud {
 
 impl Cloud {
     /// A client. It calls nobody yet.
-    ///
-    /// # Errors
-    /// When the environment's proxy is none.
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, ProxyError> {
         let limits = settings.limits;
         let http = Http::new(limits, &settings.environment)?;
@@ -65,9 +62,6 @@ impl Cloud {
     }
 
     /// The cluster's region: the flag's, else that of this machine by ECS metadata, which is asked once.
-    ///
-    /// # Errors
-    /// When neither is to be had.
     pub async fn region(&self) -> Result<Region, CloudError> {
         match &self.settings.region {
             Some(region) => Ok(region.clone()),
@@ -76,9 +70,6 @@ impl Cloud {
     }
 
     /// The keys of an identity, which is to act on a registry of this region.
-    ///
-    /// # Errors
-    /// When a step on the way to the keys fails.
     pub async fn session(&self, identity: &Identity, region: &Region) -> Result<Session, CloudError> {
         let Some(role) = &identity.assume_role else {
             return self.first_session(&identity.source, region, true).await;
@@ -97,9 +88,6 @@ impl Cloud {
     }
 
     /// Mints a credential.
-    ///
-    /// # Errors
-    /// When the identity has no keys, or the registry hands no credential out that is worth to be used.
     pub async fn credential(&self, key: &CredentialKey) -> Result<Credential, CloudError> {
         let CredentialKey { identity, region, instance } = key;
         let base = self.acr(region)?;
@@ -114,9 +102,6 @@ impl Cloud {
 
     /// The hosts of an instance, sorted. Enterprise Edition: all enabled ones, public, VPC and custom; none where no
     /// endpoint is enabled. Personal Edition: every form of the region, without a call.
-    ///
-    /// # Errors
-    /// When the identity has no keys, or may not list the hosts.
     pub async fn hosts(&self, key: &CredentialKey) -> Result<Vec<Host>, CloudError> {
         let CredentialKey { identity, region, instance } = key;
         let Instance::Enterprise(id) = instance else {
@@ -133,9 +118,6 @@ impl Cloud {
     }
 
     /// What a registry says about itself to somebody without a credential.
-    ///
-    /// # Errors
-    /// When it does not answer, or answers something else than a challenge.
     pub async fn challenge(&self, host: &Host) -> Result<Challenge, CloudError> {
         challenge::challenge(&self.api, host).await
     }

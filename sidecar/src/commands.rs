@@ -1,5 +1,6 @@
-//! What the commands do.
+//! The command line, and what the commands do.
 
+mod arguments;
 mod check;
 mod cleanup;
 mod cluster;
@@ -13,7 +14,68 @@ mod status;
 
 use std::process::ExitCode;
 
-use crate::args::Command;
+use clap::{Parser, Subcommand};
+
+use self::check::CheckArgs;
+use self::cleanup::CleanupArgs;
+use self::explain::ExplainArgs;
+use self::manifests::ManifestsArgs;
+use self::mint::MintArgs;
+use self::run::RunArgs;
+use self::status::StatusArgs;
+use crate::logging::{Level, LoggingArgs};
+
+/// Mints short-lived credentials of Alibaba Cloud Container Registry (ACR), so that Kubernetes can pull private images.
+#[derive(Debug, Parser)]
+#[command(
+    name = "acr-credential-sidecar",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Args {
+    /// How much is logged, and how.
+    #[command(flatten)]
+    pub logging: LoggingArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Keep the pull secret of every managed namespace fresh.
+    Run(RunArgs),
+    /// Mint credentials once, and write them as a docker config.
+    Mint(MintArgs),
+    /// Check a configuration, and with --online all that it needs.
+    Check(CheckArgs),
+    /// Show how the pull secrets of the cluster stand.
+    Status(StatusArgs),
+    /// Explain why a Pod or a workload can or cannot pull its images.
+    Explain(ExplainArgs),
+    /// Remove all pull secrets, and the entries of service accounts that refer to them.
+    Cleanup(CleanupArgs),
+    /// Print the policies for a configuration.
+    Manifests(ManifestsArgs),
+}
+
+impl Command {
+    /// How much is logged where nobody says otherwise.
+    pub fn log_level(&self) -> Level {
+        match self {
+            Self::Run(RunArgs { once: false, dry_run: false, .. }) => Level::Info,
+            Self::Run(_) => Level::Warn,
+            Self::Mint(_)
+            | Self::Check(_)
+            | Self::Status(_)
+            | Self::Explain(_)
+            | Self::Cleanup(_)
+            | Self::Manifests(_) => Level::Off,
+        }
+    }
+}
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +105,6 @@ pub fn fuzz_manifest(text: &[u8]) {
 }
 
 /// Runs a command to its end.
-#[must_use]
 pub fn run(command: Command) -> Exit {
     let outcome = match command {
         Command::Run(args) => run::run(args),
@@ -58,4 +119,16 @@ pub fn run(command: Command) -> Exit {
         report::error(&error);
         Exit::Usage
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
 }

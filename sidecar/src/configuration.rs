@@ -31,7 +31,7 @@ pub use overlap::PERSONAL_EDITION_TWICE;
 pub use selector::LabelSelector;
 pub use values::{
     AccessKeyId, ExternalId, Host, InstanceId, KeyPair, OidcProviderArn, Origin, Region, RoleArn, SecretName,
-    ValueError, without_token_api,
+    without_token_api,
 };
 
 use findings::Findings;
@@ -155,18 +155,13 @@ pub struct Parsed {
 
 /// Reads a configuration from the text of a file: a ConfigMap manifest (YAML or JSON), its bare `data`, or the managed
 /// add-on's JSON.
-///
-/// # Errors
-/// Every mistake in it, in one pass.
+#[cfg(test)]
 pub fn parse(text: &[u8]) -> Result<Parsed, Mistakes> {
     let Examined { outcome, warnings } = examine(text);
     outcome.map(|configuration| Parsed { configuration, warnings })
 }
 
 /// Reads a configuration from the `data` of a ConfigMap.
-///
-/// # Errors
-/// Every mistake in it, in one pass.
 pub fn from_data(data: &BTreeMap<String, String>) -> Result<Parsed, Mistakes> {
     let mut findings = Findings::default();
     let source = Source::from_data(data, &mut findings);
@@ -184,7 +179,6 @@ pub struct Examined {
 }
 
 /// Like [`parse`], for those who want the warnings about a configuration with mistakes too.
-#[must_use]
 pub fn examine(text: &[u8]) -> Examined {
     let mut findings = Findings::default();
     let source = Source::from_file(text, &mut findings);

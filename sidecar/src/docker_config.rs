@@ -80,7 +80,6 @@ impl RegistrySet {
     }
 
     /// The positions, in ascending order.
-    #[must_use]
     pub fn positions(&self) -> &[usize] {
         &self.0
     }
@@ -88,9 +87,6 @@ impl RegistrySet {
 
 impl Renderer {
     /// The docker config of these registries, with what has not expired by now.
-    ///
-    /// # Errors
-    /// None is known: text always has a JSON form.
     pub fn render(
         &mut self,
         snapshot: &Snapshot,
@@ -115,9 +111,6 @@ impl Renderer {
 impl DockerConfig {
     /// Renders what these registries have by now. A host that two of them claim goes to the one that lists it in `domains`,
     /// otherwise to the earlier one. It is left out where that one has no credential: another's would not open it.
-    ///
-    /// # Errors
-    /// None is known: text always has a JSON form.
     pub fn render(snapshot: &Snapshot, set: &RegistrySet, now: Moment) -> Result<Self, serde_json::Error> {
         let mut owners: BTreeMap<&str, (usize, &Entry)> = BTreeMap::new();
         let mut judged = Vec::new();

@@ -9,7 +9,7 @@ mod follow;
 mod items;
 mod metadata;
 
-pub use self::collection::{Collection, Listing, as_metadata, at, request};
+pub use self::collection::{Collection, as_metadata, at, request};
 pub use self::follow::{Change, follow};
 #[cfg(any(test, fuzzing))]
 pub use self::items::cut;

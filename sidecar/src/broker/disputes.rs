@@ -34,7 +34,6 @@ pub struct Dispute {
 }
 
 /// Every host that two claims have. The one that lists it in `domains` wins it, otherwise the earlier one.
-#[must_use]
 pub fn among(claims: &[Claim<'_>]) -> Vec<Dispute> {
     let mut claimants: BTreeMap<&Host, Vec<usize>> = BTreeMap::new();
     let mut disputes = Vec::new();
@@ -55,7 +54,6 @@ pub fn among(claims: &[Claim<'_>]) -> Vec<Dispute> {
 }
 
 /// Why a registry gets a host that another one also claims.
-#[must_use]
 pub fn why(winner: &ResolvedRegistry) -> &'static str {
     if winner.needs_discovery() { "comes first" } else { "lists its hosts in domains" }
 }

@@ -45,14 +45,12 @@ impl Term {
     ///
     /// Its life is what the wall clock makes of it. The API refuses a clock that is off by more than 15 minutes, and of
     /// an hour's credential the last 20 minutes are for renewal, so an error that the API lets pass is harmless.
-    #[must_use]
     pub fn starting(now: Moment, expires_at: Timestamp) -> Option<Self> {
         Self::resumed(now, now.wall, expires_at)
     }
 
     /// The term of a credential from a record of an earlier process; none if it has expired, or if it was issued in the
     /// future: then the wall clock has been set back, and cannot tell how much is left.
-    #[must_use]
     pub fn resumed(now: Moment, issued_at: Timestamp, expires_at: Timestamp) -> Option<Self> {
         let life = span(issued_at, expires_at);
         let left = span(now.wall, expires_at).min(life);
@@ -63,7 +61,6 @@ impl Term {
     }
 
     /// What is left of it, on the clock that says less; zero once it has expired.
-    #[must_use]
     pub fn left(&self, now: Moment) -> Duration {
         let on_the_wall = span(now.wall, self.expires.wall);
         on_the_wall.min(self.expires.monotonic.saturating_duration_since(now.monotonic))

@@ -15,6 +15,7 @@ use crate::credential::Credential;
 
 /// A credential in hand.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "the time when it was issued")]
 pub struct Issued {
     /// User and password; never empty.
     pub credential: Credential,
@@ -64,7 +65,6 @@ pub enum Failure {
 
 impl Failure {
     /// A stable name, for metrics, Events and JSON: that of the cloud's reason, or of the variant.
-    #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Cloud(error) => error.reason.name(),
@@ -141,7 +141,6 @@ struct Retry {
 
 impl Issued {
     /// Whether it has not expired by now.
-    #[must_use]
     pub fn is_good(&self, now: Moment) -> bool {
         !self.term.left(now).is_zero()
     }

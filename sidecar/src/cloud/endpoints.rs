@@ -44,9 +44,6 @@ pub struct EndpointError {
 
 impl Endpoints {
     /// Reads the flags.
-    ///
-    /// # Errors
-    /// At the first flag that is no endpoint.
     pub fn parse(flags: Flags<'_>) -> Result<Self, EndpointError> {
         Ok(Self {
             acr: Overrides::parse("--acr-endpoint", flags.acr)?,
@@ -57,15 +54,11 @@ impl Endpoints {
     }
 
     /// Whether the APIs are called by their VPC names.
-    #[must_use]
     pub fn vpc(&self) -> bool {
         self.vpc
     }
 
     /// ACR in a region, both editions.
-    ///
-    /// # Errors
-    /// When the region is no part of a host name.
     pub fn acr(&self, region: &Region) -> Result<Base, EndpointError> {
         self.acr.get(region).map_or_else(
             || Base::of_host(&format!("cr{}.{region}.aliyuncs.com", if self.vpc { "-vpc" } else { "" })),
@@ -74,17 +67,11 @@ impl Endpoints {
     }
 
     /// STS in a region; `vpc` asks for the VPC name whatever the flag says.
-    ///
-    /// # Errors
-    /// When the region is no part of a host name.
     pub fn sts(&self, region: &Region, vpc: bool) -> Result<Base, EndpointError> {
         self.sts.get(region).map_or_else(|| Base::of_host(&sts_host(region.as_str(), self.vpc || vpc)), Ok)
     }
 
     /// ECS metadata.
-    ///
-    /// # Errors
-    /// Never in practice: the address is a constant.
     pub fn metadata(&self) -> Result<Base, EndpointError> {
         self.metadata
             .clone()
@@ -94,7 +81,6 @@ impl Endpoints {
 
 impl Base {
     /// Host and port as the Host header has them.
-    #[must_use]
     pub fn authority(&self) -> String {
         let host = self.0.host_str().unwrap_or_default();
         // `port` is `None` for the scheme's own port, which the header leaves out as well.
@@ -102,7 +88,6 @@ impl Base {
     }
 
     /// The URL of a path and a query, both encoded already.
-    #[must_use]
     pub fn url(&self, path: &str, query: &str) -> Url {
         let mut url = self.0.clone();
         url.set_path(path);
@@ -111,9 +96,6 @@ impl Base {
     }
 
     /// The root of a registry: HTTPS, or HTTP where the host is this machine.
-    ///
-    /// # Errors
-    /// When the text is no host.
     pub fn of_registry(host: &str) -> Result<Self, EndpointError> {
         let secure = Self::of_host(host)?;
         if is_loopback(&secure.0) {

@@ -100,7 +100,6 @@ impl Eq for Details {}
 
 impl Reason {
     /// The name of the reason, for metrics, Events and JSON.
-    #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::NotAuthorized => "NotAuthorized",
@@ -147,13 +146,11 @@ impl Reason {
 
 impl CloudError {
     /// A failure of which the reason is known, and so far nothing else.
-    #[must_use]
     pub fn new(reason: Reason, action: &'static str) -> Self {
         Self { reason, action, details: Box::default() }
     }
 
     /// A failure with what is wrong and what to do about it.
-    #[must_use]
     pub fn explained(
         reason: Reason,
         action: &'static str,
@@ -165,21 +162,18 @@ impl CloudError {
     }
 
     /// The same failure, of a call to this host.
-    #[must_use]
     pub fn at(mut self, host: impl Into<String>) -> Self {
         self.details.host = Some(host.into());
         self
     }
 
     /// The same failure, of a call with the keys of somebody, such as [`Origin::principal`](super::Origin::principal).
-    #[must_use]
     pub fn by(mut self, principal: impl Into<String>) -> Self {
         self.details.principal = Some(principal.into());
         self
     }
 
     /// Whether the same call may succeed in a moment, with nothing changed.
-    #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self.reason, Reason::Throttled { .. } | Reason::ServiceUnavailable | Reason::Unreachable)
     }
@@ -285,7 +279,6 @@ impl std::error::Error for CloudError {}
 
 /// What may be shown of an identifier that an API wrote: letters, digits and `._-`, at most 64 of them; nothing where
 /// there is anything else, since it is no identifier then.
-#[must_use]
 pub fn identifier(text: &str) -> Option<String> {
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     ((1..=64).contains(&text.len()) && text.bytes().all(harmless)).then(|| text.to_owned())

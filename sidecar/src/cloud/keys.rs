@@ -58,7 +58,6 @@ pub enum Source {
 impl Keys {
     /// Keys as they came from outside; `None` where one of them could not be sent in a header: empty, or with blanks or
     /// characters outside of ASCII.
-    #[must_use]
     pub fn new(id: &str, secret: &str, token: Option<&str>) -> Option<Self> {
         let sendable = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         (sendable(id) && sendable(secret) && token.is_none_or(sendable)).then(|| Self {
@@ -77,13 +76,11 @@ impl fmt::Debug for Keys {
 
 impl Origin {
     /// The first keys alone, with no role assumed.
-    #[must_use]
     pub fn of(source: Source) -> Self {
         Self { source, roles: Vec::new(), narrowed: false }
     }
 
     /// The same keys after one more role.
-    #[must_use]
     pub fn then(&self, role: RoleArn, narrowed: bool) -> Self {
         let mut roles = self.roles.clone();
         roles.push(role);
@@ -91,7 +88,6 @@ impl Origin {
     }
 
     /// Who acts, as a phrase that fits after "to": whom rights are granted to.
-    #[must_use]
     pub fn principal(&self) -> String {
         match (&self.source, self.roles.last()) {
             (_, Some(role)) => format!("the role {role}"),

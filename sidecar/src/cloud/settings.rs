@@ -67,7 +67,6 @@ pub struct Environment(HashMap<String, String>);
 
 impl Environment {
     /// The environment of this process; variables that are not Unicode are left out, none of ours may be such.
-    #[must_use]
     pub fn of_process() -> Self {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -75,13 +74,11 @@ impl Environment {
     }
 
     /// The value of a variable.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
     /// Whether a variable is `true`, in any case, as Alibaba's SDKs read their switches.
-    #[must_use]
     pub fn is_true(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }

@@ -57,7 +57,6 @@ impl fmt::Debug for Signed {
 }
 
 /// Signs a request.
-#[must_use]
 pub fn sign(request: &Request<'_>, keys: &Keys, attempt: &Attempt) -> Signed {
     let mut headers = headers(request, keys, attempt);
     let names = signed_names(&headers);
@@ -72,7 +71,6 @@ pub fn sign(request: &Request<'_>, keys: &Keys, attempt: &Attempt) -> Signed {
 }
 
 /// A query string, sorted by name, encoded by RFC 3986: unreserved characters only, and `name=` where a value is empty.
-#[must_use]
 pub fn canonical_query(parameters: &[(&str, &str)]) -> String {
     let mut sorted = parameters.to_vec();
     sorted.sort_unstable();
@@ -89,13 +87,11 @@ pub fn canonical_query(parameters: &[(&str, &str)]) -> String {
 }
 
 /// The date as the signature wants it: UTC, whole seconds.
-#[must_use]
 pub fn date(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// Lower-case hexadecimal.
-#[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // Writing to a String cannot fail.

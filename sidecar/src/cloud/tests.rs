@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use self::server::{Received, Server, answer};
 use super::endpoints::Flags;
+use super::keys::Keys;
 use super::*;
 use crate::configuration::{
     AccessKeyId, AssumeRole, ExternalId, InstanceId, KeyPair, OidcProviderArn, RoleArn,

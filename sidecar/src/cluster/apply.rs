@@ -60,7 +60,6 @@ pub enum Written {
 
 impl Writer {
     /// A writer of pull secrets of this name.
-    #[must_use]
     pub fn new(client: Client, pull_secret: Arc<str>) -> Self {
         Self { client, pull_secret }
     }

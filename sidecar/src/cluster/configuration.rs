@@ -54,9 +54,6 @@ pub enum Standing {
 /// Who knows the region of the cluster.
 pub trait Regions: Send + Sync {
     /// The region.
-    ///
-    /// # Errors
-    /// When it cannot be found out.
     fn region(&self) -> impl Future<Output = Result<Region, CloudError>> + Send;
 }
 
@@ -68,7 +65,6 @@ impl Regions for Cloud {
 
 impl Active {
     /// What it asks of the broker.
-    #[must_use]
     pub fn wanted(&self) -> Wanted {
         Wanted {
             registries: Arc::clone(&self.registries),
@@ -79,13 +75,11 @@ impl Active {
 
 impl Standing {
     /// Whether it is in use.
-    #[must_use]
     pub fn is_good(&self) -> bool {
         matches!(self, Self::Good { .. })
     }
 
     /// What is wrong or unwise about it, a line each.
-    #[must_use]
     pub fn lines(&self) -> Vec<String> {
         match self {
             Self::Awaited => Vec::new(),
@@ -127,7 +121,6 @@ pub struct Follower<R> {
 
 impl<R: Regions> Follower<R> {
     /// A follower of the ConfigMap of this name.
-    #[must_use]
     pub fn new(name: Arc<str>, regions: Arc<R>) -> Self {
         Self {
             name,
@@ -139,13 +132,11 @@ impl<R: Regions> Follower<R> {
     }
 
     /// The configuration in use; none before the first that makes sense.
-    #[must_use]
     pub fn active(&self) -> watch::Receiver<Option<Arc<Active>>> {
         self.active.subscribe()
     }
 
     /// How the ConfigMap stands.
-    #[must_use]
     pub fn standing(&self) -> watch::Receiver<Standing> {
         self.standing.subscribe()
     }

@@ -40,9 +40,6 @@ pub struct Contents {
 
 impl Contents {
     /// What the pull secret of a managed namespace should hold by now.
-    ///
-    /// # Errors
-    /// None is known: text always has a JSON form.
     pub fn for_namespace(
         &mut self,
         snapshot: &Snapshot,
@@ -100,7 +97,6 @@ impl Content {
     }
 
     /// Whether it would let nobody in.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.docker_config.registries.positions().is_empty()
     }

@@ -146,7 +146,6 @@ impl Synced {
 
 impl Controller {
     /// A controller. It watches before it leads, so that a standby knows the cluster when it comes to lead.
-    #[must_use]
     pub fn new(
         client: Client,
         settings: Settings,
@@ -181,9 +180,6 @@ impl Controller {
     }
 
     /// Works until the process is to end, or in the other modes, until there is nothing left to do.
-    ///
-    /// # Errors
-    /// When a task that it depends on has ended.
     pub async fn run(mut self) -> Result<Summary, Ended> {
         self.take_in_configuration();
         self.take_in_snapshot();

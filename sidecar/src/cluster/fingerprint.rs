@@ -18,7 +18,6 @@ impl Default for Fingerprint {
 
 impl Fingerprint {
     /// The fingerprint of a key. Two pairs of keys with one id count as one: the secret does not go in.
-    #[must_use]
     pub fn of_key(key: &CredentialKey) -> String {
         let mut digest = Self::default();
         digest.key(key);
@@ -59,7 +58,6 @@ impl Fingerprint {
     }
 
     /// 32 hexadecimal digits.
-    #[must_use]
     pub fn finish(self) -> String {
         let digest = self.0.finish();
         digest.as_ref().iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
@@ -77,7 +75,6 @@ impl Fingerprint {
 }
 
 /// How annotations and people call an instance.
-#[must_use]
 pub fn instance_name(instance: &Instance) -> &str {
     match instance {
         Instance::Personal => "personal",

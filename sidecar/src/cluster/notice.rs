@@ -13,7 +13,6 @@ pub struct Notice {
 
 impl Notice {
     /// Whether the other one says no more than this one: its message may name what somebody else chose.
-    #[must_use]
     pub fn is_about_the_same(&self, other: &Self) -> bool {
         self.about == other.about && self.reason == other.reason
     }
@@ -56,7 +55,6 @@ pub enum Reason {
 
 impl Reason {
     /// Its stable name.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::ForeignPullSecret => "ForeignPullSecret",
@@ -73,7 +71,6 @@ impl Reason {
     }
 
     /// Whether somebody has to act.
-    #[must_use]
     pub fn is_warning(self) -> bool {
         !matches!(self, Self::Adopted)
     }

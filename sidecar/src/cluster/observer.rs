@@ -92,7 +92,6 @@ impl Observer for Nobody {}
 
 impl Write {
     /// Its stable name.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "create",

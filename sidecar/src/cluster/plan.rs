@@ -142,7 +142,6 @@ pub struct AccountAction {
 impl Plan {
     /// Decides what to do. Without content, because nothing is known about the registries yet, nothing is written that
     /// needs it.
-    #[must_use]
     pub fn of(situation: &Situation<'_>, rules: &Rules<'_>, content: Option<&Arc<Content>>) -> Self {
         let mut plan = Self::default();
         if situation.namespace.terminating {
@@ -164,7 +163,6 @@ impl Plan {
     }
 
     /// Whether there is nothing to write.
-    #[must_use]
     pub fn is_idle(&self) -> bool {
         !self.pull_secret.is_a_write() && self.service_accounts.is_empty()
     }
@@ -176,7 +174,6 @@ impl Plan {
 
 impl SecretAction {
     /// Whether it changes the cluster.
-    #[must_use]
     pub fn is_a_write(&self) -> bool {
         !matches!(self, Self::Leave)
     }
@@ -184,7 +181,6 @@ impl SecretAction {
 
 impl Cause {
     /// Its stable name.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Changed => "changed",

@@ -46,7 +46,6 @@ struct Running {
 
 impl Queue {
     /// An empty queue, of which so many namespaces at most are worked on at a time; at least two.
-    #[must_use]
     pub fn new(slots: usize) -> Self {
         let slots = slots.max(2);
         Self {
@@ -147,13 +146,11 @@ impl Queue {
     }
 
     /// Namespaces that wait for a slot.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
 
     /// Whether no namespace waits or is worked on. Alarms do not count.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
     }

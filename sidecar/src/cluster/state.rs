@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use zeroize::Zeroizing;
 
-pub use self::document::{Document, Unusable};
+pub use self::document::Document;
 use super::apply::Failure;
 use super::types::{FIELD_MANAGER, MANAGED_BY};
 use crate::broker::{Held, ResolvedRegistry, Snapshot};
@@ -68,9 +68,6 @@ impl fmt::Debug for StateSecret {
 
 impl Keeper {
     /// Reads the state Secret. Whatever is wrong with it is said in the log, and costs no more than a few mints.
-    ///
-    /// # Errors
-    /// When the API server does not say what is there.
     pub async fn load(client: Client, namespace: Arc<str>, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let secrets: Api<StateSecret> = Api::namespaced(client.clone(), &namespace);
         let found = within(secrets.get_opt(STATE_SECRET)).await?;
@@ -91,13 +88,11 @@ impl Keeper {
     }
 
     /// One that knows nothing.
-    #[must_use]
     pub fn empty(client: Client, namespace: Arc<str>, clock: Arc<dyn Clock>) -> Self {
         Self { client, namespace, clock, version: NO_VERSION.to_owned(), document: Document::default() }
     }
 
     /// What of it is of use for these registries.
-    #[must_use]
     pub fn restore(&self, registries: &[ResolvedRegistry]) -> HashMap<CredentialKey, Held> {
         let now = self.clock.wall();
         let restored = self.document.restore(registries, now);

@@ -85,7 +85,6 @@ impl std::fmt::Display for Kind {
 
 impl Kind {
     /// What messages and metrics call them.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Namespace => "namespaces",
@@ -105,7 +104,6 @@ impl Store {
     }
 
     /// What is known about a namespace.
-    #[must_use]
     pub fn get(&self, namespace: &str) -> Option<&Entry> {
         self.entries.get(namespace)
     }
@@ -325,13 +323,11 @@ impl Store {
 
 impl Entry {
     /// Its service accounts, in the order of their names.
-    #[must_use]
     pub fn accounts(&self) -> &[Account] {
         &self.accounts
     }
 
     /// A service account.
-    #[must_use]
     pub fn account(&self, name: &str) -> Option<&Account> {
         self.accounts.iter().find(|account| *account.facts.name == *name)
     }
@@ -349,7 +345,6 @@ impl Entry {
     }
 
     /// Whether a pull secret of ours is there.
-    #[must_use]
     pub fn has_ours(&self) -> bool {
         self.pull_secret.as_ref().is_some_and(|found| found.facts.ours)
     }
@@ -381,7 +376,6 @@ impl Entry {
 
 impl Found {
     /// Whether somebody has written to it since we did.
-    #[must_use]
     pub fn is_touched(&self) -> bool {
         self.written.as_ref().is_some_and(|written| *written != self.facts.resource_version)
     }

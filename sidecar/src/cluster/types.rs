@@ -112,7 +112,6 @@ struct Lists<'a> {
 
 impl Namespace {
     /// Reduces a namespace's metadata.
-    #[must_use]
     pub fn of(metadata: &Metadata<'_>, selector: Option<&LabelSelector>) -> Self {
         Self {
             is_left_out: selector.is_some_and(|selector| !selector.matches(|key| metadata.label(key))),
@@ -121,15 +120,13 @@ impl Namespace {
     }
 
     /// Whether the configuration, whose selector it was reduced for, manages it by this name.
-    #[must_use]
-    pub fn is_managed(&self, name: &str, configuration: &Configuration) -> bool {
+    pub fn is_managed(self, name: &str, configuration: &Configuration) -> bool {
         !self.is_left_out && configuration.namespaces.contains(name)
     }
 }
 
 impl PullSecret {
     /// Reduces a Secret's metadata.
-    #[must_use]
     pub fn of(metadata: &Metadata<'_>) -> Self {
         let annotation = |name: &str| metadata.annotation(name, LONGEST_ANNOTATION).unwrap_or_default();
         let entries = metadata.managers();
@@ -166,13 +163,11 @@ impl PullSecret {
     }
 
     /// Who has changed it since we wrote it; none where nobody has, or where it is not ours.
-    #[must_use]
     pub fn contested_by(&self) -> Option<&str> {
         (self.ours && !self.intact).then(|| self.other_manager.as_deref().unwrap_or("an unknown manager"))
     }
 
     /// Whether the pull secret holds this registry, as [`REGISTRIES`] names it.
-    #[must_use]
     pub fn holds(&self, registry: &str) -> bool {
         self.registries.split(',').any(|known| known == registry)
     }
@@ -180,9 +175,6 @@ impl PullSecret {
 
 impl ServiceAccount {
     /// Reduces a service account, of which the text is needed: the list of pull secrets is no metadata.
-    ///
-    /// # Errors
-    /// When it is no object of Kubernetes.
     pub fn of(object: &str, metadata: &Metadata<'_>, pull_secret: &str) -> Result<Self, serde_json::Error> {
         let Lists { image_pull_secrets } = serde_json::from_str(object)?;
         let (pull_secrets, is_too_long) = names(image_pull_secrets, pull_secret);
@@ -190,7 +182,6 @@ impl ServiceAccount {
     }
 
     /// Reduces a service account whose list is known: it has just been written.
-    #[must_use]
     pub fn written(metadata: &Metadata<'_>, pull_secrets: Box<[Box<str>]>) -> Self {
         Self { pull_secrets, ..Self::without_list(metadata) }
     }
@@ -216,7 +207,6 @@ impl ServiceAccount {
     }
 
     /// Whether it lists this pull secret.
-    #[must_use]
     pub fn lists(&self, pull_secret: &str) -> bool {
         self.pull_secrets.iter().any(|name| **name == *pull_secret)
     }
@@ -224,7 +214,6 @@ impl ServiceAccount {
 
 /// Whether the version of an object that arrives is older than the one that is known. The API server's versions are
 /// numbers; where one is not, the one that arrives counts.
-#[must_use]
 pub fn is_older(arriving: &str, known: &str) -> bool {
     matches!((arriving.parse::<u64>(), known.parse::<u64>()), (Ok(arriving), Ok(known)) if arriving < known)
 }

@@ -70,7 +70,6 @@ impl Drop for Watch {
 
 impl Watches {
     /// Watches Secrets of this name, and namespaces, of which none is left out yet.
-    #[must_use]
     pub fn start(client: Client, pull_secret: Arc<str>) -> Self {
         // The name in the field selector is what the rights ask for: no other Secret can be listed.
         let secrets = Collection::metadata::<Secret>(None).named(&pull_secret);
@@ -122,13 +121,11 @@ impl Watches {
     }
 
     /// Whether objects of this kind are watched.
-    #[must_use]
     pub fn is_watching(&self, kind: Kind) -> bool {
         self.watch(kind).is_some()
     }
 
     /// When the last list of this kind was asked for, if it is watched.
-    #[must_use]
     pub fn began(&self, kind: Kind) -> Option<Instant> {
         self.watch(kind).map(|watch| watch.began)
     }

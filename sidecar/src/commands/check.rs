@@ -1,5 +1,8 @@
 //! `check`: what is right and wrong about a configuration, and with `--online`, about all that it needs.
 
+use super::arguments::{CloudArgs, Output};
+use clap::Args;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use acr_credential_core::Pattern;
@@ -9,13 +12,40 @@ use tokio::task::JoinSet;
 use super::Exit;
 use super::report::{self, Line, Mark, counted};
 use super::setup::{self, CommandError, Resolved};
-use crate::args::{CheckArgs, CheckOutput, CloudArgs};
 use crate::broker::ResolvedRegistry;
 use crate::broker::disputes::{self, Claim};
 use crate::clock::{Clock as _, SystemClock};
 use crate::cloud::{Challenge, Cloud, CloudError, Reason};
 use crate::configuration::{self, Configuration, Host, IdentitySource, Registry};
 use crate::credential::CredentialKey;
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = CHECK_HELP)]
+pub struct CheckArgs {
+    /// The configuration: a ConfigMap manifest, its data alone, or an add-on's JSON; "-" reads standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Call the cloud too: identity, role, endpoints, token, and each host.
+    #[arg(long)]
+    pub online: bool,
+    /// What to write.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// How the cloud is reached.
+    #[command(flatten)]
+    pub cloud: CloudArgs,
+}
+
+const CHECK_HELP: &str = "\
+Examples:
+  Before it is applied, with no cloud and no cluster:
+    acr-credential-sidecar check --config acr-configuration.yaml
+
+  All the way to the registries' hosts, from a machine with the same identity:
+    acr-credential-sidecar check --config acr-configuration.yaml --online
+
+Exit codes: 0 all is well (warnings included), 1 something is wrong, 2 wrong usage.";
 
 pub(super) fn run(args: CheckArgs) -> Result<Exit, CommandError> {
     let CheckArgs { config, online, output, cloud } = args;
@@ -42,13 +72,13 @@ pub(super) fn run(args: CheckArgs) -> Result<Exit, CommandError> {
 
 /// What was found so far: shown at once to people, and at the end to scripts.
 struct Journal {
-    output: CheckOutput,
+    output: Output,
     lines: Vec<Line>,
 }
 
 impl Journal {
     fn write(&mut self, line: Line) -> Result<(), CommandError> {
-        if self.output == CheckOutput::Text {
+        if self.output == Output::Text {
             report::line_to_stdout("", &line)?;
         }
         self.lines.push(line);
@@ -64,14 +94,14 @@ impl Journal {
         let count = |mark| self.lines.iter().filter(|line| line.mark == mark).count();
         let (errors, warnings) = (count(Mark::Error), count(Mark::Warning));
         match self.output {
-            CheckOutput::Text => {
+            Output::Text => {
                 report::to_stdout(format_args!(
                     "\n{}, {}",
                     counted(errors, "error"),
                     counted(warnings, "warning")
                 ))?;
             }
-            CheckOutput::Json => {
+            Output::Json => {
                 let document = Document { ok: errors == 0, findings: self.lines };
                 report::json_to_stdout(&document)?;
             }

@@ -13,9 +13,9 @@ use kube::{Api, Client, Config};
 use tokio::time::timeout;
 use tower::util::MapResponseLayer;
 
+use super::arguments::ClusterArgs;
 use super::report::{self, Line, Mark};
 use super::setup::CommandError;
-use crate::args::ClusterArgs;
 use crate::cluster::types::{FIELD_MANAGER, PullSecret};
 use crate::configuration::{self, Configuration, Mistakes};
 use crate::kubernetes::{Collection, Metadata, Place, at, request};
@@ -33,11 +33,10 @@ pub(super) struct FoundSecret {
     pub(super) facts: PullSecret,
 }
 
-/// Who leads, and since when it has not renewed.
+/// Who leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Leader {
     pub(super) name: String,
-    pub(super) renewed: Option<Timestamp>,
     /// Whether it has renewed lately enough to be alive.
     pub(super) is_alive: bool,
 }
@@ -231,7 +230,7 @@ pub(super) async fn leader(
         let renewed = spec.renew_time.map(|time| time.0);
         let duration = i64::from(spec.lease_duration_seconds.unwrap_or_default());
         let is_alive = renewed.is_some_and(|renewed| now.duration_since(renewed).as_secs() <= duration);
-        Some(Leader { name, renewed, is_alive })
+        Some(Leader { name, is_alive })
     }))
 }
 

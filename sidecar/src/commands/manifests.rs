@@ -3,13 +3,15 @@
 //!
 //! The text is changed line by line, so that its comments stay: whoever keeps the output wants to know what it says.
 
+use acr_credential_core::DEFAULT_PULL_SECRET;
 use acr_credential_core::Pattern;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 use super::Exit;
 use super::report::{self, Mark};
 use super::setup::{self, CommandError};
-use crate::args::{ManifestsArgs, ManifestsOutput};
 use crate::configuration::{self, Attach, Configuration, LabelSelector};
 
 /// The right of the policy server, for `readServiceAccounts` of the first policy.
@@ -17,6 +19,49 @@ const RBAC: &str = include_str!("../../../deploy/rbac.yaml");
 const INJECT: &str = include_str!("../../../deploy/inject.yaml");
 const GUARD: &str = include_str!("../../../deploy/guard.yaml");
 const SERVICE_ACCOUNTS: &str = include_str!("../../../deploy/serviceaccounts.yaml");
+
+/// Arguments of `manifests`.
+#[derive(Debug, Args)]
+#[command(after_help = MANIFESTS_HELP)]
+pub struct ManifestsArgs {
+    /// The configuration: a ConfigMap manifest, its data alone, or an add-on's JSON; "-" reads standard input.
+    #[arg(long, short, value_name = "FILE")]
+    pub config: PathBuf,
+    /// With the optional policy that adds the pull secret to service accounts.
+    #[arg(long)]
+    pub serviceaccounts: bool,
+    /// What to write.
+    #[arg(long, short, value_enum, default_value_t = ManifestsOutput::Yaml)]
+    pub output: ManifestsOutput,
+    /// Name of the pull secret.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_PULL_SECRET, value_parser = super::arguments::object)]
+    pub pull_secret: String,
+    /// Namespace of the sidecar.
+    #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", value_parser = super::arguments::namespace)]
+    pub sidecar_namespace: String,
+}
+
+/// What `manifests` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ManifestsOutput {
+    /// Documents with their comments.
+    Yaml,
+    /// One list.
+    Json,
+}
+
+const MANIFESTS_HELP: &str = "\
+Namespaces, service accounts and label selector are the configuration's; everything else is as shipped. A configuration \
+with attach: service-account needs no policy that adds to Pods, so that one is left out; the guard then has ownedPods: ignore.
+
+Examples:
+  Install the policies for a configuration:
+    acr-credential-sidecar manifests --config acr-configuration.yaml | kubectl apply -f -
+
+  See whether those in the cluster are the same:
+    acr-credential-sidecar manifests --config acr-configuration.yaml | kubectl diff -f -
+
+Exit codes: 0 printed, 1 the configuration has mistakes, 2 wrong usage, or the file cannot be read.";
 
 pub(super) fn run(args: ManifestsArgs) -> Result<Exit, CommandError> {
     let ManifestsArgs { config, serviceaccounts, output, pull_secret, sidecar_namespace } = args;

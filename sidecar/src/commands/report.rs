@@ -105,25 +105,16 @@ pub(super) fn line_to_stderr(line: &Line) {
 }
 
 /// Writes text to standard output.
-///
-/// # Errors
-/// When standard output cannot be written, because a pipe was closed for example.
 pub(super) fn to_stdout(text: impl fmt::Display) -> io::Result<()> {
     writeln!(anstream::stdout(), "{}", visible(&text.to_string()))
 }
 
 /// Writes a line to standard output, with colours where a terminal shows them.
-///
-/// # Errors
-/// As [`to_stdout`].
 pub(super) fn line_to_stdout(indent: &str, line: &Line) -> io::Result<()> {
     writeln!(anstream::stdout(), "{indent}{}", line.coloured())
 }
 
 /// Writes a JSON document to standard output.
-///
-/// # Errors
-/// As [`to_stdout`].
 pub(super) fn json_to_stdout(document: &impl Serialize) -> io::Result<()> {
     let json = serde_json::to_string_pretty(document)?;
     // What JSON has to escape is escaped already, so that what is left stands within strings.

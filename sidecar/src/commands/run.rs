@@ -3,6 +3,8 @@
 mod observation;
 mod renewal;
 
+use super::arguments::{CloudArgs, ClusterArgs};
+use clap::Args;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,6 @@ use self::observation::Observation;
 use self::renewal::Renewal;
 use super::setup::{self, CommandError};
 use super::{Exit, cluster, report};
-use crate::args::{ClusterArgs, RunArgs};
 use crate::broker::Snapshot;
 use crate::clock::SystemClock;
 use crate::cloud::Cloud;
@@ -34,6 +35,46 @@ use crate::operations::metrics::{Counted, Metrics};
 
 /// The Lease is released, and answers that have begun are finished, within so long.
 const FAREWELL: Duration = Duration::from_secs(4);
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_HELP)]
+pub struct RunArgs {
+    /// Do what is to be done now, and exit.
+    #[arg(long)]
+    pub once: bool,
+    /// Mint, show what would be written, and exit. Nothing is written.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Take over Secrets of the pull secret's name which somebody else made. Without it they are left alone, and said.
+    #[arg(long)]
+    pub adopt: bool,
+    /// Writes at a time.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=256))]
+    pub concurrency: u16,
+    /// Seconds over which a renewed credential is spread to the namespaces. New namespaces never wait.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u16).range(..=600))]
+    pub spread: u16,
+    /// Where /livez, /readyz and /metrics are served.
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
+    pub listen: SocketAddr,
+    /// Name of this replica, in the Lease and in Events [default: a random one].
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pub replica: Option<String>,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// How the cloud is reached.
+    #[command(flatten)]
+    pub cloud: CloudArgs,
+}
+
+const RUN_HELP: &str = "\
+Examples:
+  What would it do, with my rights?
+    acr-credential-sidecar run --dry-run --region cn-hangzhou
+
+Exit codes: 0 told to end, or all was done; 1 something could not be done, or a part of it failed; 2 wrong usage.";
 
 pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
     let RunArgs { once, dry_run, adopt, concurrency, spread, listen, replica, cluster, cloud } = args;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::OnceCell;
 
-use crate::args::CloudArgs;
+use super::arguments::CloudArgs;
 use crate::broker::ResolvedRegistry;
 use crate::clock::SystemClock;
 use crate::cloud::endpoints::Flags;

@@ -2,6 +2,8 @@
 
 mod warnings;
 
+use super::arguments::{ClusterArgs, Output};
+use clap::Args;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
@@ -15,13 +17,30 @@ use super::Exit;
 use super::cluster::{self, FoundSecret, Leader};
 use super::report;
 use super::setup::{self, CommandError};
-use crate::args::{Output, StatusArgs};
 use crate::cluster::types::{self as cluster_types, PullSecret};
 use crate::configuration::{Configuration, Finding, Mistakes};
 use crate::kubernetes::{Collection, Metadata};
 
 /// So many names of a kind are shown to people.
 const SHOWN: usize = 10;
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+#[command(after_help = STATUS_HELP)]
+pub struct StatusArgs {
+    /// What to write.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+const STATUS_HELP: &str = "\
+Reads metadata alone, never what is in a Secret. Needs the rights to list namespaces and, by its name, the pull secret, \
+and to get the ConfigMap. Who may list Events in the sidecar's namespace sees what the sidecar says is wrong, too.
+
+Exit codes: 0 all is well, 1 a managed namespace has no good pull secret, 2 wrong usage, or the cluster did not answer.";
 
 pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
     let StatusArgs { output, cluster } = args;
@@ -333,7 +352,7 @@ mod tests {
             changed(secret("team-f", true, 50, &[hangzhou]), "kubectl-edit"),
             secret("other", false, 50, &[]),
         ];
-        let leader = Leader { name: "sidecar-0".to_owned(), renewed: Some(NOW), is_alive: true };
+        let leader = Leader { name: "sidecar-0".to_owned(), is_alive: true };
         Status::of(Some(&configuration), &namespaces, secrets, Ok(Some(leader)), NOW)
     }
 

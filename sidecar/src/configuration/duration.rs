@@ -5,9 +5,6 @@ use std::time::Duration;
 use super::values::ValueError;
 
 /// Reads a positive duration (syntax: <https://pkg.go.dev/time#ParseDuration>).
-///
-/// # Errors
-/// When it is none.
 pub(super) fn parse(text: &str) -> Result<Duration, ValueError> {
     const FIX: &str = "write a number and a unit, such as 15m or 1h30m";
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -167,7 +167,6 @@ impl Registry {
     }
 
     /// Whether some namespace can get both.
-    #[must_use]
     pub fn shares_namespaces_with(&self, other: &Self) -> bool {
         match (&self.namespaces, &other.namespaces) {
             (Some(own), Some(others)) => {

@@ -31,9 +31,6 @@ enum Test {
 
 impl LabelSelector {
     /// Reads a selector.
-    ///
-    /// # Errors
-    /// When the text is none; the message numbers the part that is wrong.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let mut requirements = Vec::new();
         for (at, part) in parts(text).into_iter().enumerate() {

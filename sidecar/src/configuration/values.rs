@@ -46,7 +46,6 @@ macro_rules! text_value {
 
         impl $name {
             /// The text.
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -86,9 +85,6 @@ text_value! {
 
 impl InstanceId {
     /// Reads an id.
-    ///
-    /// # Errors
-    /// When the text is no id of an Enterprise Edition instance.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         const FIX: &str = "copy the id, such as cri-0123456789abcdef, from the ACR console";
         let text = text.trim();
@@ -138,9 +134,6 @@ text_value! {
 
 impl Region {
     /// Reads an id.
-    ///
-    /// # Errors
-    /// When the text cannot be the id of a region.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         const FIX: &str = "write the id of a region, such as cn-hangzhou";
         let text = text.trim();
@@ -200,9 +193,6 @@ text_value! {
 
 impl ExternalId {
     /// Reads an id.
-    ///
-    /// # Errors
-    /// When it is too short, too long, or holds control characters.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let text = text.trim();
         if !(2..=1224).contains(&text.chars().count()) || text.chars().any(char::is_control) {
@@ -222,9 +212,6 @@ text_value! {
 
 impl SecretName {
     /// Reads a name.
-    ///
-    /// # Errors
-    /// When no Secret can have it.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         match Pattern::parse(text, Vocabulary::Subdomain)? {
             Pattern::Name(name) => Ok(Self(name.into_owned())),
@@ -241,9 +228,6 @@ pub struct AccessKeyId(String);
 
 impl AccessKeyId {
     /// Reads an id.
-    ///
-    /// # Errors
-    /// When no access key can have it.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let text = text.trim();
         refuse_placeholder(text, "write the id of an access key")?;
@@ -259,13 +243,11 @@ impl AccessKeyId {
     }
 
     /// The whole id.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Whether it belongs to a session, and is of no use without the session's token.
-    #[must_use]
     pub fn is_of_session(&self) -> bool {
         self.0.starts_with("STS.")
     }
@@ -285,9 +267,6 @@ impl fmt::Debug for AccessKeyId {
 }
 
 /// Reads the secret half of an access key.
-///
-/// # Errors
-/// When it is a placeholder, or holds blanks, which no such secret does.
 pub(super) fn parse_key_secret(text: &str) -> Result<SecretString, ValueError> {
     refuse_placeholder(text, "write the secret of an access key")?;
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {

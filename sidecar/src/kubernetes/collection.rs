@@ -78,37 +78,31 @@ struct ListMetadata {
 
 impl Collection {
     /// The objects of a kind, of which the API server sends metadata alone: no data of a Secret, above all.
-    #[must_use]
     pub fn metadata<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Self {
         Self { is_metadata: true, ..Self::whole::<K>(namespace) }
     }
 
     /// The objects of a kind, with everything that they hold.
-    #[must_use]
     pub fn whole<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Self {
         Self { path: at::<K>(namespace), fields: None, labels: None, is_metadata: false }
     }
 
     /// Those with this name alone: a right to the name is enough to list them.
-    #[must_use]
     pub fn named(self, name: &str) -> Self {
         self.with_fields(&format!("metadata.name={name}"))
     }
 
     /// Those that this field selector selects.
-    #[must_use]
     pub fn with_fields(self, selector: &str) -> Self {
         Self { fields: Some(selector.to_owned()), ..self }
     }
 
     /// Those that this label selector selects.
-    #[must_use]
     pub fn with_labels(self, selector: &str) -> Self {
         Self { labels: Some(selector.to_owned()), ..self }
     }
 
     /// Lists them.
-    #[must_use]
     pub fn list<'c>(&'c self, client: &'c Client) -> Listing<'c> {
         Listing {
             client,
@@ -155,15 +149,11 @@ impl Collection {
 
 /// The objects of a kind, in a namespace where they have one: what requests for one of them are made of. Their answers come as
 /// text by [`request`], since kube's types fail on what tenants may have written.
-#[must_use]
 pub fn at<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Request {
     Request::new(K::url_path(&(), namespace))
 }
 
 /// The same request, answered with metadata alone.
-///
-/// # Errors
-/// Those of the request.
 pub fn as_metadata(
     request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
 ) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
@@ -174,9 +164,6 @@ pub fn as_metadata(
 }
 
 /// Sends a request, and returns the text of the answer.
-///
-/// # Errors
-/// When it cannot be sent, or the API server refuses it.
 pub async fn request(
     client: &Client,
     request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
@@ -202,9 +189,6 @@ async fn within<T>(piece: impl Future<Output = Result<T, Error>>) -> Result<T, E
 
 impl Listing<'_> {
     /// The text of the next object; none at the end of the last page.
-    ///
-    /// # Errors
-    /// When the API server refuses a page, or the answer is no list.
     pub async fn next(&mut self) -> Result<Option<&str>, Error> {
         loop {
             let Some(page) = &mut self.page else {
@@ -232,7 +216,6 @@ impl Listing<'_> {
     }
 
     /// The version of the list, from which to watch. It is known at the end.
-    #[must_use]
     pub fn version(&self) -> &str {
         &self.version
     }

@@ -95,7 +95,6 @@ impl Items {
 
 /// The items of a text that comes in pieces of this size, and the text without them.
 #[cfg(any(test, fuzzing))]
-#[must_use]
 pub fn cut(text: &[u8], size: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
     let (mut items, mut found) = (Items::default(), Vec::new());
     for mut piece in text.chunks(size) {

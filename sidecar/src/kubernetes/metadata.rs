@@ -73,7 +73,6 @@ pub struct Place {
 
 impl Place {
     /// Where an object is that may not be readable otherwise.
-    #[must_use]
     pub fn of(object: &str) -> Self {
         let metadata =
             serde_json::from_str::<&RawValue>(object).ok().and_then(|object| member(object, "metadata"));
@@ -84,21 +83,16 @@ impl Place {
 
 impl<'a> Metadata<'a> {
     /// Reads the metadata of an object.
-    ///
-    /// # Errors
-    /// When it has no uid or version, as every object in a cluster has, or is no JSON.
     pub fn of(object: &'a str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(object).map(|Object { metadata }| metadata)
     }
 
     /// Whether it is being deleted.
-    #[must_use]
     pub fn is_terminating(&self) -> bool {
         self.deletion_timestamp.is_some()
     }
 
     /// Who has to let go of it before it can be deleted.
-    #[must_use]
     pub fn finalizers(&self) -> Vec<Cow<'a, str>> {
         let mut finalizers = Vec::new();
         if let Some(list) = self.finalizers {
@@ -108,13 +102,11 @@ impl<'a> Metadata<'a> {
     }
 
     /// The value of one of its labels.
-    #[must_use]
     pub fn label(&self, key: &str) -> Option<Cow<'a, str>> {
         text(member(self.labels?, key)?)
     }
 
     /// The value of one of its annotations; none where it is longer than `longest` bytes, as nothing of ours is.
-    #[must_use]
     pub fn annotation(&self, key: &str, longest: usize) -> Option<Cow<'a, str>> {
         let value = member(self.annotations?, key)?;
         // Escapes may make the text up to six times as long as its value.
@@ -122,7 +114,6 @@ impl<'a> Metadata<'a> {
     }
 
     /// Its `managedFields`; none where they cannot be read.
-    #[must_use]
     pub fn managers(&self) -> Vec<Entry<'a>> {
         self.managed_fields.and_then(|entries| serde_json::from_str(entries.get()).ok()).unwrap_or_default()
     }
@@ -130,7 +121,6 @@ impl<'a> Metadata<'a> {
 
 impl Entry<'_> {
     /// Whether its manager wrote the field at this path.
-    #[must_use]
     pub fn owns(&self, path: &[&str]) -> bool {
         self.fields.is_some_and(|fields| {
             let field = path.iter().try_fold(fields, |at, step| member(at, step));
@@ -139,16 +129,12 @@ impl Entry<'_> {
     }
 
     /// When it was written, as the API server shows it: RFC 3339 in UTC, so that texts are in the order of times.
-    #[must_use]
     pub fn time(&self) -> Cow<'_, str> {
         self.time.and_then(text).unwrap_or_default()
     }
 }
 
 /// Reads an object without its `managedFields`, by a type that could not hold all that may stand there.
-///
-/// # Errors
-/// When it is no such object.
 pub fn decode<T: DeserializeOwned>(object: &str) -> Result<T, serde_json::Error> {
     let mut object: BTreeMap<String, &RawValue> = serde_json::from_str(object)?;
     let metadata = object.get("metadata").map_or("{}", |metadata| metadata.get());
@@ -160,7 +146,6 @@ pub fn decode<T: DeserializeOwned>(object: &str) -> Result<T, serde_json::Error>
 }
 
 /// The string that this is; none of anything else.
-#[must_use]
 pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     struct Text;
 
@@ -184,7 +169,6 @@ pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// The value of a key in an object; none where there is no such key, and of anything else. Its depth has no limit.
-#[must_use]
 pub fn member<'a>(object: &'a RawValue, key: &str) -> Option<&'a RawValue> {
     serde_json::Deserializer::from_str(object.get()).deserialize_map(Member(key)).ok().flatten()
 }

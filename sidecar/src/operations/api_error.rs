@@ -4,7 +4,6 @@ use kube::Error;
 use kube::client::AuthError;
 
 /// A stable name for what went wrong, for metrics.
-#[must_use]
 pub fn reason(error: &Error) -> &'static str {
     match error {
         Error::Api(status) => match status.code {
@@ -27,7 +26,6 @@ pub fn reason(error: &Error) -> &'static str {
 }
 
 /// The error as one line: what the API server said, or all causes. kube's own text shows a status twice.
-#[must_use]
 pub fn describe(error: &Error) -> String {
     match error {
         Error::Api(status) if status.message.is_empty() => {
@@ -67,7 +65,6 @@ fn of_plugin(error: &Error) -> Option<String> {
 }
 
 /// Whether the API server answered with this HTTP status.
-#[must_use]
 pub fn is_status(error: &Error, code: u16) -> bool {
     matches!(error, Error::Api(status) if status.code == code)
 }

@@ -112,7 +112,6 @@ struct Said {
 }
 
 /// A way to say Events, and the task that writes them. `instance` is the name of this Pod.
-#[must_use]
 pub fn channel(client: Client, instance: String, metrics: Arc<Metrics>) -> (Events, Recorder) {
     let (ours, our_queue) = mpsc::channel(QUEUE);
     let (others, other_queue) = mpsc::channel(QUEUE);
@@ -245,37 +244,26 @@ fn shortened(note: &str) -> String {
 
 impl About {
     /// The pull secret of a namespace. Its Event stands in that namespace, where the people who work there see it.
-    #[must_use]
     pub fn secret(namespace: &str, name: &str) -> Self {
         Self::of(Concern::Namespace(namespace.into()), "v1", "Secret", Some(namespace), name)
     }
 
     /// A namespace. Its Event stands in `default`: for administrators.
-    #[must_use]
     pub fn namespace(name: &str) -> Self {
         Self::of(Concern::Namespace(name.into()), "v1", "Namespace", None, name)
     }
 
     /// The configuration.
-    #[must_use]
     pub fn config_map(namespace: &str, name: &str) -> Self {
         Self::of(Concern::Ours, "v1", "ConfigMap", Some(namespace), name)
     }
 
     /// A service account.
-    #[must_use]
     pub fn service_account(namespace: &str, name: &str) -> Self {
         Self::of(Concern::Namespace(namespace.into()), "v1", "ServiceAccount", Some(namespace), name)
     }
 
-    /// The Deployment of the sidecar.
-    #[must_use]
-    pub fn deployment(namespace: &str, name: &str) -> Self {
-        Self::of(Concern::Ours, "apps/v1", "Deployment", Some(namespace), name)
-    }
-
     /// The same, with the object's UID: `kubectl describe` shows only Events that carry it.
-    #[must_use]
     pub fn with_uid(mut self, uid: Option<&str>) -> Self {
         self.object.uid = uid.map(str::to_owned);
         self
@@ -295,7 +283,6 @@ impl About {
 
 impl Reason {
     /// The name, as it stands in the Event.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::ConfigurationApplied => "ConfigurationApplied",

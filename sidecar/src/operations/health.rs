@@ -65,20 +65,17 @@ pub struct Report {
 
 impl Health {
     /// Nothing runs yet, nothing is asked for.
-    #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
     /// Watches over a loop that makes a round within `limit` when all is well, whatever it waits for.
-    #[must_use]
     pub fn heartbeat(self: &Arc<Self>, name: &'static str, limit: Duration) -> Heartbeat {
         self.board().loops.insert(name, Beat { last: Instant::now(), limit });
         Heartbeat { health: Arc::clone(self), name }
     }
 
     /// Adds something that has to be so. It is not, until [`Gate::open`] is called: `missing` says what is waited for.
-    #[must_use]
     pub fn gate(self: &Arc<Self>, name: &'static str, missing: impl Into<String>) -> Gate {
         self.board().gates.insert(name, Some(missing.into()));
         Gate { health: Arc::clone(self), name }
@@ -109,7 +106,6 @@ impl Health {
     }
 
     /// Whether all loops make progress.
-    #[must_use]
     pub fn livez(&self, now: Instant) -> Report {
         let board = self.board();
         let lines = board.loops.iter().map(|(name, Beat { last, limit })| {
@@ -123,7 +119,6 @@ impl Health {
     }
 
     /// Whether the sidecar does its work.
-    #[must_use]
     pub fn readyz(&self, now: Moment) -> Report {
         let board = self.board();
         let gates = board.gates.iter().map(|(name, missing)| ((*name).to_owned(), missing.clone()));

@@ -84,9 +84,6 @@ impl Default for Limits {
 }
 
 /// Listens there. `[::]` means every address of this machine, which has none of IPv6 where that is switched off.
-///
-/// # Errors
-/// When that is not possible, as where somebody else does.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     match bind(address) {
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != ErrorKind::AddrInUse => {

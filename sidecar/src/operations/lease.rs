@@ -122,7 +122,6 @@ impl Default for Timing {
 impl Election<KubernetesLease> {
     /// Stands for the Lease of this name. The identity has to differ from replica to replica and should stay over a
     /// restart of the container, as the name of the Pod does: what restarted takes its own Lease up at once.
-    #[must_use]
     pub fn new(
         client: Client,
         namespace: &str,
@@ -137,22 +136,17 @@ impl Election<KubernetesLease> {
 
 impl<S: Store> Election<S> {
     /// Stands for a Lease that is kept elsewhere.
-    #[must_use]
     pub fn at(store: S, identity: impl Into<String>, timing: Timing, metrics: Arc<Metrics>) -> Self {
         Self { store, identity: identity.into(), timing, metrics, leads: watch::Sender::new(false) }
     }
 
     /// Whether this replica leads.
-    #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<bool> {
         self.leads.subscribe()
     }
 
     /// Waits for the Lease and keeps it until `stop` ends; then it is released, so that a standby takes over at once.
     /// The caller ends `stop` when its last write is done.
-    ///
-    /// # Errors
-    /// When the Lease was had and lost. The process has to end.
     pub async fn run(&self, stop: impl Future<Output = ()>) -> Result<(), Lost> {
         tokio::pin!(stop);
         let mut seen = None;
@@ -360,7 +354,6 @@ pub struct KubernetesLease {
 
 impl KubernetesLease {
     /// The Lease of this name.
-    #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str) -> Self {
         Self { api: Api::namespaced(client, namespace), name: name.to_owned() }
     }

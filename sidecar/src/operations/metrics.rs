@@ -151,7 +151,6 @@ struct Watch {
 
 impl Metrics {
     /// All metrics, at zero.
-    #[must_use]
     pub fn new() -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Process::started_now()));
@@ -237,9 +236,6 @@ impl Metrics {
     }
 
     /// The page that Prometheus reads.
-    ///
-    /// # Errors
-    /// None is known: writing to a text cannot fail.
     pub fn render(&self) -> Result<String, fmt::Error> {
         let mut page = String::new();
         text::encode(&mut page, &self.registry)?;
@@ -380,7 +376,6 @@ impl<M: Minter> Minter for Counted<Arc<M>> {
 }
 
 /// A number of things, as gauges have it.
-#[must_use]
 pub fn count(things: usize) -> i64 {
     i64::try_from(things).unwrap_or(i64::MAX)
 }

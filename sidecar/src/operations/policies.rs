@@ -48,9 +48,6 @@ pub struct Findings {
 }
 
 /// Reads the policies by their names; none where one is not there.
-///
-/// # Errors
-/// When the API server does not answer, or a right is missing.
 pub async fn read(client: &Client) -> Result<Vec<(&'static str, Option<Policy>)>, kube::Error> {
     let kind = GroupVersionKind::gvk("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy");
     let policies: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
@@ -75,9 +72,6 @@ pub async fn read(client: &Client) -> Result<Vec<(&'static str, Option<Policy>)>
 }
 
 /// Reads the policies, and compares them with the configuration.
-///
-/// # Errors
-/// As [`read`].
 pub async fn look(
     client: &Client,
     configuration: &Configuration,
@@ -96,16 +90,12 @@ pub async fn look(
 }
 
 /// The settings of a policy, from its spec.
-///
-/// # Errors
-/// Every mistake in them, as the policy itself reports them.
 pub fn settings(spec: &Value) -> Result<Settings<'static>, Mistakes> {
     let text = spec.get("settings").unwrap_or(&Value::Null).to_string();
     Settings::parse(&text).map(Settings::into_owned)
 }
 
 /// What a policy says otherwise than the configuration.
-#[must_use]
 pub fn compare(policy: &str, spec: &Value, configuration: &Configuration, pull_secret: &str) -> Vec<String> {
     let settings = match settings(spec) {
         Ok(settings) => settings,

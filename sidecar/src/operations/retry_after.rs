@@ -10,7 +10,6 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde_json::json;
 
 /// Puts what the header `Retry-After` says into a refusal that is no Status. Everything else stays as it is.
-#[must_use]
 pub fn into_status<B>(response: Response<B>) -> Response<Either<String, B>> {
     let is_refusal = response.status().is_client_error() || response.status().is_server_error();
     match seconds(&response) {

@@ -28,8 +28,6 @@ pub struct Needs<'a> {
     pub state_secret: &'a str,
     /// Name of the Lease.
     pub lease: &'a str,
-    /// Secrets with access keys that the configuration names.
-    pub key_secrets: &'a [&'a str],
     /// Policies that are compared with the configuration.
     pub policies: &'a [&'a str],
     /// Whether service accounts are written.
@@ -52,18 +50,9 @@ pub struct Right {
 }
 
 /// All that is needed, with the fewest names.
-#[must_use]
 pub fn needed(needs: &Needs<'_>) -> Vec<Right> {
-    let Needs {
-        namespace,
-        pull_secret,
-        config_map,
-        state_secret,
-        lease,
-        key_secrets,
-        policies,
-        service_accounts,
-    } = *needs;
+    let Needs { namespace, pull_secret, config_map, state_secret, lease, policies, service_accounts } =
+        *needs;
     let everywhere = |group, resource, name: Option<&str>, verbs: &[&'static str]| Right {
         group,
         resource,
@@ -86,7 +75,6 @@ pub fn needed(needs: &Needs<'_>) -> Vec<Right> {
     if service_accounts {
         rights.push(everywhere("", "serviceaccounts", None, &["list", "watch", "patch"]));
     }
-    rights.extend(key_secrets.iter().map(|name| here("", "secrets", name, &["get"])));
     rights.extend(
         policies.iter().map(|name| {
             everywhere("policies.kubewarden.io", "clusteradmissionpolicies", Some(name), &["get"])
@@ -96,9 +84,6 @@ pub fn needed(needs: &Needs<'_>) -> Vec<Right> {
 }
 
 /// Asks the API server which of these rights are missing. Everybody may ask that about themselves.
-///
-/// # Errors
-/// When the API server does not answer.
 pub async fn missing(client: &Client, rights: Vec<Right>) -> Result<Vec<Right>, kube::Error> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let asked: Vec<_> = rights
@@ -190,7 +175,6 @@ mod tests {
         config_map: "acr-configuration",
         state_secret: "acr-credential-sidecar-state",
         lease: "acr-credential-sidecar",
-        key_secrets: &[],
         policies: &[],
         service_accounts: false,
     };
@@ -291,9 +275,9 @@ mod tests {
 
     #[test]
     fn no_secret_is_asked_for_without_its_name() {
-        let needs = Needs { key_secrets: &["keys"], service_accounts: true, ..NEEDS };
+        let needs = Needs { service_accounts: true, ..NEEDS };
         let secrets = needed(&needs).into_iter().filter(|right| right.resource == "secrets");
         assert!(secrets.clone().all(|right| right.name.is_some()));
-        assert_eq!(secrets.count(), 3);
+        assert_eq!(secrets.count(), 2);
     }
 }

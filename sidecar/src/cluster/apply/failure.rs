@@ -53,7 +53,6 @@ pub enum Failure {
 
 impl Failure {
     /// Judges an error of the client.
-    #[must_use]
     pub fn of(error: &Error) -> Self {
         match error {
             Error::Api(status) => Self::of_status(status),
@@ -99,13 +98,11 @@ impl Failure {
     }
 
     /// Whether it goes away with what is seen next: an event, or another look.
-    #[must_use]
     pub fn is_a_race(&self) -> bool {
         matches!(self, Self::Conflict | Self::Terminating | Self::Gone)
     }
 
     /// A stable name, for metrics.
-    #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::Conflict => "Conflict",
@@ -122,7 +119,6 @@ impl Failure {
     }
 
     /// What people should know of it; nothing of a race.
-    #[must_use]
     pub fn notice(&self, about: About) -> Option<Notice> {
         let reason = match self {
             Self::Conflict | Self::Terminating | Self::Gone => return None,

@@ -57,9 +57,6 @@ impl Default for Document {
 
 impl Document {
     /// Reads a document.
-    ///
-    /// # Errors
-    /// When it is none that this release can use.
     pub fn parse(bytes: &[u8]) -> Result<Self, Unusable> {
         #[derive(Deserialize)]
         struct Form {
@@ -73,27 +70,16 @@ impl Document {
     }
 
     /// The text of the document.
-    ///
-    /// # Errors
-    /// None is known: text, numbers and lists always have a JSON form.
     pub fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
         serde_json::to_vec(self).map(Zeroizing::new)
     }
 
     /// How many credentials it holds.
-    #[must_use]
     pub fn len(&self) -> usize {
         self.credentials.len()
     }
 
-    /// Whether it holds none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.credentials.is_empty()
-    }
-
     /// The credentials that have not expired and that these registries ask for.
-    #[must_use]
     pub fn restore(&self, registries: &[ResolvedRegistry], now: Timestamp) -> HashMap<CredentialKey, Held> {
         let keys = registries.iter().map(ResolvedRegistry::key);
         keys.filter_map(|key| {
@@ -106,7 +92,6 @@ impl Document {
 
     /// The document after a change. What the snapshot does not have in hand yet stays while it is good: a process that
     /// has just begun must not forget what it has not asked for again.
-    #[must_use]
     pub fn updated(&self, snapshot: &Snapshot, now: Timestamp) -> Self {
         let mut credentials: Vec<Record> = Vec::new();
         for entry in &snapshot.entries {

@@ -90,7 +90,6 @@ impl Strikes {
     }
 
     /// How long nothing is tried from now on.
-    #[must_use]
     pub fn hold(&self, now: Instant) -> Duration {
         let Some(state) = &self.0 else { return Duration::ZERO };
         let quiet_at = state.fight.map(|Fight { seen, in_vain }| seen + QUIET * 2_u32.pow(in_vain));
@@ -98,7 +97,6 @@ impl Strikes {
     }
 
     /// How often something went wrong of late.
-    #[must_use]
     pub fn count(&self) -> u32 {
         self.0.as_ref().map(|state| state.count).unwrap_or_default()
     }

@@ -6,10 +6,10 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::ObjectMeta;
 use kube::{Api, Client};
 
+use super::super::arguments::ClusterArgs;
 use super::super::cluster::{self, FoundSecret, call};
 use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
-use crate::args::ClusterArgs;
 use crate::cluster::state::STATE_SECRET;
 use crate::cluster::types::{self, FIELD_MANAGER, LONGEST_LIST};
 use crate::kubernetes::{Collection, Metadata};

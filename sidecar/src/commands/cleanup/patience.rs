@@ -37,9 +37,6 @@ impl Patience {
     }
 
     /// Waits until nothing stands in the way. An obstacle is a sentence that says what does, and the way out.
-    ///
-    /// # Errors
-    /// When something still stands in the way at the end, or it cannot be looked at.
     pub(super) async fn wait(
         self,
         obstacle: impl AsyncFn() -> Result<Option<String>, CommandError>,

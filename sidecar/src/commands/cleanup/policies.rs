@@ -12,9 +12,6 @@ use crate::operations::api_error::is_status;
 use crate::operations::policies::POLICIES;
 
 /// Deletes the policies, and returns when they are gone. Those that are not there are none of its business.
-///
-/// # Errors
-/// When the API server does not answer, a right is missing, a policy does not go, or somebody makes it again.
 pub(super) async fn remove(client: &Client, patience: Patience) -> Result<(), CommandError> {
     let kind = GroupVersionKind::gvk("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy");
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));

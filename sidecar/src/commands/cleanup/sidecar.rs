@@ -8,11 +8,11 @@ use kube::core::Selector;
 use kube::{Api, Client};
 use serde_json::json;
 
+use super::super::arguments::ClusterArgs;
 use super::super::cluster::{self, call};
 use super::super::report;
 use super::super::setup::CommandError;
 use super::patience::Patience;
-use crate::args::ClusterArgs;
 use crate::kubernetes::{Collection, Place};
 
 /// A Pod that failed, or was evicted, is at work no more, and scaling to 0 may leave it.
@@ -20,9 +20,6 @@ const UNFINISHED: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
 /// Scales the Deployment to 0, and returns when none of its Pods is at work and nobody leads. A Deployment that is not there is
 /// no error, or an uninstallation that was cut off could not be done again; but it is said.
-///
-/// # Errors
-/// When the API server does not answer, a right is missing, or a Pod does not end.
 pub(super) async fn stop(
     client: &Client,
     args: &ClusterArgs,
@@ -87,7 +84,8 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::args::{Args, CleanupArgs, Command};
+    use crate::commands::cleanup::CleanupArgs;
+    use crate::commands::{Args, Command};
     use crate::operations::testing::{api_server, refusal};
 
     const DEPLOYMENT: &str = "acr-credential-sidecar";

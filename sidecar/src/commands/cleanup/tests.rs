@@ -5,12 +5,13 @@ use serde_json::json;
 
 use super::found::Account;
 use super::*;
-use crate::args::{Args, ClusterArgs, Command};
+use crate::commands::arguments::ClusterArgs;
+use crate::commands::{Args, Command};
 use crate::operations::testing::{api_server, refusal};
 
 #[test]
 fn a_sidecar_at_work_is_named_and_one_that_is_gone_does_not_matter() {
-    let leader = |is_alive| Leader { name: "sidecar-0".to_owned(), renewed: None, is_alive };
+    let leader = |is_alive| Leader { name: "sidecar-0".to_owned(), is_alive };
     let error = refuse_while_led(Some(&leader(true))).unwrap_err().to_string();
     assert!(
         error.starts_with("the sidecar sidecar-0 is at work and would write everything again: add --stop"),

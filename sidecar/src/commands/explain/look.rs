@@ -9,6 +9,7 @@ use kube::{Client, Resource as _, ResourceExt as _};
 use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::super::arguments::ClusterArgs;
 use super::super::cluster::{self, call, unexpected};
 use super::super::setup::CommandError;
 use super::chain::Cluster;
@@ -16,7 +17,6 @@ use super::manifest::Manifest;
 use super::policy::{Account, Policies};
 use super::subject::Subject;
 use super::{Named, subject};
-use crate::args::ClusterArgs;
 use crate::cluster::types::{ENFORCE_MOUNTABLE, FIELD_MANAGER};
 use crate::configuration::Configuration;
 use crate::kubernetes::{Collection, at, decode, request};

@@ -25,9 +25,6 @@ pub(super) struct Manifest {
 }
 
 /// Reads the manifests of a file, `-` being standard input.
-///
-/// # Errors
-/// When it cannot be read, or holds nothing that can be explained.
 pub(super) fn read_file(path: &Path, namespace: &str) -> Result<Manifest, CommandError> {
     let refused = |problem| CommandError::Refused(format!("{}: {problem}", path.display()));
     let mut manifest = Manifest::default();
@@ -44,9 +41,6 @@ pub(super) fn read_file(path: &Path, namespace: &str) -> Result<Manifest, Comman
 }
 
 /// All objects of a file, those of its lists included.
-///
-/// # Errors
-/// When it cannot be read.
 pub(super) fn objects_of(path: &Path) -> Result<Vec<Value>, CommandError> {
     let failed = |source| CommandError::ReadManifest { path: path.to_owned(), source };
     let text = setup::read_just_beyond(MAX_BYTES, path).map_err(failed)?;
@@ -119,9 +113,6 @@ fn flatten(document: Value, objects: &mut Vec<Value>) {
 impl Manifest {
     /// Reads one Pod, workload, or object of any kind that holds templates of Pods. `exists` says whether it is in the
     /// cluster.
-    ///
-    /// # Errors
-    /// When it has no spec of a Pod where one belongs.
     pub(super) fn read(&mut self, object: &Value, namespace: &str, exists: bool) -> Result<(), String> {
         let kind = text(object, "/kind").unwrap_or("an object without a kind");
         let group = text(object, "/apiVersion")

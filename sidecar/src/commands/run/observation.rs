@@ -310,8 +310,6 @@ impl Rights {
             config_map: &self.config_map,
             state_secret: STATE_SECRET,
             lease: FIELD_MANAGER,
-            // These are mounted.
-            key_secrets: &[],
             policies: &POLICIES,
             service_accounts,
         };

@@ -9,7 +9,7 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 use serde::Serialize;
 
-use crate::args::ClusterArgs;
+use super::super::arguments::ClusterArgs;
 use crate::commands::cluster::call;
 use crate::commands::setup::CommandError;
 use crate::operations::FIELD_MANAGER;

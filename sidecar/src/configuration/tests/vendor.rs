@@ -137,7 +137,7 @@ fn the_placeholder_of_an_account_is_named() {
     );
     let registries = read(&filled_in(ASSUMED_ROLE)).registries;
     let role = &registries[0].identity.assume_role.as_ref().unwrap().role;
-    assert_eq!((role.account(), role.name()), ("1234567890123456", "kubernetesworkerrole-test"));
+    assert_eq!(role.as_str(), "acs:ram::1234567890123456:role/kubernetesworkerrole-test");
 }
 
 #[test]

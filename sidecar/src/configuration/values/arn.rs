@@ -16,33 +16,15 @@ const PROVIDER: &str = "oidc-provider";
 
 impl RoleArn {
     /// Reads an ARN.
-    ///
-    /// # Errors
-    /// When it is not that of a role.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let text = text.trim();
         check(text, ROLE, "copy the role's ARN, such as acs:ram::1234567890123456:role/acr-puller")?;
         Ok(Self(text.to_owned()))
     }
-
-    /// Id of the account that the role belongs to.
-    #[must_use]
-    pub fn account(&self) -> &str {
-        Parts::of(&self.0).map_or("", |parts| parts.account)
-    }
-
-    /// Name of the role within its account.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        Parts::of(&self.0).map_or("", |parts| parts.name)
-    }
 }
 
 impl OidcProviderArn {
     /// Reads an ARN.
-    ///
-    /// # Errors
-    /// When it is not that of an OIDC provider.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let text = text.trim();
         let fix =

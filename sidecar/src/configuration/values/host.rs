@@ -42,9 +42,6 @@ const PUBLIC: [&str; 16] = [
 
 impl Host {
     /// Reads a host. Upper case is read as lower case, since hosts have none.
-    ///
-    /// # Errors
-    /// When the text is no host of a registry, or a host for which no token can be had.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let host = Self::of_api(text)?;
         refuse_placeholder(&host.0, "write the hosts of the instance, or leave domains out for all of them")?;
@@ -52,9 +49,6 @@ impl Host {
     }
 
     /// Reads a host that an API names, which may look like a placeholder.
-    ///
-    /// # Errors
-    /// When the text is no host of a registry, or a host for which no token can be had.
     pub fn of_api(text: &str) -> Result<Self, ValueError> {
         const FIX: &str = "write a host, such as registry.example.com or registry.example.com:5000";
         let text = text.trim().to_ascii_lowercase();
@@ -89,14 +83,12 @@ impl Host {
 
     /// The hosts of Personal Edition in a region, sorted. All of them take the same credential; the `-intl` forms are those of the
     /// international site, which exist in mainland regions too.
-    #[must_use]
     pub fn of_personal_edition(region: &Region) -> Vec<Self> {
         let forms = ["-internal", "-intl-internal", "-intl-vpc", "-intl", "-vpc", ""];
         forms.iter().map(|form| Self(format!("registry{form}.{region}.aliyuncs.com"))).collect()
     }
 
     /// Whether it is a registry of images for everybody, or an address: no instance of ACR is there.
-    #[must_use]
     pub fn is_elsewhere(&self) -> bool {
         let name = self.name();
         let is_below = |public: &&str| {
@@ -110,7 +102,6 @@ impl Host {
     }
 
     /// What its name gives away.
-    #[must_use]
     pub fn origin(&self) -> Option<Origin> {
         let name = self.name().strip_suffix(".aliyuncs.com")?;
         if let Some(name) = name.strip_suffix(".cr") {
@@ -125,7 +116,6 @@ impl Host {
 }
 
 /// Where no token can be had for a host: why, and what to do instead.
-#[must_use]
 pub fn without_token_api(host: &str) -> Option<String> {
     let name = host.split(':').next().unwrap_or_default();
     let (problem, fix) = NO_TOKEN_API;

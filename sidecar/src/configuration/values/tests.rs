@@ -140,7 +140,7 @@ fn arns_are_of_the_kind_that_is_asked_for() {
     check(OidcProviderArn::parse, "acs:ram::1:oidc-provider/ack-rrsa-c0123", None);
     check(OidcProviderArn::parse, "acs:ram::1:role/a", Some("is the ARN of a role"));
     let role = RoleArn::parse("acs:ram::12:role/a-b").unwrap();
-    assert_eq!((role.account(), role.name()), ("12", "a-b"));
+    assert_eq!(role.as_str(), "acs:ram::12:role/a-b");
 }
 
 #[test]
