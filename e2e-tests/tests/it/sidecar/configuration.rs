@@ -40,8 +40,8 @@ async fn a_host_of_two_registries_is_an_event_with_both_places_and_the_way_out()
     let note = stage.until_event(&stage.name, "HostDisputed", PATIENCE).await?;
     assert_eq!(
         note,
-        "acr-registry-info[1]: images.example.test also belongs to acr-registry-info[0], which comes first and gets it: list the \
-         hosts of each in domains, or give them different namespaces"
+        "acr-registry-info[0]: images.example.test also belongs to acr-registry-info[1], which lists its hosts in domains and gets \
+         it: list the hosts of each in domains, or give them different namespaces"
     );
 
     // What changes nothing about it is no reason to say it again.
