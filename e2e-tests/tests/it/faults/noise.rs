@@ -78,8 +78,8 @@ fn warnings(log: &str, namespace: &str) -> usize {
 #[tokio::test]
 async fn tenants_who_make_noise_drown_nobody() -> Result<()> {
     let stage = Stage::new("noise-").await?;
-    let (noisy, quiet) = (stage.namespace("a").await?, stage.namespace("b").await?);
-    let tenant = Tenant::of(&stage, &noisy).await?;
+    let (loud, quiet) = (stage.namespace("a").await?, stage.namespace("b").await?);
+    let tenant = Tenant::of(&stage, &loud).await?;
     let foreign = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": stage.name } });
     tenant.create("secrets", &foreign).await?;
     stage.configure(INSTANCE, &[]).await?;
@@ -95,7 +95,7 @@ async fn tenants_who_make_noise_drown_nobody() -> Result<()> {
     stage.tamper(&quiet, &json!({ "data": { ".dockerconfigjson": "e30=" } })).await?;
     stage.until_event(&quiet, "PullSecretRepaired", PATIENCE).await?;
     let (patches, log) = (noise.end().await?, sidecar.log()?);
-    let (lines, events) = (warnings(&log, &noisy), stage.events(&noisy).await?.len());
+    let (lines, events) = (warnings(&log, &loud), stage.events(&loud).await?.len());
     assert!((1..=10).contains(&lines), "{lines} lines about {patches} patches");
     assert!((1..=10).contains(&events), "{events} Events about {patches} patches");
     Ok(())
@@ -125,11 +125,11 @@ async fn what_was_fought_over_is_repaired_soon_after_the_fight() -> Result<()> {
 #[tokio::test]
 async fn tenants_who_hold_up_a_cleanup_fail_it_for_nobody_and_are_named() -> Result<()> {
     let stage = Stage::that_attaches("holdup-").await?;
-    let (noisy, held, quiet) =
+    let (loud, held, quiet) =
         (stage.namespace("a").await?, stage.namespace("b").await?, stage.namespace("c").await?);
     stage.configure(INSTANCE, &[("attach", "both")]).await?;
     let mut sidecar = stage.started(&[]).await?;
-    for namespace in [&noisy, &held, &quiet] {
+    for namespace in [&loud, &held, &quiet] {
         stage.until_filled(namespace).await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(stage.client.clone(), namespace);
         wait_until("the entry is there", PATIENCE, async || {
@@ -142,7 +142,7 @@ async fn tenants_who_hold_up_a_cleanup_fail_it_for_nobody_and_are_named() -> Res
     tenant
         .patch("secrets", &stage.name, &json!({ "metadata": { "finalizers": ["example.com/hold"] } }))
         .await?;
-    let tenant = Tenant::of(&stage, &noisy).await?;
+    let tenant = Tenant::of(&stage, &loud).await?;
     let annotate = |number: usize| json!({ "metadata": { "annotations": { "noise": number.to_string() } } });
     let noise = [
         Noise::start(&tenant, "secrets", &stage.name, annotate),
@@ -156,8 +156,8 @@ async fn tenants_who_hold_up_a_cleanup_fail_it_for_nobody_and_are_named() -> Res
     let held_by =
         format!("Secret {held}/{}: is being deleted, held by the finalizer example.com/hold", stage.name);
     assert!(cleanup.stderr.contains(&held_by), "{}", cleanup.stderr);
-    assert!(stage.pull_secret(&noisy).await?.is_none() && stage.pull_secret(&quiet).await?.is_none());
-    for namespace in [&noisy, &held, &quiet] {
+    assert!(stage.pull_secret(&loud).await?.is_none() && stage.pull_secret(&quiet).await?.is_none());
+    for namespace in [&loud, &held, &quiet] {
         let accounts: Api<ServiceAccount> = Api::namespaced(stage.client.clone(), namespace);
         assert_eq!(list(&accounts).await?, [""; 0]);
     }

@@ -102,8 +102,8 @@ async fn kills_faults_poison_and_noise_together_cost_no_namespace_its_credential
     poison(&stage).await?;
     let guard = Guard::over(&stage).await?;
     let (spoiling, repairs) = spoil(&stage, &stage.namespace(SPOILT.trim_start_matches('-')).await?);
-    let noisy = format!("{}-000", stage.name);
-    let tenant = Tenant::of(&stage, &noisy).await?;
+    let loud = format!("{}-000", stage.name);
+    let tenant = Tenant::of(&stage, &loud).await?;
     let noise = Noise::start(
         &tenant,
         "secrets",
@@ -133,7 +133,7 @@ async fn kills_faults_poison_and_noise_together_cost_no_namespace_its_credential
     .await?;
     sidecar.stop().await?;
     let versions = guard.end().await?;
-    let by_us = versions.iter().filter(|(namespace, _)| **namespace != noisy);
+    let by_us = versions.iter().filter(|(namespace, _)| **namespace != loud);
     let writes: usize = by_us.map(|(_, versions)| versions).sum();
     eprintln!(
         "{kills} kills in {} s (seed {seed}), {writes} writes, {} mints, {} repairs, {patches} patches of a tenant; missing 0, \
