@@ -14,7 +14,7 @@ pub mod text;
 
 pub use image::registry_host;
 pub use pattern::{Pattern, PatternError, Vocabulary};
-pub use pull_secrets::Standing;
+pub use pull_secrets::ListVerdict;
 pub use selection::Selection;
 
 /// Name of the pull secret unless the user chose another: the vendor's, so that manifests written for it go on working.

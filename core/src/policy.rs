@@ -18,7 +18,7 @@ use message::short;
 use object::PodSpec;
 
 use crate::json::{Malformed, place_in};
-use crate::{Standing, registry_host};
+use crate::{ListVerdict, registry_host};
 
 pub use settings::{ManualPullSecrets, Mistakes, PodMode, Settings, WorkloadMode};
 pub use verdict::{Reason, Rule, Splice, Verdict};
@@ -152,9 +152,9 @@ fn selects(settings: &Settings<'_>, spec: &PodSpec<'_>) -> Result<bool, Malforme
 }
 
 /// How the list of a Pod or a template stands towards the pull secret.
-fn standing<'n>(settings: &Settings<'_>, names: &'n [Cow<'_, str>]) -> Standing<'n> {
+fn standing<'n>(settings: &Settings<'_>, names: &'n [Cow<'_, str>]) -> ListVerdict<'n> {
     let allowed = |name: &str| settings.manual.allowed.iter().any(|pattern| pattern.matches(name));
-    Standing::of(names.iter().map(|name| &**name), &settings.pull_secret, allowed)
+    ListVerdict::of(names.iter().map(|name| &**name), &settings.pull_secret, allowed)
 }
 
 /// The first manual entry that is not among the known ones, of which there may be as many.

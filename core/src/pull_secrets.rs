@@ -5,7 +5,7 @@
 /// Kubernetes copies a service account's list to a Pod only while the Pod's own list is empty, so one manual entry is
 /// enough to keep every other pull secret out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing<'a> {
+pub enum ListVerdict<'a> {
     /// The pull secret is in the list.
     Listed,
     /// It is not, and nothing in the list was written by hand: it can be appended without asking.
@@ -14,7 +14,7 @@ pub enum Standing<'a> {
     Manual(Vec<&'a str>),
 }
 
-impl<'a> Standing<'a> {
+impl<'a> ListVerdict<'a> {
     /// Judges a list by the names of its entries; a nameless entry has the name `""` and never counts as manual.
     pub fn of(
         names: impl IntoIterator<Item = &'a str>,
@@ -39,15 +39,15 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(names: &[&'static str], expected: &Standing<'_>) {
-        assert_eq!(Standing::of(names.iter().copied(), "ours", |name| name.starts_with("ok-")), *expected);
+    fn check(names: &[&'static str], expected: &ListVerdict<'_>) {
+        assert_eq!(ListVerdict::of(names.iter().copied(), "ours", |name| name.starts_with("ok-")), *expected);
     }
 
     #[test]
     fn lists_are_told_apart() {
-        check(&[], &Standing::Free);
-        check(&["", "ok-1"], &Standing::Free);
-        check(&["mine", "ours"], &Standing::Listed);
-        check(&["", "mine", "ok-1", "mine"], &Standing::Manual(vec!["mine", "mine"]));
+        check(&[], &ListVerdict::Free);
+        check(&["", "ok-1"], &ListVerdict::Free);
+        check(&["mine", "ours"], &ListVerdict::Listed);
+        check(&["", "mine", "ok-1", "mine"], &ListVerdict::Manual(vec!["mine", "mine"]));
     }
 }

@@ -4,7 +4,7 @@
 //! `schedule` says when, `state` decides what to do next, both of them pure; `task` does it, and `snapshot` is what
 //! everybody else gets to see.
 
-pub mod disputes;
+pub mod conflicts;
 mod schedule;
 mod snapshot;
 mod state;
@@ -18,15 +18,15 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use self::schedule::Jitter;
-use self::snapshot::Board;
+use self::snapshot::SnapshotPublisher;
 use self::state::{Demand, State};
 use self::task::Task;
 use crate::clock::Clock;
-use crate::cloud::CloudError;
+use crate::cloud::{Cloud, CloudError};
 use crate::configuration::{Host, Region, Registry};
 use crate::credential::{Credential, CredentialKey};
 
-pub use self::disputes::Dispute;
+pub use self::conflicts::HostConflict;
 pub use self::snapshot::{Entry, Snapshot, Status};
 #[cfg(test)]
 pub use self::state::{Failure, Trouble};
@@ -41,6 +41,16 @@ pub trait Minter: Send + Sync + 'static {
 
     /// Finds all hosts of an instance; asked only for registries without `domains`.
     fn hosts(&self, key: &CredentialKey) -> impl Future<Output = Result<Vec<Host>, CloudError>> + Send;
+}
+
+impl Minter for Cloud {
+    async fn credential(&self, key: &CredentialKey) -> Result<Credential, CloudError> {
+        Cloud::credential(self, key).await
+    }
+
+    async fn hosts(&self, key: &CredentialKey) -> Result<Vec<Host>, CloudError> {
+        Cloud::hosts(self, key).await
+    }
 }
 
 /// A registry whose region is known.
@@ -67,7 +77,7 @@ pub struct Broker<M> {
     clock: Arc<dyn Clock>,
     jitter: fn() -> Jitter,
     restored: HashMap<CredentialKey, Held>,
-    board: Board,
+    publisher: SnapshotPublisher,
     running: HashMap<Arc<CredentialKey>, Running>,
     tasks: JoinSet<()>,
 }
@@ -98,7 +108,7 @@ impl<M: Minter> Broker<M> {
             clock,
             jitter: fastrand::f64,
             restored,
-            board: Board::new(),
+            publisher: SnapshotPublisher::new(),
             running: HashMap::new(),
             tasks: JoinSet::new(),
         }
@@ -106,7 +116,7 @@ impl<M: Minter> Broker<M> {
 
     /// Snapshots, each of them sent when something changed.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
-        self.board.subscribe()
+        self.publisher.subscribe()
     }
 
     /// Keeps the credentials fresh, and follows the configuration until its sender is gone. Credentials that a new
@@ -135,7 +145,7 @@ impl<M: Minter> Broker<M> {
             }
             stays
         });
-        self.board.show(&registries);
+        self.publisher.show(&registries);
         for (key, demand) in demands {
             match self.running.get(&key) {
                 Some(running) => {
@@ -151,7 +161,7 @@ impl<M: Minter> Broker<M> {
             Some(held) => State::resume(held, self.clock.now(), (self.jitter)()),
             None => State::default(),
         };
-        self.board.post(&key, &state.report());
+        self.publisher.post(&key, &state.report());
         let (sender, receiver) = watch::channel(demand);
         let task = self.task(Arc::clone(&key));
         let task = self.tasks.spawn(task.keep_fresh(state, receiver));
@@ -164,7 +174,7 @@ impl<M: Minter> Broker<M> {
             minter: Arc::clone(&self.minter),
             clock: Arc::clone(&self.clock),
             jitter: self.jitter,
-            board: self.board.clone(),
+            publisher: self.publisher.clone(),
         }
     }
 }
@@ -178,7 +188,7 @@ pub async fn mint_once<M: Minter>(
     let mut broker = Broker::new(minter, clock, HashMap::new());
     // Nothing is renewed here, so the threshold says nothing.
     let (registries, demands) = grouped(&Wanted { registries, expiring_threshold: Duration::ZERO });
-    broker.board.show(&registries);
+    broker.publisher.show(&registries);
     for (key, demand) in demands {
         let task = broker.task(key);
         broker.tasks.spawn(task.mint_once(demand.discover));

@@ -34,8 +34,7 @@ use self::endpoints::Base;
 use self::http::Http;
 use self::identity::FirstKeys;
 use self::metadata::Metadata;
-use self::sessions::{Hop, Sessions};
-use crate::broker::Minter;
+use self::sessions::{SessionKey, Sessions};
 use crate::clock::Clock;
 use crate::configuration::{Host, Identity, IdentitySource, Instance, Region};
 use crate::credential::{Credential, CredentialKey};
@@ -84,7 +83,7 @@ impl Cloud {
             let with = self.first_session(&identity.source, region, false).await?;
             sts::assume_role(&self.api, &base, role, &with).await
         };
-        self.sessions.get(Hop::Role(identity.clone()), obtain).await
+        self.sessions.get(SessionKey::Role(identity.clone()), obtain).await
     }
 
     /// Mints a credential.
@@ -150,7 +149,7 @@ impl Cloud {
             FirstKeys::Here(session) => Ok(session),
             FirstKeys::Metadata => {
                 let metadata = self.metadata()?;
-                self.sessions.get(Hop::Metadata, metadata.session()).await
+                self.sessions.get(SessionKey::Metadata, metadata.session()).await
             }
             FirstKeys::Oidc(role, file) => {
                 let obtain = async {
@@ -158,7 +157,7 @@ impl Cloud {
                     let base = self.sts(region, true).await?;
                     sts::assume_role_with_oidc(&self.api, &base, &role, &token).await
                 };
-                self.sessions.get(Hop::Oidc(role.clone()), obtain).await
+                self.sessions.get(SessionKey::Oidc(role.clone()), obtain).await
             }
         }
     }
@@ -171,7 +170,9 @@ impl Cloud {
         result: &Result<T, CloudError>,
     ) -> bool {
         match &identity.assume_role {
-            Some(_) => expired(result) && self.sessions.forget(&Hop::Role(identity.clone()), used).await,
+            Some(_) => {
+                expired(result) && self.sessions.forget(&SessionKey::Role(identity.clone()), used).await
+            }
             None => self.dropped(&identity.source, true, used, result).await,
         }
     }
@@ -188,8 +189,8 @@ impl Cloud {
             return false;
         }
         match identity::first_keys(source, &self.settings, last) {
-            Ok(FirstKeys::Metadata) => self.sessions.forget(&Hop::Metadata, used).await,
-            Ok(FirstKeys::Oidc(role, _)) => self.sessions.forget(&Hop::Oidc(role), used).await,
+            Ok(FirstKeys::Metadata) => self.sessions.forget(&SessionKey::Metadata, used).await,
+            Ok(FirstKeys::Oidc(role, _)) => self.sessions.forget(&SessionKey::Oidc(role), used).await,
             Ok(FirstKeys::Here(_)) | Err(_) => false,
         }
     }
@@ -218,16 +219,6 @@ impl Cloud {
         let base = self.settings.endpoints.metadata();
         let base = base.map_err(|error| no_endpoint("finding ECS metadata", &error))?;
         Ok(Metadata { api: &self.api, base, environment: &self.settings.environment })
-    }
-}
-
-impl Minter for Cloud {
-    async fn credential(&self, key: &CredentialKey) -> Result<Credential, CloudError> {
-        Cloud::credential(self, key).await
-    }
-
-    async fn hosts(&self, key: &CredentialKey) -> Result<Vec<Host>, CloudError> {
-        Cloud::hosts(self, key).await
     }
 }
 

@@ -5,14 +5,14 @@
 
 pub mod apply;
 pub mod configuration;
-pub mod content;
 pub mod controller;
+pub mod desired;
 pub mod fingerprint;
 pub mod notice;
+pub mod observed;
 pub mod observer;
 pub mod plan;
 pub mod queue;
 pub mod state;
 pub mod store;
-pub mod types;
 pub mod watches;

@@ -4,7 +4,7 @@
 //! hosts and keys in alphabetical order, so that equal credentials give equal bytes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::broker::{Entry, Issued, ResolvedRegistry, Snapshot};
 use crate::clock::Moment;
 use crate::credential::Credential;
+use crate::hex::hex;
 
 /// A set of registries, by their positions in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -192,11 +193,7 @@ fn hash(bytes: &[u8], expires_at: Option<Timestamp>) -> String {
     if let Some(expires_at) = expires_at {
         digest.update(&expires_at.as_millisecond().to_be_bytes());
     }
-    digest.finish().as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(digest.finish().as_ref())
 }
 
 #[cfg(test)]

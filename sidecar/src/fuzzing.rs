@@ -5,7 +5,7 @@
 use k8s_openapi::api::core::v1::Secret;
 
 pub use crate::cloud::fuzz_answer as answer;
-use crate::cluster::types::{LONGEST_LIST, LONGEST_REGISTRIES, Namespace, PullSecret, ServiceAccount};
+use crate::cluster::observed::{LONGEST_LIST, LONGEST_REGISTRIES, Namespace, PullSecret, ServiceAccount};
 pub use crate::commands::fuzz_manifest as manifest;
 use crate::configuration;
 use crate::kubernetes::{Metadata, Place, cut, decode};

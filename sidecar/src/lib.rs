@@ -15,6 +15,7 @@ mod credential;
 mod docker_config;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod hex;
 mod kubernetes;
 mod logging;
 mod operations;

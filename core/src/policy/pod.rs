@@ -8,7 +8,7 @@ use super::{
     PodMode, Reason, Request, Rule, ServiceAccounts, Settings, Shape, Splice, Verdict, append, first_unknown,
     insert_after, insert_first, is_person, object_of, selects, standing,
 };
-use crate::Standing;
+use crate::ListVerdict;
 use crate::json::{self, Malformed, Map, Raw};
 
 const PATH: &str = "spec.imagePullSecrets";
@@ -28,9 +28,9 @@ pub(super) fn judge<'a>(
     }
     let names = spec.pull_secret_names().map_err(|malformed| malformed.below("spec"))?;
     let manual = match standing(settings, &names) {
-        Standing::Listed => return Ok(Verdict::Accept(Reason::Listed)),
-        Standing::Free => return mutate(object, &spec, settings, Rule::PodAppended, Vec::new()),
-        Standing::Manual(manual) => manual,
+        ListVerdict::Listed => return Ok(Verdict::Accept(Reason::Listed)),
+        ListVerdict::Free => return mutate(object, &spec, settings, Rule::PodAppended, Vec::new()),
+        ListVerdict::Manual(manual) => manual,
     };
     let is_persons = !metadata.is_owned() && is_person(request.user);
     let mode = if is_persons { settings.manual.pods } else { settings.manual.owned_pods };

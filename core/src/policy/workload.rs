@@ -6,7 +6,7 @@ use super::{
     Operation, Reason, Request, Rule, Settings, Shape, Verdict, WorkloadMode, first_unknown, object_of,
     selects, standing,
 };
-use crate::Standing;
+use crate::ListVerdict;
 use crate::json::Malformed;
 
 pub(super) fn judge<'a>(request: &Request<'a>, settings: &Settings<'_>) -> Result<Verdict<'a>, Malformed> {
@@ -24,9 +24,9 @@ pub(super) fn judge<'a>(request: &Request<'a>, settings: &Settings<'_>) -> Resul
     }
     let names = spec.pull_secret_names().map_err(in_spec)?;
     let manual = match standing(settings, &names) {
-        Standing::Listed => return Ok(Verdict::Accept(Reason::Listed)),
-        Standing::Free => return Ok(Verdict::Accept(Reason::NothingManual)),
-        Standing::Manual(manual) => manual,
+        ListVerdict::Listed => return Ok(Verdict::Accept(Reason::Listed)),
+        ListVerdict::Free => return Ok(Verdict::Accept(Reason::NothingManual)),
+        ListVerdict::Manual(manual) => manual,
     };
     if !selects(settings, &spec).map_err(in_spec)? {
         return Ok(Verdict::Accept(Reason::NotSelected));
@@ -69,8 +69,8 @@ fn newly_offending(
     }
     let names = old.pull_secret_names().map_err(in_spec)?;
     Ok(match standing(settings, &names) {
-        Standing::Listed | Standing::Free => first,
-        Standing::Manual(before) => first_unknown(manual, &before).map(str::to_owned),
+        ListVerdict::Listed | ListVerdict::Free => first,
+        ListVerdict::Manual(before) => first_unknown(manual, &before).map(str::to_owned),
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::disputes::{self, Claim, Dispute};
+use super::conflicts::{self, HostClaim, HostConflict};
 use super::state::{Issued, Report, Trouble};
 use super::{Keyed, ResolvedRegistry};
 use crate::configuration::Host;
@@ -19,7 +19,7 @@ pub struct Snapshot {
     /// One for each registry, in the order of the configuration.
     pub entries: Vec<Entry>,
     /// Hosts that more than one registry claims. The earlier registry wins them.
-    pub disputes: Vec<Dispute>,
+    pub conflicts: Vec<HostConflict>,
 }
 
 /// One registry.
@@ -58,7 +58,7 @@ pub enum Status {
 
 /// Where tasks post what they know, and everybody else reads it.
 #[derive(Debug, Clone)]
-pub(super) struct Board(watch::Sender<Arc<Snapshot>>);
+pub(super) struct SnapshotPublisher(watch::Sender<Arc<Snapshot>>);
 
 impl Entry {
     fn new(registry: Arc<ResolvedRegistry>, key: Arc<CredentialKey>, report: Report) -> Self {
@@ -74,8 +74,8 @@ impl Entry {
         Self { registry, key, issued: report.issued.clone(), hosts, status, report }
     }
 
-    fn claim(&self) -> Claim<'_> {
-        Claim { registry: &self.registry, key: &self.key, hosts: &self.hosts }
+    fn claim(&self) -> HostClaim<'_> {
+        HostClaim { registry: &self.registry, key: &self.key, hosts: &self.hosts }
     }
 }
 
@@ -96,7 +96,7 @@ impl Status {
     }
 }
 
-impl Board {
+impl SnapshotPublisher {
     pub(super) fn new() -> Self {
         Self(watch::Sender::default())
     }
@@ -147,11 +147,11 @@ impl Board {
 
 fn replace(current: &mut Arc<Snapshot>, entries: Vec<Entry>) {
     let claims: Vec<_> = entries.iter().map(Entry::claim).collect();
-    let disputes = disputes::among(&claims);
-    for dispute in disputes.iter().filter(|dispute| !current.disputes.contains(dispute)) {
-        tracing::warn!("{}", dispute.finding);
+    let conflicts = conflicts::among(&claims);
+    for conflict in conflicts.iter().filter(|conflict| !current.conflicts.contains(conflict)) {
+        tracing::warn!("{}", conflict.finding);
     }
-    *current = Arc::new(Snapshot { version: current.version + 1, entries, disputes });
+    *current = Arc::new(Snapshot { version: current.version + 1, entries, conflicts });
 }
 
 fn log(before: &Entry, after: &Entry) {

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::Minter;
 use super::schedule::Jitter;
-use super::snapshot::Board;
+use super::snapshot::SnapshotPublisher;
 use super::state::{Demand, State, Step};
 use crate::clock::Clock;
 use crate::credential::CredentialKey;
@@ -19,7 +19,7 @@ pub(super) struct Task<M> {
     pub(super) minter: Arc<M>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) jitter: fn() -> Jitter,
-    pub(super) board: Board,
+    pub(super) publisher: SnapshotPublisher,
 }
 
 impl<M: Minter> Task<M> {
@@ -72,6 +72,6 @@ impl<M: Minter> Task<M> {
 
     fn look(&self, state: &mut State) {
         state.drop_expired(self.clock.now());
-        self.board.post(&self.key, &state.report());
+        self.publisher.post(&self.key, &state.report());
     }
 }

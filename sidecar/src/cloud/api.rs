@@ -64,7 +64,6 @@ impl Api {
                 query: &query,
                 action: operation.action,
                 version: operation.version,
-                body: b"",
             };
             let attempt = Attempt { date: self.clock.wall(), nonce: nonce(&context)? };
             let request = Request {
@@ -142,5 +141,5 @@ fn nonce(context: &Context) -> Result<String, CloudError> {
         error.details.problem = Some("the operating system gives no random bytes".to_owned());
         return Err(error);
     }
-    Ok(signature::hex(&bytes))
+    Ok(crate::hex::hex(&bytes))
 }

@@ -15,7 +15,7 @@ use crate::configuration::Identity;
 
 /// One step towards keys that takes a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Hop {
+pub(super) enum SessionKey {
     /// The keys of the node's RAM role.
     Metadata,
     /// A role assumed with the cluster's OIDC token.
@@ -28,7 +28,7 @@ pub(super) enum Hop {
 #[derive(Debug)]
 pub(super) struct Sessions {
     clock: Arc<dyn Clock>,
-    slots: Mutex<HashMap<Hop, Arc<Slot>>>,
+    slots: Mutex<HashMap<SessionKey, Arc<Slot>>>,
 }
 
 /// The place of one session. Whoever obtains it holds the lock; the others wait for the outcome.
@@ -53,10 +53,10 @@ impl Sessions {
     /// The session of a hop: the one at hand while it is fresh, else a new one from `obtain`, which is not run otherwise.
     pub(super) async fn get(
         &self,
-        hop: Hop,
+        hop: SessionKey,
         obtain: impl Future<Output = Result<Session, CloudError>>,
     ) -> Result<Session, CloudError> {
-        let metadata = hop == Hop::Metadata;
+        let metadata = hop == SessionKey::Metadata;
         let slot = self.slot(hop);
         let ended_before = slot.ended.load(Ordering::Acquire);
         let mut latest = slot.latest.lock().await;
@@ -79,7 +79,7 @@ impl Sessions {
 
     /// Drops a session that an API refused, so that the next one is a new one. Says whether there was one to drop; a
     /// session that somebody has renewed in the meantime stays.
-    pub(super) async fn forget(&self, hop: &Hop, refused: &Session) -> bool {
+    pub(super) async fn forget(&self, hop: &SessionKey, refused: &Session) -> bool {
         let slot = self.slots().get(hop).cloned();
         let Some(slot) = slot else { return false };
         let mut latest = slot.latest.lock().await;
@@ -93,7 +93,7 @@ impl Sessions {
         }
     }
 
-    fn slot(&self, hop: Hop) -> Arc<Slot> {
+    fn slot(&self, hop: SessionKey) -> Arc<Slot> {
         let now = self.clock.now();
         let mut slots = self.slots();
         // Sessions of identities that are no longer configured go when they have expired.
@@ -101,7 +101,7 @@ impl Sessions {
         Arc::clone(slots.entry(hop).or_default())
     }
 
-    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<Hop, Arc<Slot>>> {
+    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<SessionKey, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

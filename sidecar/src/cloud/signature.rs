@@ -2,7 +2,7 @@
 //!
 //! Source: <https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature>.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use super::keys::Keys;
+use crate::hex::hex;
 
 /// What is signed, apart from the keys.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +28,6 @@ pub struct Request<'a> {
     pub action: &'a str,
     /// Version of the API.
     pub version: &'a str,
-    /// The body.
-    pub body: &'a [u8],
 }
 
 /// What makes each attempt different. A new one is needed for every attempt: the API refuses a nonce it has seen, and a
@@ -91,15 +90,6 @@ pub fn date(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
 /// The unreserved characters of RFC 3986 stay as they are.
@@ -113,11 +103,10 @@ fn encode(text: &str) -> impl Iterator<Item = &str> {
 
 /// Everything that is signed, sorted by name.
 fn headers(request: &Request<'_>, keys: &Keys, attempt: &Attempt) -> Headers {
-    let body_hash = hex(digest::digest(&digest::SHA256, request.body).as_ref());
     let mut headers = vec![
         ("host", Zeroizing::new(request.host.to_owned())),
         ("x-acs-action", Zeroizing::new(request.action.to_owned())),
-        ("x-acs-content-sha256", Zeroizing::new(body_hash)),
+        ("x-acs-content-sha256", Zeroizing::new(hash_of_body())),
         ("x-acs-date", Zeroizing::new(date(attempt.date))),
     ];
     // Between "date" and "signature-nonce" in the alphabet.
@@ -134,7 +123,7 @@ fn signed_names(headers: &Headers) -> String {
 }
 
 fn canonical_request(request: &Request<'_>, headers: &Headers) -> Zeroizing<String> {
-    let Request { method, path, query, body, .. } = request;
+    let Request { method, path, query, .. } = request;
     let mut text = Zeroizing::new(format!("{method}\n{path}\n{query}\n"));
     for (name, value) in headers {
         text.push_str(name);
@@ -145,8 +134,13 @@ fn canonical_request(request: &Request<'_>, headers: &Headers) -> Zeroizing<Stri
     text.push('\n');
     text.push_str(&signed_names(headers));
     text.push('\n');
-    text.push_str(&hex(digest::digest(&digest::SHA256, body).as_ref()));
+    text.push_str(&hash_of_body());
     text
+}
+
+/// No signed request has a body.
+fn hash_of_body() -> String {
+    hex(digest::digest(&digest::SHA256, b"").as_ref())
 }
 
 #[cfg(test)]

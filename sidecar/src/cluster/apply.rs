@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 pub use self::failure::Failure;
-use super::content::Content;
-use super::plan::{AccountAction, SecretAction, Version};
-use super::types::{
+use super::desired::DesiredSecret;
+use super::observed::{
     EXPIRES_AT, FIELD_MANAGER, HASH, INPUTS, MANAGED_BY, PullSecret, REGISTRIES, ServiceAccount,
 };
+use super::plan::{AccountAction, SecretAction, Version};
 use crate::kubernetes::{Metadata, as_metadata, at, request};
 
 /// kube's client retries what is throttled or unavailable without end, so each call has an end.
@@ -96,14 +96,14 @@ impl Writer {
         Some(result.map(Written::There))
     }
 
-    async fn create(&self, namespace: &str, content: &Content) -> Result<PullSecret, Failure> {
+    async fn create(&self, namespace: &str, content: &DesiredSecret) -> Result<PullSecret, Failure> {
         self.write(namespace, content, None, NO_VERSION, &PatchParams::apply(FIELD_MANAGER)).await
     }
 
     async fn update(
         &self,
         namespace: &str,
-        content: &Content,
+        content: &DesiredSecret,
         version: &Version,
     ) -> Result<PullSecret, Failure> {
         let Version { uid, resource_version } = version;
@@ -114,7 +114,7 @@ impl Writer {
     async fn write(
         &self,
         namespace: &str,
-        content: &Content,
+        content: &DesiredSecret,
         uid: Option<&str>,
         resource_version: &str,
         params: &PatchParams,
@@ -206,8 +206,8 @@ struct Data {
 }
 
 impl Body {
-    fn new(name: &str, content: &Content, uid: Option<&str>, resource_version: &str) -> Self {
-        let Content { docker_config, inputs, registries, awaited: _, pending: _, minted: _ } = content;
+    fn new(name: &str, content: &DesiredSecret, uid: Option<&str>, resource_version: &str) -> Self {
+        let DesiredSecret { docker_config, inputs, registries, awaited: _, pending: _, minted: _ } = content;
         let mut annotations = json!({ HASH: docker_config.hash, INPUTS: inputs, REGISTRIES: registries });
         if let (Some(expires_at), Some(annotations)) = (docker_config.expires_at, annotations.as_object_mut())
         {

@@ -19,7 +19,7 @@ use crate::kubernetes::{Change, Collection, follow};
 
 /// A configuration in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Active {
+pub struct ActiveConfiguration {
     /// What the user wrote.
     pub configuration: Configuration,
     /// Its registries, with their regions.
@@ -34,7 +34,7 @@ struct Data {
 
 /// How the ConfigMap stands. Whatever it says, the last configuration that made sense stays in use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Standing {
+pub enum ConfigMapStatus {
     /// It has not been read yet.
     #[default]
     Awaited,
@@ -63,7 +63,7 @@ impl Regions for Cloud {
     }
 }
 
-impl Active {
+impl ActiveConfiguration {
     /// What it asks of the broker.
     pub fn wanted(&self) -> Wanted {
         Wanted {
@@ -73,7 +73,7 @@ impl Active {
     }
 }
 
-impl Standing {
+impl ConfigMapStatus {
     /// Whether it is in use.
     pub fn is_good(&self) -> bool {
         matches!(self, Self::Good { .. })
@@ -110,16 +110,16 @@ impl Standing {
 
 /// Follows the ConfigMap, and finds out the cluster's region for registries that name none.
 #[derive(Debug)]
-pub struct Follower<R> {
+pub struct ConfigurationWatcher<R> {
     name: Arc<str>,
     regions: Arc<R>,
-    active: watch::Sender<Option<Arc<Active>>>,
-    standing: watch::Sender<Standing>,
+    active: watch::Sender<Option<Arc<ActiveConfiguration>>>,
+    standing: watch::Sender<ConfigMapStatus>,
     /// Read, and without the region that it needs.
     waiting: Option<Parsed>,
 }
 
-impl<R: Regions> Follower<R> {
+impl<R: Regions> ConfigurationWatcher<R> {
     /// A follower of the ConfigMap of this name.
     pub fn new(name: Arc<str>, regions: Arc<R>) -> Self {
         Self {
@@ -132,12 +132,12 @@ impl<R: Regions> Follower<R> {
     }
 
     /// The configuration in use; none before the first that makes sense.
-    pub fn active(&self) -> watch::Receiver<Option<Arc<Active>>> {
+    pub fn active(&self) -> watch::Receiver<Option<Arc<ActiveConfiguration>>> {
         self.active.subscribe()
     }
 
     /// How the ConfigMap stands.
-    pub fn standing(&self) -> watch::Receiver<Standing> {
+    pub fn standing(&self) -> watch::Receiver<ConfigMapStatus> {
         self.standing.subscribe()
     }
 
@@ -170,8 +170,8 @@ impl<R: Regions> Follower<R> {
     fn read(&mut self, data: Option<BTreeMap<String, String>>) {
         self.waiting = None;
         match data.map(|data| configuration::from_data(&data)) {
-            None => self.say(Standing::Missing(Arc::clone(&self.name))),
-            Some(Err(mistakes)) => self.say(Standing::Wrong(mistakes)),
+            None => self.say(ConfigMapStatus::Missing(Arc::clone(&self.name))),
+            Some(Err(mistakes)) => self.say(ConfigMapStatus::Wrong(mistakes)),
             Some(Ok(parsed)) => self.waiting = Some(parsed),
         }
     }
@@ -184,7 +184,7 @@ impl<R: Regions> Follower<R> {
             Ok(own) => own,
             Err(error) => {
                 self.waiting = Some(Parsed { configuration, warnings });
-                self.say(Standing::NoRegion(error));
+                self.say(ConfigMapStatus::NoRegion(error));
                 return;
             }
         };
@@ -193,16 +193,16 @@ impl<R: Regions> Follower<R> {
             Some(ResolvedRegistry { region, registry: registry.clone() })
         });
         let registries = resolved.collect();
-        let active = Arc::new(Active { configuration, registries });
+        let active = Arc::new(ActiveConfiguration { configuration, registries });
         let is_new = self.active.borrow().as_ref() != Some(&active);
         if is_new {
             tracing::info!("configuration in use, {} registries", active.registries.len());
             self.active.send_replace(Some(active));
         }
-        self.say(Standing::Good { warnings });
+        self.say(ConfigMapStatus::Good { warnings });
     }
 
-    fn say(&self, standing: Standing) {
+    fn say(&self, standing: ConfigMapStatus) {
         let has_last = self.active.borrow().is_some();
         self.standing.send_if_modified(|current| {
             let is_news = *current != standing;

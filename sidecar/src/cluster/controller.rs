@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use self::work::Done;
 use super::apply::Writer;
-use super::configuration::Active;
-use super::content::Contents;
+use super::configuration::ActiveConfiguration;
+use super::desired::DesiredSecrets;
 use super::observer::Observer;
 use super::plan::Plan;
 use super::queue::Queue;
@@ -59,7 +59,7 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Inputs {
     /// The configuration in use.
-    pub active: watch::Receiver<Option<Arc<Active>>>,
+    pub active: watch::Receiver<Option<Arc<ActiveConfiguration>>>,
     /// The credentials.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// Whether this replica writes.
@@ -108,9 +108,9 @@ pub struct Controller {
     watches: Watches,
     store: Store,
     queue: Queue,
-    contents: Contents,
+    contents: DesiredSecrets,
     running: JoinSet<Done>,
-    active: Option<Arc<Active>>,
+    active: Option<Arc<ActiveConfiguration>>,
     snapshot: Arc<Snapshot>,
     /// Whether the snapshot is that of the configuration in use.
     fits: bool,
@@ -164,7 +164,7 @@ impl Controller {
             clock,
             observer,
             store: Store::default(),
-            contents: Contents::default(),
+            contents: DesiredSecrets::default(),
             running: JoinSet::new(),
             active: None,
             snapshot: Arc::default(),

@@ -1,11 +1,10 @@
 //! What a credential is minted for, as a short text that holds no secret.
 
-use std::fmt::Write as _;
-
 use ring::digest::{Context, SHA256};
 
 use crate::configuration::{AssumeRole, Host, Identity, IdentitySource, Instance};
 use crate::credential::CredentialKey;
+use crate::hex::hex;
 
 /// A digest over texts, each of which counts with its length, so that none runs into the next.
 pub struct Fingerprint(Context);
@@ -59,12 +58,9 @@ impl Fingerprint {
 
     /// 32 hexadecimal digits.
     pub fn finish(self) -> String {
-        let digest = self.0.finish();
-        digest.as_ref().iter().take(16).fold(String::with_capacity(32), |mut hex, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        let mut digits = hex(self.0.finish().as_ref());
+        digits.truncate(32);
+        digits
     }
 
     fn texts(&mut self, texts: &[&str]) {

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::content::Content;
+use super::desired::DesiredSecret;
 use super::notice::Notice;
-use super::types::{Namespace, PullSecret, ServiceAccount};
+use super::observed::{Namespace, PullSecret, ServiceAccount};
 use crate::configuration::Configuration;
 
 /// The rules that hold for all namespaces.
@@ -90,11 +90,11 @@ pub enum SecretAction {
     #[default]
     Leave,
     /// Create it, unless somebody else was faster.
-    Create(Arc<Content>),
+    Create(Arc<DesiredSecret>),
     /// Write exactly this version of it.
     Update {
         /// What it gets.
-        content: Arc<Content>,
+        content: Arc<DesiredSecret>,
         /// What it is now.
         version: Version,
         /// Why.
@@ -142,7 +142,7 @@ pub struct AccountAction {
 impl Plan {
     /// Decides what to do. Without content, because nothing is known about the registries yet, nothing is written that
     /// needs it.
-    pub fn of(situation: &Situation<'_>, rules: &Rules<'_>, content: Option<&Arc<Content>>) -> Self {
+    pub fn of(situation: &Situation<'_>, rules: &Rules<'_>, content: Option<&Arc<DesiredSecret>>) -> Self {
         let mut plan = Self::default();
         if situation.namespace.terminating {
             return plan;

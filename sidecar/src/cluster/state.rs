@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 pub use self::document::Document;
 use super::apply::Failure;
-use super::types::{FIELD_MANAGER, MANAGED_BY};
+use super::observed::{FIELD_MANAGER, MANAGED_BY};
 use crate::broker::{Held, ResolvedRegistry, Snapshot};
 use crate::clock::Clock;
 use crate::credential::CredentialKey;

@@ -1,16 +1,16 @@
 //! What is known about the cluster: small facts by namespace, kept current by watches and by the answers to our writes.
 //! Every event costs the same, however many namespaces there are; only the end of a new list looks at all of them.
 
-mod strikes;
+mod backoff;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-pub use self::strikes::Strikes;
+pub use self::backoff::WriteBackoff;
 use super::notice::Notice;
-use super::types::{Namespace, PullSecret, ServiceAccount, is_older};
+use super::observed::{Namespace, PullSecret, ServiceAccount, is_older};
 
 /// Everything that is known.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub struct Entry {
     /// Since when what the pull secret holds is not what it should hold.
     differs_since: Option<Instant>,
     /// What stands in the way of writing the pull secret.
-    pub strikes: Strikes,
+    pub backoff: WriteBackoff,
     /// When it was first seen that newer credentials wait for their turn.
     pub renewal_seen: Option<Instant>,
     /// What the last plan said.
@@ -60,9 +60,9 @@ pub struct Account {
     /// What it is.
     pub facts: ServiceAccount,
     /// What went wrong with writes to it.
-    pub strikes: Strikes,
+    pub backoff: WriteBackoff,
     /// How often our entry was taken out of it: lost races are nobody's fault.
-    pub removals: Strikes,
+    pub removals: WriteBackoff,
     round: Round,
 }
 
@@ -189,15 +189,15 @@ impl Store {
             entry.pull_secret = Some(Found { facts, written: None, round });
         }
         entry.lost = false;
-        entry.strikes.lift_block();
-        entry.strikes.seen(now);
+        entry.backoff.lift_block();
+        entry.backoff.seen(now);
         Some(name)
     }
 
     /// A Secret was deleted. Returns the namespace if that is news.
     pub fn lose_secret(&mut self, namespace: &str, uid: &str, now: Instant) -> Option<Arc<str>> {
         let (name, entry) = self.entry(namespace);
-        entry.strikes.seen(now);
+        entry.backoff.seen(now);
         let is_news =
             entry.pull_secret.as_ref().is_some_and(|found| *found.facts.uid == *uid) && entry.lose_secret();
         entry.gone = Some(uid.into());
@@ -221,7 +221,12 @@ impl Store {
                 entry.accounts.reserve_exact(1);
                 entry.accounts.insert(
                     at,
-                    Account { facts, strikes: Strikes::default(), removals: Strikes::default(), round },
+                    Account {
+                        facts,
+                        backoff: WriteBackoff::default(),
+                        removals: WriteBackoff::default(),
+                        round,
+                    },
                 );
             }
             Ok(at) => {
@@ -239,7 +244,7 @@ impl Store {
                     && known.facts.lists(pull_secret)
                     && !facts.lists(pull_secret);
                 if was_taken_out {
-                    known.strikes.strike(now);
+                    known.backoff.strike(now);
                     known.removals.strike(now);
                 }
                 known.facts = facts;
@@ -351,7 +356,7 @@ impl Entry {
 
     fn forget_namespace(&mut self) {
         self.namespace = None;
-        self.strikes = Strikes::default();
+        self.backoff = WriteBackoff::default();
         self.said = Vec::new();
         self.failure_said = None;
         self.lost = false;
@@ -361,7 +366,7 @@ impl Entry {
     fn lose_secret(&mut self) -> bool {
         let lost = self.pull_secret.take();
         self.lost = lost.is_some_and(|found| found.facts.ours) && !self.is_terminating();
-        self.strikes.lift_block();
+        self.backoff.lift_block();
         true
     }
 

@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::observed::{Namespace, PullSecret, ServiceAccount};
 use super::store::Kind;
-use super::types::{Namespace, PullSecret, ServiceAccount};
 use crate::configuration::LabelSelector;
 use crate::kubernetes::{Change, Collection, Metadata, Place, follow};
 
@@ -20,7 +20,7 @@ const EVENTS: usize = 256;
 
 /// What a watch saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum WatchEvent {
     /// A namespace is there.
     Namespace(Box<str>, Namespace),
     /// A namespace is gone.
@@ -57,7 +57,7 @@ pub struct Watches {
 }
 
 struct Watch {
-    events: mpsc::Receiver<Seen>,
+    events: mpsc::Receiver<WatchEvent>,
     task: AbortHandle,
     began: Instant,
 }
@@ -96,9 +96,9 @@ impl Watches {
             let metadata = Metadata::of(object)?;
             let name = (&*metadata.name).into();
             Ok(if is_there {
-                Seen::Namespace(name, Namespace::of(&metadata, selector.as_ref()))
+                WatchEvent::Namespace(name, Namespace::of(&metadata, selector.as_ref()))
             } else {
-                Seen::NamespaceGone(name)
+                WatchEvent::NamespaceGone(name)
             })
         });
     }
@@ -113,9 +113,9 @@ impl Watches {
             let facts = ServiceAccount::of(object, &metadata, &pull_secret)?;
             let namespace = (&*metadata.namespace).into();
             Ok(if is_there && (selected.contains(&facts.name) || facts.lists(&pull_secret)) {
-                Seen::ServiceAccount(namespace, facts)
+                WatchEvent::ServiceAccount(namespace, facts)
             } else {
-                Seen::ServiceAccountGone(namespace, facts.name)
+                WatchEvent::ServiceAccountGone(namespace, facts.name)
             })
         });
     }
@@ -131,19 +131,19 @@ impl Watches {
     }
 
     /// The next event; none if a watch has ended, which none of them should.
-    pub async fn next(&mut self) -> Option<Seen> {
+    pub async fn next(&mut self) -> Option<WatchEvent> {
         std::future::poll_fn(|context| self.poll(context)).await
     }
 
     /// An event that waits already.
-    pub fn try_next(&mut self) -> Option<Seen> {
+    pub fn try_next(&mut self) -> Option<WatchEvent> {
         self.turn += 1;
         let turn = self.turn;
         let mut watches = self.in_turn(turn);
         watches.find_map(|watch| watch.events.try_recv().ok())
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Seen>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<WatchEvent>> {
         let turn = self.turn;
         for watch in self.in_turn(turn) {
             if let Poll::Ready(seen) = watch.events.poll_recv(context) {
@@ -167,21 +167,21 @@ impl Watches {
         &mut self,
         kind: Kind,
         collection: Collection,
-        reduce: impl Fn(&str, bool) -> Result<Seen, serde_json::Error> + Send + Sync + 'static,
+        reduce: impl Fn(&str, bool) -> Result<WatchEvent, serde_json::Error> + Send + Sync + 'static,
     ) {
         let (to, events) = mpsc::channel(EVENTS);
         let read = move |object: &str, is_there| {
             reduce(object, is_there)
-                .unwrap_or_else(|error| Seen::Unreadable(kind, Place::of(object), error.to_string()))
+                .unwrap_or_else(|error| WatchEvent::Unreadable(kind, Place::of(object), error.to_string()))
         };
         let message = move |change: Change<'_>| {
             Some(match change {
-                Change::ListBegins => Seen::ListBegins(kind),
-                Change::ListEnds => Seen::ListEnds(kind),
+                Change::ListBegins => WatchEvent::ListBegins(kind),
+                Change::ListEnds => WatchEvent::ListEnds(kind),
                 Change::There(object) => read(object, true),
                 Change::Gone(object) => read(object, false),
-                Change::Failed => Seen::Failed(kind),
-                Change::Works => Seen::Works(kind),
+                Change::Failed => WatchEvent::Failed(kind),
+                Change::Works => WatchEvent::Works(kind),
             })
         };
         let task = tokio::spawn(follow(self.client.clone(), collection, kind.name(), to, message));
@@ -191,12 +191,12 @@ impl Watches {
     }
 }
 
-fn reduce_secret(object: &str, is_there: bool) -> Result<Seen, serde_json::Error> {
+fn reduce_secret(object: &str, is_there: bool) -> Result<WatchEvent, serde_json::Error> {
     let metadata = Metadata::of(object)?;
     let namespace = (&*metadata.namespace).into();
     Ok(if is_there {
-        Seen::PullSecret(namespace, PullSecret::of(&metadata))
+        WatchEvent::PullSecret(namespace, PullSecret::of(&metadata))
     } else {
-        Seen::PullSecretGone(namespace, (&*metadata.uid).into())
+        WatchEvent::PullSecretGone(namespace, (&*metadata.uid).into())
     })
 }

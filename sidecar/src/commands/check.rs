@@ -13,7 +13,7 @@ use super::Exit;
 use super::report::{self, Line, Mark, counted};
 use super::setup::{self, CommandError, Resolved};
 use crate::broker::ResolvedRegistry;
-use crate::broker::disputes::{self, Claim};
+use crate::broker::conflicts::{self, HostClaim};
 use crate::clock::{Clock as _, SystemClock};
 use crate::cloud::{Challenge, Cloud, CloudError, Reason};
 use crate::configuration::{self, Configuration, Host, IdentitySource, Registry};
@@ -50,7 +50,7 @@ Exit codes: 0 all is well (warnings included), 1 something is wrong, 2 wrong usa
 pub(super) fn run(args: CheckArgs) -> Result<Exit, CommandError> {
     let CheckArgs { config, online, output, cloud } = args;
     let examined = configuration::examine(&setup::read_configuration(&config)?);
-    let mut journal = Journal { output, lines: Vec::new() };
+    let mut journal = Report { output, lines: Vec::new() };
     if let Err(mistakes) = &examined.outcome {
         for mistake in &mistakes.0 {
             journal.write(Line::finding(Mark::Error, mistake))?;
@@ -71,12 +71,12 @@ pub(super) fn run(args: CheckArgs) -> Result<Exit, CommandError> {
 }
 
 /// What was found so far: shown at once to people, and at the end to scripts.
-struct Journal {
+struct Report {
     output: Output,
     lines: Vec<Line>,
 }
 
-impl Journal {
+impl Report {
     fn write(&mut self, line: Line) -> Result<(), CommandError> {
         if self.output == Output::Text {
             report::line_to_stdout("", &line)?;
@@ -162,10 +162,10 @@ fn advice_on_identity(registry: &Registry) -> Option<String> {
 }
 
 /// Walks all registries at the same time, and reports them in their order.
-fn walk_all(registries: Vec<Registry>, cloud: CloudArgs, journal: &mut Journal) -> Result<(), CommandError> {
+fn walk_all(registries: Vec<Registry>, cloud: CloudArgs, journal: &mut Report) -> Result<(), CommandError> {
     let cloud = setup::cloud(cloud)?;
     setup::runtime()?.block_on(async {
-        let mut walks: Vec<JoinSet<Walked>> = Vec::with_capacity(registries.len());
+        let mut walks: Vec<JoinSet<Probed>> = Vec::with_capacity(registries.len());
         for resolved in setup::resolve(&cloud, registries).await {
             let cloud = Arc::clone(&cloud);
             let mut walk = JoinSet::new();
@@ -174,13 +174,13 @@ fn walk_all(registries: Vec<Registry>, cloud: CloudArgs, journal: &mut Journal) 
                     Ok(resolved) => resolved.registry.place.clone(),
                     Err((registry, _)) => registry.place.clone(),
                 };
-                Walk::new(&cloud, &place).take(resolved).await
+                RegistryProbe::new(&cloud, &place).take(resolved).await
             });
             walks.push(walk);
         }
         let mut found = Vec::new();
         for walk in walks {
-            for Walked { lines, registry } in walk.join_all().await {
+            for Probed { lines, registry } in walk.join_all().await {
                 for line in lines {
                     journal.write(line)?;
                 }
@@ -188,29 +188,29 @@ fn walk_all(registries: Vec<Registry>, cloud: CloudArgs, journal: &mut Journal) 
             }
         }
         let claims: Vec<_> =
-            found.iter().map(|(registry, key, hosts)| Claim { registry, key, hosts }).collect();
-        for dispute in disputes::among(&claims) {
-            journal.write(Line::finding(Mark::Warning, &dispute.finding))?;
+            found.iter().map(|(registry, key, hosts)| HostClaim { registry, key, hosts }).collect();
+        for conflict in conflicts::among(&claims) {
+            journal.write(Line::finding(Mark::Warning, &conflict.finding))?;
         }
         Ok(())
     })
 }
 
 /// What came of the way of one registry.
-struct Walked {
+struct Probed {
     lines: Vec<Line>,
     /// The registry and its hosts, where the way led that far.
     registry: Option<(ResolvedRegistry, CredentialKey, Vec<Host>)>,
 }
 
 /// The way of one registry: region, identity, hosts, token, and what each host answers.
-struct Walk<'a> {
+struct RegistryProbe<'a> {
     cloud: &'a Cloud,
     place: &'a str,
     lines: Vec<Line>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> RegistryProbe<'a> {
     fn new(cloud: &'a Cloud, place: &'a str) -> Self {
         Self { cloud, place, lines: Vec::new() }
     }
@@ -226,12 +226,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    async fn take(mut self, resolved: Resolved) -> Walked {
+    async fn take(mut self, resolved: Resolved) -> Probed {
         let resolved = match resolved {
             Ok(resolved) => resolved,
             Err((_, error)) => {
                 self.failed(&error, "identity, hosts, token");
-                return Walked { lines: self.lines, registry: None };
+                return Probed { lines: self.lines, registry: None };
             }
         };
         let key = resolved.key();
@@ -242,13 +242,13 @@ impl<'a> Walk<'a> {
             }
             Err(error) => {
                 self.failed(&error, "hosts, token");
-                return Walked { lines: self.lines, registry: None };
+                return Probed { lines: self.lines, registry: None };
             }
         }
         let hosts = self.hosts(&resolved, &key).await;
         self.token(&key).await;
         self.challenges(&hosts, &key).await;
-        Walked { lines: self.lines, registry: Some((resolved, key, hosts)) }
+        Probed { lines: self.lines, registry: Some((resolved, key, hosts)) }
     }
 
     async fn hosts(&mut self, resolved: &ResolvedRegistry, key: &CredentialKey) -> Vec<Host> {

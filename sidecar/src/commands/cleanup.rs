@@ -1,8 +1,8 @@
 //! `cleanup`: takes everything out of the cluster that the sidecar ever put there. On demand it first takes out what would put
 //! it back or ask for it: the policies and the sidecar itself, as the chart's Job does.
 
-mod found;
-mod patience;
+mod deadline;
+mod leftovers;
 mod policies;
 mod removal;
 mod sidecar;
@@ -13,8 +13,8 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use jiff::Timestamp;
 
-use self::found::{First, Found};
-use self::patience::Patience;
+use self::deadline::Deadline;
+use self::leftovers::{First, Leftovers};
 use super::Exit;
 use super::cluster::{self, Leader};
 use super::report;
@@ -63,7 +63,7 @@ pub(super) fn run(args: CleanupArgs) -> Result<Exit, CommandError> {
         }
         if dry_run || !yes {
             let first = First::look(&client, &cluster, policies, stop.as_deref()).await?;
-            let found = Found::look(&client, &cluster).await?;
+            let found = Leftovers::look(&client, &cluster).await?;
             let steps = steps(&first, &found);
             if dry_run {
                 found.left_alone.iter().for_each(report::line_to_stderr);
@@ -79,21 +79,21 @@ pub(super) fn run(args: CleanupArgs) -> Result<Exit, CommandError> {
                 return Ok(Exit::Success);
             }
         }
-        let patience = Patience::start();
+        let deadline = Deadline::start();
         if policies {
-            policies::remove(&client, patience).await?;
+            policies::remove(&client, deadline).await?;
         }
         if let Some(deployment) = stop {
-            sidecar::stop(&client, &cluster, &deployment, patience).await?;
+            sidecar::stop(&client, &cluster, &deployment, deadline).await?;
         }
         // Only now: until it ended, the sidecar was at work.
-        let found = Found::look(&client, &cluster).await?;
+        let found = Leftovers::look(&client, &cluster).await?;
         if found.is_empty() {
             found.left_alone.iter().for_each(report::line_to_stderr);
             report::to_stdout("There is nothing to remove.")?;
             return Ok(Exit::Success);
         }
-        found.remove(&client, &cluster.pull_secret, patience).await
+        found.remove(&client, &cluster.pull_secret, deadline).await
     })
 }
 
@@ -109,7 +109,7 @@ fn refuse_while_led(leader: Option<&Leader>) -> Result<(), CommandError> {
 }
 
 /// Everything that is done, in its order.
-fn steps(first: &First, found: &Found) -> String {
+fn steps(first: &First, found: &Leftovers) -> String {
     let mut steps = first.steps();
     steps.push(format!("remove {}", found.summary()));
     steps.join(", then ")

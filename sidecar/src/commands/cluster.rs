@@ -16,7 +16,7 @@ use tower::util::MapResponseLayer;
 use super::arguments::ClusterArgs;
 use super::report::{self, Line, Mark};
 use super::setup::CommandError;
-use crate::cluster::types::{FIELD_MANAGER, PullSecret};
+use crate::cluster::observed::{FIELD_MANAGER, PullSecret};
 use crate::configuration::{self, Configuration, Mistakes};
 use crate::kubernetes::{Collection, Metadata, Place, at, request};
 use crate::operations::api_error::{describe, is_status};

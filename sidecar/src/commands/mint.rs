@@ -97,8 +97,8 @@ pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
         (broker::mint_once(cloud, Arc::new(SystemClock), resolved.into()).await, unresolved)
     });
 
-    for dispute in &snapshot.disputes {
-        report::line_to_stderr(&Line::finding(Mark::Warning, &dispute.finding));
+    for conflict in &snapshot.conflicts {
+        report::line_to_stderr(&Line::finding(Mark::Warning, &conflict.finding));
     }
     let unresolved = unresolved.iter().map(|(registry, error)| Minted::unresolved(registry, error));
     let minted: Vec<Minted<'_>> = snapshot.entries.iter().map(Minted::of).chain(unresolved).collect();

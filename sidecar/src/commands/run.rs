@@ -23,7 +23,7 @@ use super::{Exit, cluster, report};
 use crate::broker::Snapshot;
 use crate::clock::SystemClock;
 use crate::cloud::Cloud;
-use crate::cluster::configuration::{Follower, Standing};
+use crate::cluster::configuration::{ConfigMapStatus, ConfigurationWatcher};
 use crate::cluster::controller::{Controller, Ended, Inputs, Mode, Settings, Summary};
 use crate::cluster::observer::Nobody;
 use crate::cluster::plan::{Plan, SecretAction};
@@ -88,7 +88,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
     let replica = replica.unwrap_or_else(|| format!("{FIELD_MANAGER}-{:08x}", fastrand::u32(..)));
     runtime()?.block_on(async {
         let client = cluster::connect_without_retries(&cluster).await?;
-        let parts = Parts::new(client, cloud, &cluster)?;
+        let parts = Wiring::new(client, cloud, &cluster)?;
         match (dry_run, once) {
             (true, _) => parts.finish(settings, Mode::DryRun(Box::new(show))).await,
             (false, true) => parts.finish(settings, Mode::Once).await,
@@ -103,23 +103,23 @@ fn runtime() -> Result<Runtime, CommandError> {
 }
 
 /// What every way to run needs.
-struct Parts {
+struct Wiring {
     client: Client,
     cloud: Arc<Cloud>,
     namespace: Arc<str>,
     config_map: Arc<str>,
-    follower: Follower<Cloud>,
+    follower: ConfigurationWatcher<Cloud>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     stop: watch::Receiver<bool>,
 }
 
-impl Parts {
+impl Wiring {
     fn new(client: Client, cloud: Arc<Cloud>, args: &ClusterArgs) -> Result<Self, CommandError> {
         let config_map: Arc<str> = args.config_map.as_str().into();
         Ok(Self {
             client,
             namespace: args.sidecar_namespace.as_str().into(),
-            follower: Follower::new(Arc::clone(&config_map), Arc::clone(&cloud)),
+            follower: ConfigurationWatcher::new(Arc::clone(&config_map), Arc::clone(&cloud)),
             config_map,
             cloud,
             snapshots: watch::Sender::default(),
@@ -284,8 +284,8 @@ async fn becomes_true(mut flag: watch::Receiver<bool>) {
 }
 
 /// Waits until there is a reason why there is no configuration.
-async fn is_wrong(standing: &mut watch::Receiver<Standing>) {
-    let is_wrong = |standing: &Standing| !standing.is_good() && *standing != Standing::Awaited;
+async fn is_wrong(standing: &mut watch::Receiver<ConfigMapStatus>) {
+    let is_wrong = |standing: &ConfigMapStatus| !standing.is_good() && *standing != ConfigMapStatus::Awaited;
     if standing.wait_for(is_wrong).await.is_err() {
         std::future::pending::<()>().await;
     }

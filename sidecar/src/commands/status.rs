@@ -17,7 +17,7 @@ use super::Exit;
 use super::cluster::{self, FoundSecret, Leader};
 use super::report;
 use super::setup::{self, CommandError};
-use crate::cluster::types::{self as cluster_types, PullSecret};
+use crate::cluster::observed::{self as observed, PullSecret};
 use crate::configuration::{Configuration, Finding, Mistakes};
 use crate::kubernetes::{Collection, Metadata};
 
@@ -260,7 +260,7 @@ fn shown(names: &[String]) -> String {
 /// those are left out.
 fn known(metadata: &Metadata<'_>, configuration: Option<&Configuration>) -> Option<Known> {
     let selector = configuration.and_then(|configuration| configuration.namespace_selector.as_ref());
-    let facts = cluster_types::Namespace::of(metadata, selector);
+    let facts = observed::Namespace::of(metadata, selector);
     (!facts.terminating).then(|| Known {
         name: metadata.name.clone().into_owned(),
         is_managed: configuration.map(|configuration| facts.is_managed(&metadata.name, configuration)),

@@ -95,7 +95,7 @@ async fn a_host_that_is_listed_beats_one_that_an_earlier_registry_discovered() {
     let alone: Value = serde_json::from_slice(&render(&snapshot, &[1], clock.now()).bytes).unwrap();
     assert_eq!(both["auths"]["shared.example.com"], alone["auths"]["shared.example.com"]);
     assert_ne!(both["auths"]["shared.example.com"], both["auths"]["one.example.com"]);
-    let [dispute] = snapshot.disputes.as_slice() else { panic!("{:?}", snapshot.disputes) };
+    let [dispute] = snapshot.conflicts.as_slice() else { panic!("{:?}", snapshot.conflicts) };
     assert_eq!((dispute.winner, dispute.loser), (1, 0));
     assert_eq!(
         dispute.finding.problem,

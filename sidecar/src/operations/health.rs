@@ -128,7 +128,7 @@ impl Health {
         for (name, wrong) in &board.notes {
             push_line(&mut footer, '!', name, Some(wrong));
         }
-        let disputed = board.snapshot.disputes.len();
+        let disputed = board.snapshot.conflicts.len();
         if disputed > 0 {
             push_line(&mut footer, '!', "hosts", Some(&format!("disputed: {disputed}")));
         }

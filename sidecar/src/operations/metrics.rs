@@ -269,7 +269,7 @@ impl Metrics {
             shown.failing.push(failing);
             shown.registries.push(of);
         }
-        self.disputed_hosts.set(count(snapshot.disputes.len()));
+        self.disputed_hosts.set(count(snapshot.conflicts.len()));
         self.take_off_what_is_not_in(shown);
     }
 

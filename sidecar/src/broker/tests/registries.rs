@@ -128,7 +128,7 @@ async fn of_two_registries_that_discover_one_host_the_earlier_wins() {
     };
     let world = World::start_on(cloud, &[registry("cri-one", &[]), registry("cri-two", &[])], HashMap::new());
     world.pass(SECOND).await;
-    let shared = Dispute {
+    let shared = HostConflict {
         host: Host::parse("shared.example.com").unwrap(),
         winner: 0,
         loser: 1,
@@ -136,14 +136,14 @@ async fn of_two_registries_that_discover_one_host_the_earlier_wins() {
             place: "registry of cri-two".to_owned(),
             problem: "shared.example.com also belongs to registry of cri-one, which comes first and gets it"
                 .to_owned(),
-            fix: disputes::WAY_OUT.to_owned(),
+            fix: conflicts::WAY_OUT.to_owned(),
         },
     };
-    assert_eq!(world.snapshots.borrow().disputes, [shared]);
+    assert_eq!(world.snapshots.borrow().conflicts, [shared]);
     world.want(&[apart("cri-one", "team-a"), apart("cri-two", "team-b")]);
     world.pass(SECOND).await;
-    assert_eq!(world.snapshots.borrow().disputes, []);
+    assert_eq!(world.snapshots.borrow().conflicts, []);
     world.want(&[registry("cri-one", &["shared.example.com"]), registry("cri-two", &["shared.example.com"])]);
     world.pass(SECOND).await;
-    assert_eq!(world.snapshots.borrow().disputes, [], "the configuration is judged elsewhere");
+    assert_eq!(world.snapshots.borrow().conflicts, [], "the configuration is judged elsewhere");
 }

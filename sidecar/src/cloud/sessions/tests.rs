@@ -32,7 +32,7 @@ impl Fixture {
     }
 
     /// The id of the session of a hop; a new one lives for an hour.
-    async fn get(&self, hop: Hop) -> Result<String, CloudError> {
+    async fn get(&self, hop: SessionKey) -> Result<String, CloudError> {
         let obtain = async {
             let number = self.obtained.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -52,8 +52,8 @@ impl Fixture {
     }
 }
 
-fn role(name: &str) -> Hop {
-    Hop::Role(Identity {
+fn role(name: &str) -> SessionKey {
+    SessionKey::Role(Identity {
         source: IdentitySource::DefaultChain,
         assume_role: Some(AssumeRole {
             role: RoleArn::parse(&format!("acs:ram::1000000000000001:role/{name}")).unwrap(),
@@ -64,7 +64,7 @@ fn role(name: &str) -> Hop {
 }
 
 /// After both clocks have moved so far, the session is the same one or a new one.
-async fn check(hop: Hop, wall: i64, monotonic: u64, same: bool) {
+async fn check(hop: SessionKey, wall: i64, monotonic: u64, same: bool) {
     let fixture = Fixture::new();
     let first = fixture.get(hop.clone()).await.unwrap();
     fixture.pass(wall, monotonic).await;
@@ -85,9 +85,9 @@ async fn a_session_of_ours_is_used_for_a_tenth_of_its_life_on_both_clocks() {
 
 #[tokio::test(start_paused = true)]
 async fn keys_of_ecs_metadata_are_used_for_a_minute() {
-    check(Hop::Metadata, 59, 59, true).await;
-    check(Hop::Metadata, 61, 61, false).await;
-    check(Hop::Metadata, -600, 61, false).await;
+    check(SessionKey::Metadata, 59, 59, true).await;
+    check(SessionKey::Metadata, 61, 61, false).await;
+    check(SessionKey::Metadata, -600, 61, false).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,7 +33,6 @@ const RUN_INSTANCES: Request<'_> = Request {
     query: "ImageId=win2019_1809_x64_dtc_zh-cn_40G_alibase_20230811.vhd&RegionId=cn-shanghai",
     action: "RunInstances",
     version: "2014-05-26",
-    body: b"",
 };
 
 #[test]
@@ -64,7 +63,6 @@ fn the_vector_of_enterprise_edition_with_a_session_is_met() {
             query: "InstanceId=cri-kmsiwlxxdcvaduwb",
             action: "GetAuthorizationToken",
             version: "2018-12-01",
-            body: b"",
         },
         Some("sts-token"),
         "77d38809f2b3bd9072b3ea93fee074d4b822622cdddfab6b50074e066fcfd0f5",
@@ -82,7 +80,6 @@ fn the_vector_of_personal_edition_is_met() {
             query: "",
             action: "GetAuthorizationToken",
             version: "2016-06-07",
-            body: b"",
         },
         None,
         "aa049b540a004fbd5fb780c728b5363873f82718e1f922472f379deb82672ab0",

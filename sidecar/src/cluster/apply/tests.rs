@@ -10,7 +10,7 @@ use super::*;
 use crate::broker::mint_once;
 use crate::broker::testing::{FakeCloud, TestClock, registry};
 use crate::clock::Clock as _;
-use crate::cluster::content::Contents;
+use crate::cluster::desired::DesiredSecrets;
 use crate::cluster::notice::{About, Reason};
 use crate::cluster::plan::Cause;
 
@@ -21,11 +21,11 @@ fn writer() -> (Writer, ApiServer) {
     (Writer::new(Client::new(service, "default"), "acr-pull".into()), server)
 }
 
-async fn content() -> Arc<Content> {
+async fn content() -> Arc<DesiredSecret> {
     let clock = TestClock::new();
     let registries = [registry("cri-one", &["one.example.com"])];
     let snapshot = mint_once(Arc::new(FakeCloud::new()), Arc::new(TestClock::new()), registries.into()).await;
-    Contents::default().for_namespace(&snapshot, "team-a", clock.now()).unwrap()
+    DesiredSecrets::default().for_namespace(&snapshot, "team-a", clock.now()).unwrap()
 }
 
 fn version() -> Version {

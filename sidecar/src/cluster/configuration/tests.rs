@@ -21,13 +21,16 @@ impl Regions for Cluster {
 
 struct World {
     cluster: Arc<Cluster>,
-    follower: Follower<Cluster>,
+    follower: ConfigurationWatcher<Cluster>,
 }
 
 impl World {
     fn new() -> Self {
         let cluster = Arc::new(Cluster::default());
-        Self { follower: Follower::new("acr-configuration".into(), Arc::clone(&cluster)), cluster }
+        Self {
+            follower: ConfigurationWatcher::new("acr-configuration".into(), Arc::clone(&cluster)),
+            cluster,
+        }
     }
 
     async fn see(&mut self, data: Option<&[(&str, &str)]>) {

@@ -6,16 +6,16 @@ use tokio::time::Instant;
 
 use super::{BATCH, BETWEEN_LISTS, Controller, SETTLING};
 use crate::broker::Status;
+use crate::cluster::observed::ServiceAccount;
 use crate::cluster::queue::Urgency;
 use crate::cluster::store::{Entry, Kind};
-use crate::cluster::types::ServiceAccount;
-use crate::cluster::watches::Seen;
+use crate::cluster::watches::WatchEvent;
 use crate::configuration::{Attach, Configuration};
 use crate::kubernetes::Place;
 
 impl Controller {
     /// Takes in an event, and those that wait behind it.
-    pub(super) fn see_all(&mut self, first: Seen) {
+    pub(super) fn see_all(&mut self, first: WatchEvent) {
         self.see(first);
         for _ in 1..BATCH {
             let Some(seen) = self.watches.try_next() else { return };
@@ -23,51 +23,51 @@ impl Controller {
         }
     }
 
-    fn see(&mut self, seen: Seen) {
+    fn see(&mut self, seen: WatchEvent) {
         let now = Instant::now();
         let news = match seen {
-            Seen::Namespace(name, facts) => {
+            WatchEvent::Namespace(name, facts) => {
                 let was_managed = self.is_managed(&name);
                 let news = self.store.see_namespace(&name, facts);
                 self.look_at_accounts(&name, was_managed);
                 news
             }
-            Seen::NamespaceGone(name) => {
+            WatchEvent::NamespaceGone(name) => {
                 self.store.lose_namespace(&name);
                 None
             }
-            Seen::PullSecret(namespace, facts) => self.store.see_secret(&namespace, facts, now),
-            Seen::PullSecretGone(namespace, uid) => self.store.lose_secret(&namespace, &uid, now),
-            Seen::ServiceAccount(namespace, facts) if self.concerns_us(&namespace, &facts) => {
+            WatchEvent::PullSecret(namespace, facts) => self.store.see_secret(&namespace, facts, now),
+            WatchEvent::PullSecretGone(namespace, uid) => self.store.lose_secret(&namespace, &uid, now),
+            WatchEvent::ServiceAccount(namespace, facts) if self.concerns_us(&namespace, &facts) => {
                 let news = self.store.see_account(&namespace, facts, &self.settings.pull_secret, now);
                 // All of them are looked at when the first list is complete.
                 news.filter(|_| self.synced.service_accounts)
             }
-            Seen::ServiceAccount(namespace, ServiceAccount { name, .. })
-            | Seen::ServiceAccountGone(namespace, name) => {
+            WatchEvent::ServiceAccount(namespace, ServiceAccount { name, .. })
+            | WatchEvent::ServiceAccountGone(namespace, name) => {
                 self.store.lose_account(&namespace, &name);
                 None
             }
-            Seen::ListBegins(kind) => {
+            WatchEvent::ListBegins(kind) => {
                 self.store.list_begins(kind);
                 None
             }
-            Seen::ListEnds(kind) => {
+            WatchEvent::ListEnds(kind) => {
                 self.end_list(kind);
                 None
             }
-            Seen::Unreadable(kind, place, problem) => {
+            WatchEvent::Unreadable(kind, place, problem) => {
                 if self.observer.unreadable(kind, &place) {
                     let Place { namespace, name } = &place;
                     tracing::error!("{kind}: {namespace}/{name} cannot be read and is left out: {problem}");
                 }
                 None
             }
-            Seen::Failed(kind) => {
+            WatchEvent::Failed(kind) => {
                 self.observer.watch_failed(kind);
                 None
             }
-            Seen::Works(kind) => {
+            WatchEvent::Works(kind) => {
                 self.observer.watch_works(kind);
                 None
             }

@@ -10,10 +10,10 @@ use tower_test::mock;
 use super::*;
 use crate::broker::testing::{FakeCloud, TestClock, epoch, registry};
 use crate::broker::{ResolvedRegistry, mint_once};
+use crate::cluster::observed::{Namespace, PullSecret, ServiceAccount};
 use crate::cluster::observer::Nobody;
 use crate::cluster::plan::SecretAction;
-use crate::cluster::types::{Namespace, PullSecret, ServiceAccount};
-use crate::cluster::watches::Seen;
+use crate::cluster::watches::WatchEvent;
 use crate::configuration;
 
 type ApiServer = mock::Handle<Request<Body>, Response<Body>>;
@@ -21,7 +21,7 @@ type ApiServer = mock::Handle<Request<Body>, Response<Body>>;
 struct World {
     controller: Controller,
     plans: Arc<Mutex<Vec<String>>>,
-    active: watch::Sender<Option<Arc<Active>>>,
+    active: watch::Sender<Option<Arc<ActiveConfiguration>>>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     leading: watch::Sender<bool>,
     clock: Arc<TestClock>,
@@ -76,14 +76,17 @@ impl World {
 
     fn sync(&mut self) {
         for kind in [Kind::Namespace, Kind::PullSecret] {
-            self.controller.see_all(Seen::ListBegins(kind));
-            self.controller.see_all(Seen::ListEnds(kind));
+            self.controller.see_all(WatchEvent::ListBegins(kind));
+            self.controller.see_all(WatchEvent::ListEnds(kind));
         }
     }
 
     fn configure(&mut self, text: &str, registries: &[ResolvedRegistry]) {
         let configuration = configuration::parse(text.as_bytes()).unwrap().configuration;
-        self.active.send_replace(Some(Arc::new(Active { configuration, registries: registries.into() })));
+        self.active.send_replace(Some(Arc::new(ActiveConfiguration {
+            configuration,
+            registries: registries.into(),
+        })));
         self.controller.take_in_configuration();
     }
 
@@ -95,7 +98,7 @@ impl World {
     }
 
     fn namespace(&mut self, name: &str) {
-        self.controller.see_all(Seen::Namespace(name.into(), Namespace::default()));
+        self.controller.see_all(WatchEvent::Namespace(name.into(), Namespace::default()));
     }
 
     /// What is planned by now.
@@ -174,7 +177,7 @@ async fn a_deselected_namespace_is_looked_at_when_its_credential_expires() {
     world.configure("watch-namespace: other", &one());
     world.mint(&one()).await;
     world.namespace("team-a");
-    world.controller.see_all(Seen::PullSecret("team-a".into(), old_secret()));
+    world.controller.see_all(WatchEvent::PullSecret("team-a".into(), old_secret()));
     world.check(&[]);
     tokio::time::advance(Duration::from_secs(239)).await;
     world.controller.ring();
@@ -200,7 +203,7 @@ async fn a_clock_that_is_set_back_two_hours_causes_no_write() {
         expires_at: content.docker_config.expires_at,
         ..old_secret()
     };
-    world.controller.see_all(Seen::PullSecret("team-a".into(), secret));
+    world.controller.see_all(WatchEvent::PullSecret("team-a".into(), secret));
     world.check(&[]);
     world.clock.step(SignedDuration::from_hours(-2));
     for _ in 0..4 {
@@ -252,7 +255,7 @@ fn account(name: &str, pull_secrets: &[&str]) -> ServiceAccount {
 
 impl World {
     fn account(&mut self, namespace: &str, account: ServiceAccount) {
-        self.controller.see_all(Seen::ServiceAccount(namespace.into(), account));
+        self.controller.see_all(WatchEvent::ServiceAccount(namespace.into(), account));
     }
 
     fn kept(&self, namespace: &str) -> usize {
@@ -307,7 +310,7 @@ async fn a_namespace_that_comes_to_be_managed_gets_its_accounts_listed() {
     world.lists_accounts(&mut last);
     let left_out = |is_left_out| Namespace { is_left_out, terminating: false };
     for is_left_out in [true, false] {
-        world.controller.see_all(Seen::Namespace("team-a".into(), left_out(is_left_out)));
+        world.controller.see_all(WatchEvent::Namespace("team-a".into(), left_out(is_left_out)));
     }
     assert!(!world.lists_accounts(&mut last), "such lists are expensive");
     tokio::time::advance(BETWEEN_LISTS).await;
@@ -329,11 +332,11 @@ async fn nothing_is_deselected_before_namespaces_were_listed_for_a_new_selector(
     world.configure("watch-namespace: team-*\nwatch-namespace-selector: team\n", &one());
     world
         .controller
-        .see_all(Seen::PullSecret("team-a".into(), PullSecret { expires_at: None, ..old_secret() }));
+        .see_all(WatchEvent::PullSecret("team-a".into(), PullSecret { expires_at: None, ..old_secret() }));
     world.check(&[]);
-    world.controller.see_all(Seen::ListBegins(Kind::Namespace));
+    world.controller.see_all(WatchEvent::ListBegins(Kind::Namespace));
     world.namespace("team-a");
     world.check(&[]);
-    world.controller.see_all(Seen::ListEnds(Kind::Namespace));
+    world.controller.see_all(WatchEvent::ListEnds(Kind::Namespace));
     world.check(&["team-a: update"]);
 }

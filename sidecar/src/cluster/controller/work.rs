@@ -8,13 +8,13 @@ use tokio::time::Instant;
 
 use super::{BATCH, Controller, Mode};
 use crate::cluster::apply::{Failure, Outcome, Written};
-use crate::cluster::content::Content;
+use crate::cluster::desired::DesiredSecret;
 use crate::cluster::notice::{About, Notice};
+use crate::cluster::observed::{Namespace, PullSecret, ServiceAccount};
 use crate::cluster::observer::{Counts, Write};
 use crate::cluster::plan::{Account, AccountAction, Cause, Plan, Rules, SecretAction, Situation};
 use crate::cluster::queue::Urgency;
-use crate::cluster::store::{Found, Strikes};
-use crate::cluster::types::{Namespace, PullSecret, ServiceAccount};
+use crate::cluster::store::{Found, WriteBackoff};
 use crate::configuration::{Attach, Configuration};
 
 /// What is gone, or going, is looked at again after so long, should no event say so before.
@@ -77,7 +77,7 @@ impl Controller {
         let accounts = entry.accounts().iter().map(|account| Account {
             facts: &account.facts,
             taken_out: account.removals.count(),
-            hold: account.strikes.hold(now.monotonic),
+            hold: account.backoff.hold(now.monotonic),
         });
         let situation = Situation {
             name,
@@ -87,7 +87,7 @@ impl Controller {
             lost: entry.lost,
             is_superseded,
             service_accounts: accounts.collect(),
-            hold: entry.strikes.hold(now.monotonic),
+            hold: entry.backoff.hold(now.monotonic),
             waited: entry.renewal_seen.map(|seen| now.monotonic - seen).unwrap_or_default(),
             settling: self.settles_at.is_some(),
             now: now.wall,
@@ -95,7 +95,7 @@ impl Controller {
         let plan = Plan::of(&situation, &rules, content.as_ref());
         if plan.waits_for_turn {
             entry.renewal_seen.get_or_insert(now.monotonic);
-        } else if !plan.pull_secret.is_a_write() && entry.strikes.hold(now.monotonic).is_zero() {
+        } else if !plan.pull_secret.is_a_write() && entry.backoff.hold(now.monotonic).is_zero() {
             // Where a write fails, it has waited for its turn nevertheless.
             entry.renewal_seen = None;
         }
@@ -110,7 +110,7 @@ impl Controller {
     }
 
     /// What the namespace's pull secret should hold; nothing where that is not known, or not asked for.
-    fn content(&mut self, name: &str) -> Option<Arc<Content>> {
+    fn content(&mut self, name: &str) -> Option<Arc<DesiredSecret>> {
         let configuration = &self.active.as_ref()?.configuration;
         let is_managed = self.store.get(name)?.namespace.as_ref()?.is_managed(name, configuration);
         if !(self.fits && is_managed) {
@@ -207,16 +207,16 @@ impl Controller {
         let Some(entry) = self.store.get_mut(namespace) else { return };
         entry.failure_said = None;
         if was_repair {
-            entry.strikes.repaired(now);
+            entry.backoff.repaired(now);
         } else if !is_as_written {
-            entry.strikes.strike(now);
+            entry.backoff.strike(now);
         }
     }
 
     /// Returns whether there is nothing more to do here.
     fn failed(&mut self, namespace: &str, failure: &Failure) -> bool {
         let Some(entry) = self.store.get_mut(namespace) else { return true };
-        punish(&mut entry.strikes, failure, Instant::now());
+        punish(&mut entry.backoff, failure, Instant::now());
         let said = entry.failure_said.take();
         entry.failure_said = failure.notice(About::PullSecret);
         let notice = entry.failure_said.clone();
@@ -241,7 +241,7 @@ impl Controller {
             Err(failure) => {
                 let account = self.store.get_mut(namespace).and_then(|entry| entry.account_mut(&action.name));
                 let Some(account) = account else { return };
-                punish(&mut account.strikes, &failure, Instant::now());
+                punish(&mut account.backoff, &failure, Instant::now());
                 if let Some(notice) = failure.notice(About::ServiceAccount(action.name)) {
                     self.say(namespace, &notice);
                 }
@@ -303,8 +303,8 @@ impl Controller {
         let now = Instant::now();
         for (name, entry) in self.store.names() {
             let is_managed = |namespace: &Namespace| namespace.is_managed(name, &active.configuration);
-            counts.on_hold += usize::from(!entry.strikes.hold(now).is_zero());
-            counts.on_hold += entry.accounts().iter().filter(|one| !one.strikes.hold(now).is_zero()).count();
+            counts.on_hold += usize::from(!entry.backoff.hold(now).is_zero());
+            counts.on_hold += entry.accounts().iter().filter(|one| !one.backoff.hold(now).is_zero()).count();
             if !entry.namespace.as_ref().is_some_and(is_managed) {
                 continue;
             }
@@ -344,14 +344,14 @@ impl Controller {
     }
 }
 
-fn punish(strikes: &mut Strikes, failure: &Failure, now: Instant) {
+fn punish(backoff: &mut WriteBackoff, failure: &Failure, now: Instant) {
     match failure {
-        Failure::Conflict => strikes.race(now),
+        Failure::Conflict => backoff.race(now),
         Failure::Terminating | Failure::Gone => {}
-        Failure::WrongType | Failure::Immutable | Failure::Refused(_) => strikes.block(now),
+        Failure::WrongType | Failure::Immutable | Failure::Refused(_) => backoff.block(now),
         // What is in the way is elsewhere, and nobody says when it has gone.
-        Failure::Forbidden(_) | Failure::Quota(_) => strikes.strike_for(now, ELSEWHERE),
-        Failure::Busy { retry_after, .. } => strikes.strike_for(now, retry_after.unwrap_or_default()),
-        Failure::Unreachable(_) => strikes.strike(now),
+        Failure::Forbidden(_) | Failure::Quota(_) => backoff.strike_for(now, ELSEWHERE),
+        Failure::Busy { retry_after, .. } => backoff.strike_for(now, retry_after.unwrap_or_default()),
+        Failure::Unreachable(_) => backoff.strike(now),
     }
 }

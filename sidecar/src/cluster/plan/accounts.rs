@@ -2,7 +2,7 @@
 
 use super::{Account, AccountAction, Plan, Rules, SecretAction, Situation, Version};
 use crate::cluster::notice::{About, Notice, Reason};
-use crate::cluster::types::{ENFORCE_MOUNTABLE, LONGEST_LIST};
+use crate::cluster::observed::{ENFORCE_MOUNTABLE, LONGEST_LIST};
 use crate::configuration::Attach;
 
 pub(super) fn decide(situation: &Situation<'_>, rules: &Rules<'_>, is_managed: bool, plan: &mut Plan) {

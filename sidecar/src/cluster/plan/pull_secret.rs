@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Cause, Plan, Rules, SecretAction, Situation, slot};
-use crate::cluster::content::Content;
+use crate::cluster::desired::DesiredSecret;
 use crate::cluster::notice::{About, Notice, Reason};
-use crate::cluster::types::{FIELD_MANAGER, PullSecret};
+use crate::cluster::observed::{FIELD_MANAGER, PullSecret};
 
 /// So long before the end of what a pull secret holds, something worse than that is better than nothing.
 const LAST_MOMENT: Duration = Duration::from_mins(2);
@@ -22,7 +22,7 @@ const LONGEST_LIFE: Duration = Duration::from_hours(24);
 pub(super) fn when_managed(
     situation: &Situation<'_>,
     rules: &Rules<'_>,
-    content: Option<&Arc<Content>>,
+    content: Option<&Arc<DesiredSecret>>,
     plan: &mut Plan,
 ) -> SecretAction {
     let Some(content) = content else { return SecretAction::Leave };
@@ -70,7 +70,7 @@ pub(super) fn when_deselected(situation: &Situation<'_>, plan: &mut Plan) -> Sec
 fn ours(
     situation: &Situation<'_>,
     rules: &Rules<'_>,
-    content: &Arc<Content>,
+    content: &Arc<DesiredSecret>,
     found: &PullSecret,
     plan: &mut Plan,
 ) -> SecretAction {
@@ -126,16 +126,21 @@ fn repaired(what_happened: &str) -> Notice {
 
 /// Whether what is there is better than what would be written: it holds a registry that is not in hand yet, or, for the
 /// same inputs, it lasts longer, because a replica with newer credentials wrote it.
-fn is_better(found: &PullSecret, content: &Content) -> bool {
+fn is_better(found: &PullSecret, content: &DesiredSecret) -> bool {
     holds_awaited(found, content)
         || *found.inputs == *content.inputs && found.expires_at > content.docker_config.expires_at
 }
 
-fn holds_awaited(found: &PullSecret, content: &Content) -> bool {
+fn holds_awaited(found: &PullSecret, content: &DesiredSecret) -> bool {
     content.awaited.iter().any(|registry| found.holds(registry))
 }
 
-fn foreign(rules: &Rules<'_>, content: &Arc<Content>, found: &PullSecret, plan: &mut Plan) -> SecretAction {
+fn foreign(
+    rules: &Rules<'_>,
+    content: &Arc<DesiredSecret>,
+    found: &PullSecret,
+    plan: &mut Plan,
+) -> SecretAction {
     let by = found.other_manager.as_deref().unwrap_or("somebody");
     if !rules.adopt {
         plan.notices.push(Notice {

@@ -35,7 +35,7 @@ struct World {
     hold: Duration,
     waited: Duration,
     settling: bool,
-    content: Option<Content>,
+    content: Option<DesiredSecret>,
 }
 
 impl World {
@@ -94,8 +94,8 @@ impl World {
             spread: self.spread,
         };
         let content = self.content.as_ref().map(|content| {
-            let Content { docker_config, inputs, registries, awaited, pending, minted } = content;
-            Arc::new(Content {
+            let DesiredSecret { docker_config, inputs, registries, awaited, pending, minted } = content;
+            Arc::new(DesiredSecret {
                 docker_config: Arc::clone(docker_config),
                 inputs: inputs.clone(),
                 registries: registries.clone(),
@@ -154,14 +154,14 @@ fn in_minutes(minutes: i64) -> Timestamp {
     now() + SignedDuration::from_mins(minutes)
 }
 
-/// Content with one credential, or none.
-fn content(hash: &str, minutes: Option<i64>) -> Content {
+/// DesiredSecret with one credential, or none.
+fn content(hash: &str, minutes: Option<i64>) -> DesiredSecret {
     let moment = Moment { wall: now(), monotonic: Instant::now() };
     let mut docker_config = DockerConfig::render(&Snapshot::default(), &RegistrySet::of([]), moment).unwrap();
     hash.clone_into(&mut docker_config.hash);
     docker_config.expires_at = minutes.map(in_minutes);
     docker_config.registries = RegistrySet::of(minutes.map(|_| 0));
-    Content {
+    DesiredSecret {
         docker_config: Arc::new(docker_config),
         inputs: "same".to_owned(),
         registries: minutes.map_or("", |_| "cn-a/one").to_owned(),

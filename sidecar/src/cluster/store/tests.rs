@@ -153,7 +153,7 @@ fn who_takes_our_entry_out_is_counted_and_who_never_had_it_is_not() {
     let (mut store, now) = (store(), Instant::now());
     let mut see = |version, list: &[&str], ours_last| {
         store.see_account("a", account(version, list, ours_last), SECRET, now);
-        store.get("a").unwrap().accounts()[0].strikes.count()
+        store.get("a").unwrap().accounts()[0].backoff.count()
     };
     assert_eq!(see("1", &["mine"], false), 0);
     assert_eq!(see("2", &["mine", SECRET], true), 0);
@@ -182,9 +182,9 @@ fn accounts_are_kept_in_order_and_found_by_name() {
 fn a_block_is_lifted_by_the_next_version() {
     let (mut store, now) = (store(), Instant::now());
     store.see_secret("a", secret("u", "7"), Instant::now());
-    store.get_mut("a").unwrap().strikes.block(now);
+    store.get_mut("a").unwrap().backoff.block(now);
     store.see_secret("a", secret("u", "7"), Instant::now());
-    assert!(!store.get("a").unwrap().strikes.hold(now).is_zero());
+    assert!(!store.get("a").unwrap().backoff.hold(now).is_zero());
     store.see_secret("a", secret("u", "8"), Instant::now());
-    assert!(store.get("a").unwrap().strikes.hold(now).is_zero());
+    assert!(store.get("a").unwrap().backoff.hold(now).is_zero());
 }

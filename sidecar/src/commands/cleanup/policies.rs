@@ -7,12 +7,12 @@ use kube::{Api, Client};
 use super::super::cluster::call;
 use super::super::report;
 use super::super::setup::CommandError;
-use super::patience::Patience;
+use super::deadline::Deadline;
 use crate::operations::api_error::is_status;
 use crate::operations::policies::POLICIES;
 
 /// Deletes the policies, and returns when they are gone. Those that are not there are none of its business.
-pub(super) async fn remove(client: &Client, patience: Patience) -> Result<(), CommandError> {
+pub(super) async fn remove(client: &Client, deadline: Deadline) -> Result<(), CommandError> {
     let kind = GroupVersionKind::gvk("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy");
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
     for name in POLICIES {
@@ -27,7 +27,7 @@ pub(super) async fn remove(client: &Client, patience: Patience) -> Result<(), Co
             }
         });
         if let Some(uid) = deleted.await? {
-            wait_until_gone(&api, name, uid.as_deref(), patience).await?;
+            wait_until_gone(&api, name, uid.as_deref(), deadline).await?;
             report::to_stdout(format_args!("Deleted the ClusterAdmissionPolicy {name}."))?;
         }
     }
@@ -39,7 +39,7 @@ async fn wait_until_gone(
     api: &Api<DynamicObject>,
     name: &str,
     uid: Option<&str>,
-    patience: Patience,
+    deadline: Deadline,
 ) -> Result<(), CommandError> {
     let obstacle = async || match call(format!("read the ClusterAdmissionPolicy {name}"), api.get_opt(name))
         .await?
@@ -54,7 +54,7 @@ async fn wait_until_gone(
                  CD or Flux, and run this again"
         ))),
     };
-    patience.wait(obstacle).await
+    deadline.wait(obstacle).await
 }
 
 #[cfg(test)]
@@ -103,14 +103,14 @@ mod tests {
     async fn a_policy_that_its_controller_still_holds_is_waited_for() {
         let read = |reads| if reads == 3 { refusal(404) } else { policy("u-1") };
         let (client, reads) = cluster_with(policy("u-1"), read);
-        remove(&client, Patience::start()).await.unwrap();
+        remove(&client, Deadline::start()).await.unwrap();
         assert_eq!(*reads.lock().unwrap(), 3);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_policy_that_never_goes_is_named_with_what_to_look_at() {
         let (client, reads) = cluster_with(policy("u-1"), |_| policy("u-1"));
-        let error = remove(&client, Patience::start()).await.unwrap_err().to_string();
+        let error = remove(&client, Deadline::start()).await.unwrap_err().to_string();
         assert!(error.contains("acr-credential-helper-inject is deleted, but does not go"), "{error}");
         assert!(*reads.lock().unwrap() > 3);
     }
@@ -119,7 +119,7 @@ mod tests {
     async fn a_policy_that_is_made_again_is_no_fault_of_kubewarden() {
         for deleted in [policy("u-1"), gone()] {
             let (client, reads) = cluster_with(deleted, |_| policy("u-2"));
-            let error = remove(&client, Patience::start()).await.unwrap_err().to_string();
+            let error = remove(&client, Deadline::start()).await.unwrap_err().to_string();
             assert!(
                 error.contains("acr-credential-helper-inject was deleted, and is made again: stop"),
                 "{error}"
@@ -130,6 +130,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_cluster_without_kubewarden_has_none() {
-        remove(&api_server(|_, _, _| refusal(404)), Patience::start()).await.unwrap();
+        remove(&api_server(|_, _, _| refusal(404)), Deadline::start()).await.unwrap();
     }
 }

@@ -13,9 +13,9 @@ use super::super::Exit;
 use super::super::cluster::{self, FoundSecret, call, get, unexpected};
 use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
-use super::found::{Account, Found, place};
-use super::patience::Patience;
-use crate::cluster::types::FIELD_MANAGER;
+use super::deadline::Deadline;
+use super::leftovers::{Account, Leftovers, place};
+use crate::cluster::observed::FIELD_MANAGER;
 use crate::kubernetes::{Metadata, as_metadata, at, decode, request};
 use crate::operations::api_error::is_status;
 
@@ -45,14 +45,14 @@ enum Outcome {
     Failed(String),
 }
 
-impl Found {
-    /// Removes all of it, and says what could not be removed. What tenants hold up is tried again until the end of the patience;
+impl Leftovers {
+    /// Removes all of it, and says what could not be removed. What tenants hold up is tried again until the end of the deadline;
     /// after that it is a warning, since nobody else is to be kept from uninstalling.
     pub(super) async fn remove(
         self,
         client: &Client,
         pull_secret: &str,
-        patience: Patience,
+        deadline: Deadline,
     ) -> Result<Exit, CommandError> {
         let summary = self.summary();
         let Self { secrets, accounts, lease, left_alone: mut warnings } = self;
@@ -70,7 +70,7 @@ impl Found {
             while let Some((place, outcome)) = outcomes.next().await {
                 match outcome {
                     Outcome::Removed => removed += 1,
-                    Outcome::Again(task) if !patience.is_over() => again.push(task),
+                    Outcome::Again(task) if !deadline.is_over() => again.push(task),
                     Outcome::Again(_) => {
                         warnings.push(Line::new(
                             Mark::Warning,
@@ -90,7 +90,7 @@ impl Found {
             }
             tasks = again;
             if !tasks.is_empty() {
-                patience.pause().await;
+                deadline.pause().await;
             }
         }
         warnings.iter().for_each(report::line_to_stderr);

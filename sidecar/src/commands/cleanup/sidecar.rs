@@ -12,7 +12,7 @@ use super::super::arguments::ClusterArgs;
 use super::super::cluster::{self, call};
 use super::super::report;
 use super::super::setup::CommandError;
-use super::patience::Patience;
+use super::deadline::Deadline;
 use crate::kubernetes::{Collection, Place};
 
 /// A Pod that failed, or was evicted, is at work no more, and scaling to 0 may leave it.
@@ -24,7 +24,7 @@ pub(super) async fn stop(
     client: &Client,
     args: &ClusterArgs,
     deployment: &str,
-    patience: Patience,
+    deadline: Deadline,
 ) -> Result<(), CommandError> {
     let namespace = &args.sidecar_namespace;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
@@ -45,7 +45,7 @@ pub(super) async fn stop(
                 });
                 Ok(names.await?.first().map(|name| at_work(&format!("the Pod {name}"))))
             };
-            patience.wait(left).await?;
+            deadline.wait(left).await?;
         }
         None => report::to_stdout(format_args!("There is no Deployment {namespace}/{deployment}."))?,
     }
@@ -54,7 +54,7 @@ pub(super) async fn stop(
         let leader = leader.filter(|leader| leader.is_alive);
         Ok(leader.map(|leader| at_work(&format!("the sidecar {}", leader.name))))
     };
-    patience.wait(leader).await?;
+    deadline.wait(leader).await?;
     if is_there {
         report::to_stdout(format_args!("Stopped the Deployment {deployment}."))?;
     }
@@ -131,7 +131,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_last_pod_is_waited_for() {
         let (client, looks) = sidecar_that_ends_after(3, by_label());
-        stop(&client, &args(), DEPLOYMENT, Patience::start()).await.unwrap();
+        stop(&client, &args(), DEPLOYMENT, Deadline::start()).await.unwrap();
         assert_eq!(looks.lock().unwrap().len(), 4);
     }
 
@@ -159,7 +159,7 @@ mod tests {
             ),
         ] {
             let (client, looks) = sidecar_that_ends_after(0, selector);
-            stop(&client, &args(), DEPLOYMENT, Patience::start()).await.unwrap();
+            stop(&client, &args(), DEPLOYMENT, Deadline::start()).await.unwrap();
             let looks = looks.lock().unwrap();
             assert_eq!(looks.len(), 1);
             check_look(&looks[0], labels);
@@ -169,13 +169,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pod_that_does_not_end_is_named() {
         let (client, _) = sidecar_that_ends_after(usize::MAX, by_label());
-        let error = stop(&client, &args(), DEPLOYMENT, Patience::start()).await.unwrap_err().to_string();
+        let error = stop(&client, &args(), DEPLOYMENT, Deadline::start()).await.unwrap_err().to_string();
         assert!(error.starts_with("the Pod s-0 is still at work"), "{error}");
     }
 
     #[tokio::test]
     async fn a_deployment_that_is_gone_has_stopped() {
-        stop(&api_server(|_, _, _| refusal(404)), &args(), DEPLOYMENT, Patience::start()).await.unwrap();
+        stop(&api_server(|_, _, _| refusal(404)), &args(), DEPLOYMENT, Deadline::start()).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
@@ -189,7 +189,7 @@ mod tests {
             });
             (200, json!({ "metadata": {}, "spec": spec }))
         });
-        let error = stop(&client, &args(), "a-typo", Patience::start()).await.unwrap_err().to_string();
+        let error = stop(&client, &args(), "a-typo", Deadline::start()).await.unwrap_err().to_string();
         assert!(error.starts_with("the sidecar s-0 is still at work"), "{error}");
     }
 }

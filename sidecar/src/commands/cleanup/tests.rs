@@ -3,7 +3,7 @@ use kube::Client;
 use kube::api::ObjectMeta;
 use serde_json::json;
 
-use super::found::Account;
+use super::leftovers::Account;
 use super::*;
 use crate::commands::arguments::ClusterArgs;
 use crate::commands::{Args, Command};
@@ -28,14 +28,14 @@ fn args() -> ClusterArgs {
     }
 }
 
-fn found(accounts: usize, lease: bool) -> Found {
+fn found(accounts: usize, lease: bool) -> Leftovers {
     let account = || Account { namespace: "team-a".to_owned(), name: "default".to_owned() };
     let lease = lease.then(|| ObjectMeta {
         namespace: Some("kube-system".to_owned()),
         name: Some("acr-credential-sidecar".to_owned()),
         ..ObjectMeta::default()
     });
-    Found {
+    Leftovers {
         secrets: Vec::new(),
         accounts: (0..accounts).map(|_| account()).collect(),
         lease,

@@ -9,7 +9,7 @@ use kube::api::ObjectMeta;
 use super::super::report::{self, Line, Mark};
 use super::policy::{Account, Policies};
 use super::subject::{Kind, Subject};
-use crate::cluster::types::PullSecret;
+use crate::cluster::observed::PullSecret;
 use crate::configuration::{Attach, Configuration};
 
 /// All that decides.

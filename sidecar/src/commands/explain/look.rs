@@ -17,7 +17,7 @@ use super::manifest::Manifest;
 use super::policy::{Account, Policies};
 use super::subject::Subject;
 use super::{Named, subject};
-use crate::cluster::types::{ENFORCE_MOUNTABLE, FIELD_MANAGER};
+use crate::cluster::observed::{ENFORCE_MOUNTABLE, FIELD_MANAGER};
 use crate::configuration::Configuration;
 use crate::kubernetes::{Collection, at, decode, request};
 use crate::operations::policies;

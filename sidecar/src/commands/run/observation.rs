@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Parts;
-use crate::cluster::configuration::{Active, Standing};
+use super::Wiring;
+use crate::cluster::configuration::{ActiveConfiguration, ConfigMapStatus};
 use crate::cluster::controller::{Ended, Settings};
 use crate::cluster::notice::{About as AboutWhat, Notice, Reason as Why};
 use crate::cluster::observer::{Counts, Observer, Write};
@@ -59,7 +59,7 @@ pub(super) struct Observation {
 impl Observation {
     /// Starts to observe everything but the controller, which is to call what is returned.
     pub(super) fn start(
-        parts: &Parts,
+        parts: &Wiring,
         settings: &Settings,
         replica: String,
         metrics: &Arc<Metrics>,
@@ -225,8 +225,8 @@ fn event_reason(reason: Why) -> Reason {
 
 /// Tells how the ConfigMap stands. A mistake does not make the sidecar unready while an earlier configuration is in use.
 async fn configuration(
-    mut standing: watch::Receiver<Standing>,
-    mut active: watch::Receiver<Option<Arc<Active>>>,
+    mut standing: watch::Receiver<ConfigMapStatus>,
+    mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>,
     about: About,
     gate: Gate,
     metrics: Arc<Metrics>,
@@ -267,12 +267,16 @@ async fn configuration(
 }
 
 /// The same without any name, for everybody.
-fn in_short(standing: &Standing) -> String {
+fn in_short(standing: &ConfigMapStatus) -> String {
     match standing {
-        Standing::Awaited | Standing::Good { .. } => "the ConfigMap has not been read yet".to_owned(),
-        Standing::Missing(_) => "there is no ConfigMap".to_owned(),
-        Standing::Wrong(Mistakes(mistakes)) => format!("mistakes: {}", mistakes.len()),
-        Standing::NoRegion(error) => format!("the region of the cluster is unknown: {}", error.reason.name()),
+        ConfigMapStatus::Awaited | ConfigMapStatus::Good { .. } => {
+            "the ConfigMap has not been read yet".to_owned()
+        }
+        ConfigMapStatus::Missing(_) => "there is no ConfigMap".to_owned(),
+        ConfigMapStatus::Wrong(Mistakes(mistakes)) => format!("mistakes: {}", mistakes.len()),
+        ConfigMapStatus::NoRegion(error) => {
+            format!("the region of the cluster is unknown: {}", error.reason.name())
+        }
     }
 }
 
@@ -289,7 +293,7 @@ struct Rights {
 
 impl Rights {
     /// Checks them at the start, whenever the configuration changes what is needed, and again while some are missing.
-    async fn watch(self, mut active: watch::Receiver<Option<Arc<Active>>>) -> Ended {
+    async fn watch(self, mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>) -> Ended {
         loop {
             let attaches = active
                 .borrow_and_update()

@@ -11,7 +11,7 @@ use crate::broker::{Broker, Snapshot, Wanted};
 use crate::clock::Clock;
 use crate::cloud::Cloud;
 use crate::cluster::apply::Failure;
-use crate::cluster::configuration::Active;
+use crate::cluster::configuration::ActiveConfiguration;
 use crate::cluster::state::Keeper;
 use crate::operations::metrics::Counted;
 
@@ -34,7 +34,7 @@ impl Renewal {
     pub(super) async fn run(
         self,
         mut leading: watch::Receiver<bool>,
-        mut active: watch::Receiver<Option<Arc<Active>>>,
+        mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>,
         snapshots: watch::Sender<Arc<Snapshot>>,
     ) {
         if leading.wait_for(|leads| *leads).await.is_err() {
@@ -87,7 +87,7 @@ async fn pass_on(mut from: watch::Receiver<Arc<Snapshot>>, to: watch::Sender<Arc
     }
 }
 
-async fn follow(mut active: watch::Receiver<Option<Arc<Active>>>, want: watch::Sender<Wanted>) {
+async fn follow(mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>, want: watch::Sender<Wanted>) {
     while active.changed().await.is_ok() {
         if let Some(active) = &*active.borrow_and_update() {
             want.send_replace(active.wanted());

@@ -64,7 +64,7 @@ fn carry_out(mut world: World, plan: &Plan) -> World {
     match &plan.pull_secret {
         SecretAction::Leave => {}
         SecretAction::Create(content) | SecretAction::Update { content, .. } => {
-            let Content { docker_config, inputs, registries, .. } = &**content;
+            let DesiredSecret { docker_config, inputs, registries, .. } = &**content;
             world.pull_secret = Some(PullSecret {
                 hash: docker_config.hash.as_str().into(),
                 expires_at: docker_config.expires_at,

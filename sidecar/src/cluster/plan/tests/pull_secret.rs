@@ -100,7 +100,7 @@ fn tampering_is_repaired_and_said_and_repairs_have_their_pauses() {
     };
     tampered().check("repaired, say PullSecretRepaired");
     World { hold: 4 * MINUTE, ..tampered() }.check("leave, again in 240 s");
-    let nothing = Content { awaited: vec!["cn-a/one".to_owned()], ..content("empty", None) };
+    let nothing = DesiredSecret { awaited: vec!["cn-a/one".to_owned()], ..content("empty", None) };
     World { content: Some(nothing), ..tampered() }.check("leave");
     let message = tampered().plan().when_written.unwrap().message;
     assert!(message.starts_with("kubectl changed this Secret"), "{message}");

@@ -114,8 +114,8 @@ async fn what_one_tenant_holds_up_is_tried_until_the_patience_ends_and_fails_nob
     });
     let account = Account { namespace: "noisy".to_owned(), name: "default".to_owned() };
     let found =
-        Found { secrets: vec![secret()], accounts: vec![account], lease: None, left_alone: Vec::new() };
-    let exit = found.remove(&client, OURS, Patience::start()).await.unwrap();
+        Leftovers { secrets: vec![secret()], accounts: vec![account], lease: None, left_alone: Vec::new() };
+    let exit = found.remove(&client, OURS, Deadline::start()).await.unwrap();
     assert_eq!(exit, Exit::Success);
     assert!(*tries.lock().unwrap() > 100);
 }

@@ -9,7 +9,7 @@ use super::super::super::report::{Line, Mark};
 use super::{Subject, Surroundings};
 use crate::cloud::personal_hosts;
 use crate::cluster::fingerprint::instance_name;
-use crate::cluster::types::PullSecret;
+use crate::cluster::observed::PullSecret;
 use crate::configuration::{Configuration, Host, Instance, Origin, Registry, without_token_api};
 
 /// What there is to say about an image.

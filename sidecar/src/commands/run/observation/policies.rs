@@ -7,7 +7,7 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::cluster::configuration::Active;
+use crate::cluster::configuration::ActiveConfiguration;
 use crate::cluster::controller::Ended;
 use crate::operations::api_error::describe;
 use crate::operations::events::{About, Events, Reason};
@@ -24,7 +24,7 @@ const POLICIES_LIMIT: Duration = Duration::from_secs(15);
 /// Tells where the policies in the cluster select something else than the configuration.
 pub(super) async fn watch(
     client: Client,
-    mut active: watch::Receiver<Option<Arc<Active>>>,
+    mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>,
     pull_secret: Arc<str>,
     about: About,
     health: Arc<Health>,

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, interval_at};
 
 use super::AGAIN;
-use crate::broker::{Dispute, Entry, Snapshot, Status, disputes};
+use crate::broker::{Entry, HostConflict, Snapshot, Status, conflicts};
 use crate::clock::{Clock as _, SystemClock};
 use crate::cluster::controller::Ended;
 use crate::configuration::Host;
@@ -63,13 +63,13 @@ pub(super) async fn watch(
 /// What people are told of hosts that two registries claim: one note for each pair of registries.
 fn disputes_in(snapshot: &Snapshot) -> Vec<String> {
     let mut pairs: BTreeMap<(usize, usize), Vec<&Host>> = BTreeMap::new();
-    for Dispute { host, winner, loser, finding: _ } in &snapshot.disputes {
+    for HostConflict { host, winner, loser, finding: _ } in &snapshot.conflicts {
         pairs.entry((*winner, *loser)).or_default().push(host);
     }
     let registry = |at: usize| snapshot.entries.get(at).map(|entry| &*entry.registry);
     let notes = pairs.into_iter().filter_map(|((winner, loser), hosts)| {
         let (winner, loser) = (registry(winner)?, registry(loser)?);
-        let why = disputes::why(winner);
+        let why = conflicts::why(winner);
         let (winner, loser) = (&winner.registry.place, &loser.registry.place);
         let (belong, them) = if hosts.len() == 1 { ("belongs", "it") } else { ("belong", "them") };
         let mut listed: Vec<_> = hosts.iter().take(MOST_HOSTS).map(ToString::to_string).collect();
@@ -77,7 +77,7 @@ fn disputes_in(snapshot: &Snapshot) -> Vec<String> {
             listed.push(format!("{} more", hosts.len() - MOST_HOSTS));
         }
         let listed = listed.join(", ");
-        let way_out = disputes::WAY_OUT;
+        let way_out = conflicts::WAY_OUT;
         Some(format!("{loser}: {listed} also {belong} to {winner}, which {why} and gets {them}: {way_out}"))
     });
     notes.collect()

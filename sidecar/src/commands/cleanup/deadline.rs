@@ -16,11 +16,11 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// The time that is left for every wait.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct Deadline {
     end: Instant,
 }
 
-impl Patience {
+impl Deadline {
     /// It begins to run out now.
     pub(super) fn start() -> Self {
         Self { end: Instant::now() + LIMIT }
@@ -60,10 +60,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_waits_end_together() {
-        let (began, patience) = (Instant::now(), Patience::start());
+        let (began, deadline) = (Instant::now(), Deadline::start());
         sleep(LIMIT / 2).await;
         for _ in 0..2 {
-            let error = patience.wait(async || Ok(Some("it stays".to_owned()))).await.unwrap_err();
+            let error = deadline.wait(async || Ok(Some("it stays".to_owned()))).await.unwrap_err();
             assert_eq!(error.to_string(), "it stays");
         }
         assert!(began.elapsed() < LIMIT + 2 * AGAIN, "{:?}", began.elapsed());

@@ -19,7 +19,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_mins(15);
 
 /// What went wrong of late, and until when nothing is tried.
 #[derive(Debug, Default)]
-pub struct Strikes(Option<Box<State>>);
+pub struct WriteBackoff(Option<Box<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -39,7 +39,7 @@ struct Fight {
     in_vain: u32,
 }
 
-impl Strikes {
+impl WriteBackoff {
     /// Something went wrong once more.
     pub fn strike(&mut self, now: Instant) {
         self.pause(now, Duration::ZERO, false);
@@ -116,35 +116,35 @@ mod tests {
 
     #[test]
     fn nobody_can_ask_for_more_than_the_longest_pause() {
-        let (mut strikes, now) = (Strikes::default(), Instant::now());
-        strikes.strike_for(now, Duration::from_secs(30));
-        assert_eq!(strikes.hold(now), Duration::from_secs(30));
-        strikes.strike_for(now, Duration::from_hours(24));
-        assert_eq!(strikes.hold(now), LONGEST_PAUSE);
+        let (mut backoff, now) = (WriteBackoff::default(), Instant::now());
+        backoff.strike_for(now, Duration::from_secs(30));
+        assert_eq!(backoff.hold(now), Duration::from_secs(30));
+        backoff.strike_for(now, Duration::from_hours(24));
+        assert_eq!(backoff.hold(now), LONGEST_PAUSE);
     }
 
     #[test]
     fn pauses_grow_to_five_minutes_and_are_forgotten_after_a_quiet_time() {
-        let (mut strikes, mut now) = (Strikes::default(), Instant::now());
+        let (mut backoff, mut now) = (WriteBackoff::default(), Instant::now());
         let mut pauses = Vec::new();
         for _ in 0..11 {
-            strikes.strike(now);
-            let pause = strikes.hold(now);
+            backoff.strike(now);
+            let pause = backoff.hold(now);
             pauses.push(pause.as_secs());
             now += pause;
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
-        assert_eq!(strikes.hold(now), Duration::ZERO);
-        strikes.strike(now + FORGOTTEN_AFTER);
-        assert_eq!(strikes.count(), 1);
+        assert_eq!(backoff.hold(now), Duration::ZERO);
+        backoff.strike(now + FORGOTTEN_AFTER);
+        assert_eq!(backoff.count(), 1);
     }
 
     /// Somebody changes the Secret as soon as it was repaired, until he stops. Returns the pauses.
-    fn fight(strikes: &mut Strikes, now: &mut Instant, repairs: u32) -> Vec<u64> {
+    fn fight(backoff: &mut WriteBackoff, now: &mut Instant, repairs: u32) -> Vec<u64> {
         let pauses = (0..repairs).map(|_| {
-            strikes.repaired(*now);
-            strikes.seen(*now);
-            let pause = strikes.hold(*now);
+            backoff.repaired(*now);
+            backoff.seen(*now);
+            let pause = backoff.hold(*now);
             *now += pause;
             pause.as_secs()
         });
@@ -153,44 +153,44 @@ mod tests {
 
     #[test]
     fn a_fight_with_somebody_who_only_answers_is_backed_off() {
-        let (mut strikes, mut now) = (Strikes::default(), Instant::now());
-        assert_eq!(fight(&mut strikes, &mut now, 12), [1, 2, 4, 5, 10, 20, 40, 80, 160, 300, 300, 300]);
+        let (mut backoff, mut now) = (WriteBackoff::default(), Instant::now());
+        assert_eq!(fight(&mut backoff, &mut now, 12), [1, 2, 4, 5, 10, 20, 40, 80, 160, 300, 300, 300]);
     }
 
     #[test]
     fn somebody_who_writes_without_a_break_is_waited_for_to_the_end_of_the_pause_and_no_longer_once_he_stops()
     {
-        let (mut strikes, mut now) = (Strikes::default(), Instant::now());
+        let (mut backoff, mut now) = (WriteBackoff::default(), Instant::now());
         for _ in 0..6 {
-            strikes.repaired(now);
-            while !strikes.hold(now).is_zero() {
-                strikes.seen(now);
+            backoff.repaired(now);
+            while !backoff.hold(now).is_zero() {
+                backoff.seen(now);
                 now += Duration::from_millis(100);
             }
         }
-        strikes.repaired(now);
-        strikes.seen(now);
-        assert_eq!(strikes.hold(now), QUIET, "the pause itself is {:?}", FIRST_PAUSE * 64);
+        backoff.repaired(now);
+        backoff.seen(now);
+        assert_eq!(backoff.hold(now), QUIET, "the pause itself is {:?}", FIRST_PAUSE * 64);
     }
 
     #[test]
     fn what_failed_for_another_reason_is_not_tried_earlier() {
-        let (mut strikes, now) = (Strikes::default(), Instant::now());
-        strikes.repaired(now);
-        strikes.strike_for(now, Duration::from_mins(1));
-        strikes.seen(now);
-        assert_eq!(strikes.hold(now), Duration::from_mins(1));
+        let (mut backoff, now) = (WriteBackoff::default(), Instant::now());
+        backoff.repaired(now);
+        backoff.strike_for(now, Duration::from_mins(1));
+        backoff.seen(now);
+        assert_eq!(backoff.hold(now), Duration::from_mins(1));
     }
 
     #[test]
     fn a_block_ends_when_what_is_there_changes() {
-        let (mut strikes, now) = (Strikes::default(), Instant::now());
-        strikes.block(now);
-        assert_eq!(strikes.hold(now), LONGEST_PAUSE);
-        strikes.lift_block();
-        assert_eq!(strikes.hold(now), Duration::ZERO);
-        strikes.strike(now);
-        strikes.lift_block();
-        assert_eq!(strikes.hold(now), FIRST_PAUSE, "what only has to wait still waits");
+        let (mut backoff, now) = (WriteBackoff::default(), Instant::now());
+        backoff.block(now);
+        assert_eq!(backoff.hold(now), LONGEST_PAUSE);
+        backoff.lift_block();
+        assert_eq!(backoff.hold(now), Duration::ZERO);
+        backoff.strike(now);
+        backoff.lift_block();
+        assert_eq!(backoff.hold(now), FIRST_PAUSE, "what only has to wait still waits");
     }
 }

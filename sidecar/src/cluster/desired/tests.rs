@@ -23,7 +23,7 @@ async fn after_answers(refused: &[&'static str]) -> (Arc<Snapshot>, TestClock) {
 #[tokio::test(start_paused = true)]
 async fn a_namespace_gets_the_registries_that_answered() {
     let (snapshot, clock) = after_answers(&[]).await;
-    let content = Contents::default().for_namespace(&snapshot, "team-a", clock.now()).unwrap();
+    let content = DesiredSecrets::default().for_namespace(&snapshot, "team-a", clock.now()).unwrap();
     assert_eq!(content.registries, "cn-hangzhou/cri-one,cn-hangzhou/cri-two");
     assert!(content.awaited.is_empty() && !content.pending && !content.is_empty());
 }
@@ -31,7 +31,7 @@ async fn a_namespace_gets_the_registries_that_answered() {
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_refused_is_awaited() {
     let (snapshot, clock) = after_answers(&["cri-one"]).await;
-    let content = Contents::default().for_namespace(&snapshot, "team-a", clock.now()).unwrap();
+    let content = DesiredSecrets::default().for_namespace(&snapshot, "team-a", clock.now()).unwrap();
     assert_eq!(content.registries, "cn-hangzhou/cri-two");
     assert_eq!(content.awaited, ["cn-hangzhou/cri-one"]);
     assert!(!content.pending);
@@ -42,7 +42,7 @@ async fn inputs_are_what_was_asked_for_and_not_what_came() {
     let (all, clock) = after_answers(&[]).await;
     let (part, _) = after_answers(&["cri-one"]).await;
     let inputs = |snapshot: &Snapshot| {
-        Contents::default().for_namespace(snapshot, "team-a", clock.now()).unwrap().inputs.clone()
+        DesiredSecrets::default().for_namespace(snapshot, "team-a", clock.now()).unwrap().inputs.clone()
     };
     assert_eq!(inputs(&all), inputs(&part));
     assert_ne!(inputs(&all), inputs(&Snapshot::default()));
@@ -51,7 +51,7 @@ async fn inputs_are_what_was_asked_for_and_not_what_came() {
 #[tokio::test(start_paused = true)]
 async fn namespaces_with_the_same_registries_share_one_content_until_it_expires() {
     let (snapshot, clock) = after_answers(&[]).await;
-    let mut contents = Contents::default();
+    let mut contents = DesiredSecrets::default();
     let mut content = |clock: &TestClock, name| contents.for_namespace(&snapshot, name, clock.now()).unwrap();
     let first = content(&clock, "team-a");
     assert!(Arc::ptr_eq(&first, &content(&clock, "team-b")));

@@ -6,12 +6,12 @@ use super::ResolvedRegistry;
 use crate::configuration::{Finding, Host, Instance, PERSONAL_EDITION_TWICE, Registry};
 use crate::credential::CredentialKey;
 
-/// What to do about a dispute.
+/// What to do about a conflict.
 pub const WAY_OUT: &str = "list the hosts of each in domains, or give them different namespaces";
 
 /// The hosts of a registry, as far as they are known.
 #[derive(Debug, Clone, Copy)]
-pub struct Claim<'a> {
+pub struct HostClaim<'a> {
     /// The registry.
     pub registry: &'a ResolvedRegistry,
     /// What its credential is minted for.
@@ -22,7 +22,7 @@ pub struct Claim<'a> {
 
 /// A host that two registries claim, for namespaces that can overlap and with different credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dispute {
+pub struct HostConflict {
     /// The host.
     pub host: Host,
     /// Position of the registry that gets it.
@@ -34,9 +34,9 @@ pub struct Dispute {
 }
 
 /// Every host that two claims have. The one that lists it in `domains` wins it, otherwise the earlier one.
-pub fn among(claims: &[Claim<'_>]) -> Vec<Dispute> {
+pub fn among(claims: &[HostClaim<'_>]) -> Vec<HostConflict> {
     let mut claimants: BTreeMap<&Host, Vec<usize>> = BTreeMap::new();
-    let mut disputes = Vec::new();
+    let mut conflicts = Vec::new();
     let (discovered, listed): (Vec<_>, Vec<_>) =
         claims.iter().enumerate().partition(|(_, claim)| claim.registry.needs_discovery());
     for (loser, claim) in listed.into_iter().chain(discovered) {
@@ -45,12 +45,12 @@ pub fn among(claims: &[Claim<'_>]) -> Vec<Dispute> {
             let clashing = earlier.iter().filter_map(|&at| Some((at, claims.get(at)?)));
             if let Some((winner, other)) = clashing.into_iter().find(|(_, other)| other.clashes_with(claim)) {
                 let finding = finding(host, other.registry, claim.registry);
-                disputes.push(Dispute { host: host.clone(), winner, loser, finding });
+                conflicts.push(HostConflict { host: host.clone(), winner, loser, finding });
             }
             earlier.push(loser);
         }
     }
-    disputes
+    conflicts
 }
 
 /// Why a registry gets a host that another one also claims.
@@ -69,7 +69,7 @@ fn finding(host: &Host, winner: &ResolvedRegistry, loser: &ResolvedRegistry) -> 
     }
 }
 
-impl Claim<'_> {
+impl HostClaim<'_> {
     /// Whether one namespace can see different credentials for a host of both. Two lists of `domains` have been
     /// compared when the configuration was read.
     fn clashes_with(&self, other: &Self) -> bool {

@@ -10,8 +10,8 @@ use super::super::arguments::ClusterArgs;
 use super::super::cluster::{self, FoundSecret, call};
 use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
+use crate::cluster::observed::{self, FIELD_MANAGER, LONGEST_LIST};
 use crate::cluster::state::STATE_SECRET;
-use crate::cluster::types::{self, FIELD_MANAGER, LONGEST_LIST};
 use crate::kubernetes::{Collection, Metadata};
 use crate::operations::policies;
 
@@ -32,7 +32,7 @@ pub(super) struct Stop {
 }
 
 /// What is to be removed.
-pub(super) struct Found {
+pub(super) struct Leftovers {
     pub(super) secrets: Vec<FoundSecret>,
     pub(super) accounts: Vec<Account>,
     /// Says which replica writes; of no use to anybody else.
@@ -100,7 +100,7 @@ impl First {
     }
 }
 
-impl Found {
+impl Leftovers {
     /// Looks for all of it, by metadata alone except for the lists of service accounts.
     pub(super) async fn look(client: &Client, args: &ClusterArgs) -> Result<Self, CommandError> {
         let ClusterArgs { sidecar_namespace, pull_secret, .. } = args;
@@ -117,7 +117,7 @@ impl Found {
         let accounts = Collection::whole::<ServiceAccount>(None);
         let accounts = cluster::list(client, &accounts, "list the service accounts", |object| {
             let metadata = Metadata::of(object)?;
-            let facts = types::ServiceAccount::of(object, &metadata, pull_secret)?;
+            let facts = observed::ServiceAccount::of(object, &metadata, pull_secret)?;
             let is_listed = facts.lists(pull_secret);
             let account = || Account { namespace: metadata.namespace.into_owned(), name: facts.name.into() };
             Ok(is_listed.then(|| (account(), facts.is_too_long)))

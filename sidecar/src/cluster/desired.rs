@@ -7,14 +7,14 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::fingerprint::{Fingerprint, instance_name};
-use super::types::LONGEST_REGISTRIES;
+use super::observed::LONGEST_REGISTRIES;
 use crate::broker::{Entry, Snapshot, Status};
 use crate::clock::Moment;
 use crate::docker_config::{DockerConfig, RegistrySet, Renderer};
 
 /// What the pull secrets of all namespaces with the same registries should hold.
 #[derive(Debug)]
-pub struct Content {
+pub struct DesiredSecret {
     /// The docker config.
     pub docker_config: Arc<DockerConfig>,
     /// Fingerprint of what the configuration asks for: equal while only credentials change.
@@ -32,20 +32,20 @@ pub struct Content {
 
 /// Renders the content for each distinct set of registries once.
 #[derive(Debug, Default)]
-pub struct Contents {
+pub struct DesiredSecrets {
     renderer: Renderer,
     version: u64,
-    known: HashMap<RegistrySet, Arc<Content>>,
+    known: HashMap<RegistrySet, Arc<DesiredSecret>>,
 }
 
-impl Contents {
+impl DesiredSecrets {
     /// What the pull secret of a managed namespace should hold by now.
     pub fn for_namespace(
         &mut self,
         snapshot: &Snapshot,
         namespace: &str,
         now: Moment,
-    ) -> Result<Arc<Content>, serde_json::Error> {
+    ) -> Result<Arc<DesiredSecret>, serde_json::Error> {
         if self.version != snapshot.version {
             self.version = snapshot.version;
             self.known.clear();
@@ -58,13 +58,13 @@ impl Contents {
         {
             return Ok(Arc::clone(known));
         }
-        let content = Arc::new(Content::of(snapshot, &set, docker_config));
+        let content = Arc::new(DesiredSecret::of(snapshot, &set, docker_config));
         self.known.insert(set, Arc::clone(&content));
         Ok(content)
     }
 }
 
-impl Content {
+impl DesiredSecret {
     fn of(snapshot: &Snapshot, set: &RegistrySet, docker_config: Arc<DockerConfig>) -> Self {
         let mut inputs = Fingerprint::default();
         let mut registries = String::new();
