@@ -23,7 +23,7 @@ use self::manifests::ManifestsArgs;
 use self::mint::MintArgs;
 use self::run::RunArgs;
 use self::status::StatusArgs;
-use crate::logging::{Level, LoggingArgs};
+use crate::telemetry::logging::{Level, LoggingArgs};
 
 /// Mints short-lived credentials of Alibaba Cloud Container Registry (ACR), so that Kubernetes can pull private images.
 #[derive(Debug, Parser)]

@@ -4,10 +4,13 @@
 //! tenant can write, fails all of it. Here each object is taken out of the stream as text, read leniently by its
 //! [`Metadata`], and dropped before the next one comes.
 
+pub mod api_error;
 mod collection;
 mod follow;
 mod items;
 mod metadata;
+pub mod retry_after;
+pub mod rights;
 
 pub use self::collection::{Collection, as_metadata, at, request};
 pub use self::follow::{Change, follow};

@@ -17,8 +17,7 @@ mod docker_config;
 pub mod fuzzing;
 mod hex;
 mod kubernetes;
-mod logging;
-mod operations;
+mod telemetry;
 
 use std::process::ExitCode;
 
@@ -29,7 +28,7 @@ use commands::Args;
 #[must_use]
 pub fn run() -> ExitCode {
     let Args { logging, command } = Args::parse();
-    logging::start(&logging, command.log_level());
+    telemetry::logging::start(&logging, command.log_level());
     keep_memory_private();
     // Fails only where a provider is installed already, and nothing before this line installs one.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::testing::{FakeCloud, HOUR, MINUTE, SECOND, TestClock, epoch, error, registry};
 use super::*;
 use crate::cloud::Reason;
-use crate::logging::testing::{heard, listen};
+use crate::telemetry::logging::testing::{heard, listen};
 
 /// A cloud, a machine and a broker on it.
 struct World {

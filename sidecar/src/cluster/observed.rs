@@ -12,7 +12,7 @@ use crate::configuration::{Configuration, LabelSelector};
 use crate::kubernetes::{Entry, Metadata, elements, member, text};
 
 /// It must never change: fields that an older release owns would no longer be ours.
-pub use crate::operations::FIELD_MANAGER;
+pub use crate::telemetry::FIELD_MANAGER;
 
 /// The label that says whose a Secret is.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";

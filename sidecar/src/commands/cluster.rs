@@ -18,9 +18,9 @@ use super::report::{self, Line, Mark};
 use super::setup::CommandError;
 use crate::cluster::observed::{FIELD_MANAGER, PullSecret};
 use crate::configuration::{self, Configuration, Mistakes};
+use crate::kubernetes::api_error::{describe, is_status};
+use crate::kubernetes::retry_after;
 use crate::kubernetes::{Collection, Metadata, Place, at, request};
-use crate::operations::api_error::{describe, is_status};
-use crate::operations::retry_after;
 
 /// A call that takes longer is given up; kube itself would wait for ever.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(30);

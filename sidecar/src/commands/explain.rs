@@ -26,7 +26,7 @@ use super::report::{self, Line, Mark};
 use super::setup::{self, CommandError};
 use super::{Exit, manifests};
 use crate::configuration::{self, Configuration, Mistakes};
-use crate::operations::policies::POLICIES;
+use crate::telemetry::policies::POLICIES;
 
 /// What was found about one Pod or workload.
 #[derive(Serialize)]

@@ -241,7 +241,7 @@ mod tests {
     use acr_credential_core::policy::{PodMode, Settings, WorkloadMode};
 
     use super::*;
-    use crate::operations::policies;
+    use crate::telemetry::policies;
 
     fn written(configuration: &str, pull_secret: &str) -> Vec<Value> {
         let configuration = configuration::parse(configuration.as_bytes()).unwrap().configuration;

@@ -27,11 +27,11 @@ use crate::cluster::configuration::{ConfigMapStatus, ConfigurationWatcher};
 use crate::cluster::controller::{Controller, Ended, Inputs, Mode, Settings, Summary};
 use crate::cluster::observer::Nobody;
 use crate::cluster::plan::{Plan, SecretAction};
-use crate::operations::FIELD_MANAGER;
-use crate::operations::health::Health;
-use crate::operations::http::{self, Limits, Pages};
-use crate::operations::lease::Election;
-use crate::operations::metrics::{Counted, Metrics};
+use crate::telemetry::FIELD_MANAGER;
+use crate::telemetry::health::Health;
+use crate::telemetry::http::{self, Limits, Pages};
+use crate::telemetry::lease::Election;
+use crate::telemetry::metrics::{Counted, Metrics};
 
 /// The Lease is released, and answers that have begun are finished, within so long.
 const FAREWELL: Duration = Duration::from_secs(4);

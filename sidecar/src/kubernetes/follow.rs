@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::collection::Collection;
 use super::metadata::{member, text};
-use crate::operations::api_error::{describe, reason};
+use crate::kubernetes::api_error::{describe, reason};
 
 /// Pauses after failures: the first one, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];

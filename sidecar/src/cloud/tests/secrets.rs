@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 
 use super::*;
-use crate::logging::testing::{heard, listen};
+use crate::telemetry::logging::testing::{heard, listen};
 
 #[tokio::test]
 async fn no_secret_is_logged_at_any_level_nor_shown_by_debug() {

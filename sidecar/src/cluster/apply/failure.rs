@@ -6,7 +6,7 @@ use kube::Error;
 use kube::core::Status;
 
 use crate::cluster::notice::{About, Notice, Reason};
-use crate::operations::api_error::describe;
+use crate::kubernetes::api_error::describe;
 
 /// Why a write failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

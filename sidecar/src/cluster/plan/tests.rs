@@ -154,7 +154,7 @@ fn in_minutes(minutes: i64) -> Timestamp {
     now() + SignedDuration::from_mins(minutes)
 }
 
-/// DesiredSecret with one credential, or none.
+/// What a pull secret should hold: one credential, or none.
 fn content(hash: &str, minutes: Option<i64>) -> DesiredSecret {
     let moment = Moment { wall: now(), monotonic: Instant::now() };
     let mut docker_config = DockerConfig::render(&Snapshot::default(), &RegistrySet::of([]), moment).unwrap();

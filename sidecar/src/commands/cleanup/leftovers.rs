@@ -13,7 +13,7 @@ use super::super::setup::CommandError;
 use crate::cluster::observed::{self, FIELD_MANAGER, LONGEST_LIST};
 use crate::cluster::state::STATE_SECRET;
 use crate::kubernetes::{Collection, Metadata};
-use crate::operations::policies;
+use crate::telemetry::policies;
 
 /// What is done first, on demand.
 pub(super) struct First {

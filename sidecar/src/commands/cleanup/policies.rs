@@ -8,8 +8,8 @@ use super::super::cluster::call;
 use super::super::report;
 use super::super::setup::CommandError;
 use super::deadline::Deadline;
-use crate::operations::api_error::is_status;
-use crate::operations::policies::POLICIES;
+use crate::kubernetes::api_error::is_status;
+use crate::telemetry::policies::POLICIES;
 
 /// Deletes the policies, and returns when they are gone. Those that are not there are none of its business.
 pub(super) async fn remove(client: &Client, deadline: Deadline) -> Result<(), CommandError> {
@@ -64,7 +64,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::operations::testing::{api_server, refusal};
+    use crate::telemetry::testing::{api_server, refusal};
 
     fn policy(uid: &str) -> (u16, Value) {
         let kind = ("policies.kubewarden.io/v1", "ClusterAdmissionPolicy");

@@ -16,8 +16,8 @@ use super::super::setup::CommandError;
 use super::deadline::Deadline;
 use super::leftovers::{Account, Leftovers, place};
 use crate::cluster::observed::FIELD_MANAGER;
+use crate::kubernetes::api_error::is_status;
 use crate::kubernetes::{Metadata, as_metadata, at, decode, request};
-use crate::operations::api_error::is_status;
 
 /// Objects written at the same time.
 const CONCURRENT: usize = 8;

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::commands::cleanup::CleanupArgs;
     use crate::commands::{Args, Command};
-    use crate::operations::testing::{api_server, refusal};
+    use crate::telemetry::testing::{api_server, refusal};
 
     const DEPLOYMENT: &str = "acr-credential-sidecar";
 

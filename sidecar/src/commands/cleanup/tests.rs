@@ -7,7 +7,7 @@ use super::leftovers::Account;
 use super::*;
 use crate::commands::arguments::ClusterArgs;
 use crate::commands::{Args, Command};
-use crate::operations::testing::{api_server, refusal};
+use crate::telemetry::testing::{api_server, refusal};
 
 #[test]
 fn a_sidecar_at_work_is_named_and_one_that_is_gone_does_not_matter() {

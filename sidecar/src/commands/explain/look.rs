@@ -20,7 +20,7 @@ use super::{Named, subject};
 use crate::cluster::observed::{ENFORCE_MOUNTABLE, FIELD_MANAGER};
 use crate::configuration::Configuration;
 use crate::kubernetes::{Collection, at, decode, request};
-use crate::operations::policies;
+use crate::telemetry::policies;
 
 /// What is to be explained, and the lists of the Pods that it has made.
 pub(super) type Found = (Subject, Vec<Vec<String>>);
@@ -185,7 +185,7 @@ mod tests {
     use super::super::subject::Kind;
     use super::*;
     use crate::configuration;
-    use crate::operations::testing::{api_server, refusal};
+    use crate::telemetry::testing::{api_server, refusal};
 
     #[test]
     fn pods_that_pull_nothing_any_more_do_not_count() {

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::subject::{Kind, Labels, OPT_OUT, Subject, opts_out};
 use crate::configuration::Configuration;
-use crate::operations::policies::{self, GUARD, INJECT, NAMESPACE_NAME, POLICIES, Policy};
+use crate::telemetry::policies::{self, GUARD, INJECT, NAMESPACE_NAME, POLICIES, Policy};
 
 /// Makes the Pods of workloads, as the policies see it.
 const CONTROLLER: &str = "system:serviceaccount:kube-system:replicaset-controller";

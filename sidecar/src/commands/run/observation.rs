@@ -21,13 +21,13 @@ use crate::cluster::state::STATE_SECRET;
 use crate::cluster::store::Kind;
 use crate::configuration::{Attach, Mistakes};
 use crate::kubernetes::Place;
-use crate::operations::FIELD_MANAGER;
-use crate::operations::api_error::describe;
-use crate::operations::events::{self, About, Events, Reason};
-use crate::operations::health::{Gate, Health, Heartbeat};
-use crate::operations::metrics::{Metrics, count};
-use crate::operations::policies::POLICIES;
-use crate::operations::rights::{self, Needs};
+use crate::kubernetes::api_error::describe;
+use crate::kubernetes::rights::{self, Needs};
+use crate::telemetry::FIELD_MANAGER;
+use crate::telemetry::events::{self, About, Events, Reason};
+use crate::telemetry::health::{Gate, Health, Heartbeat};
+use crate::telemetry::metrics::{Metrics, count};
+use crate::telemetry::policies::POLICIES;
 
 /// A loop that makes a round every five seconds and has made none for so long hangs.
 const STUCK_AFTER: Duration = Duration::from_mins(1);

@@ -7,7 +7,7 @@ use tower_test::mock;
 
 use super::super::metadata::Metadata;
 use super::*;
-use crate::logging::testing::{heard, listen};
+use crate::telemetry::logging::testing::{heard, listen};
 
 /// An API server that answers like this to the path and query, and to what is accepted.
 fn server(mut answer: impl FnMut(&str, &str) -> (u16, String) + Send + 'static) -> Client {

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 use super::*;
-use crate::operations::testing::{api_server, refusal};
+use crate::telemetry::testing::{api_server, refusal};
 
 const OURS: &str = "acr-credential-secret-aggregation";
 

@@ -4,7 +4,7 @@ use super::super::policy::{Answer, Policies, Rules};
 use super::super::subject::{Kind, Subject};
 use super::{Account, Line, Mark, Surroundings};
 use crate::configuration::Attach;
-use crate::operations::policies::{GUARD, INJECT};
+use crate::telemetry::policies::{GUARD, INJECT};
 
 /// What can be said of the policies.
 pub(super) fn policies(subject: &Subject, around: &Surroundings<'_>) -> Vec<Line> {

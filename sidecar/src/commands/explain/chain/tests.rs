@@ -6,7 +6,7 @@ use super::super::policy::Rules;
 use super::super::subject::Labels;
 use super::*;
 use crate::configuration;
-use crate::operations::policies::Policy;
+use crate::telemetry::policies::Policy;
 
 mod lists;
 mod policies;

@@ -9,11 +9,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::cluster::configuration::ActiveConfiguration;
 use crate::cluster::controller::Ended;
-use crate::operations::api_error::describe;
-use crate::operations::events::{About, Events, Reason};
-use crate::operations::health::Health;
-use crate::operations::metrics::Metrics;
-use crate::operations::policies::{self, Findings};
+use crate::kubernetes::api_error::describe;
+use crate::telemetry::events::{About, Events, Reason};
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::policies::{self, Findings};
 
 /// Policies are compared again after so long: they are not watched, since most clusters never change them.
 const POLICIES_AGAIN: Duration = Duration::from_mins(10);

@@ -11,9 +11,9 @@ use crate::broker::{Entry, HostConflict, Snapshot, Status, conflicts};
 use crate::clock::{Clock as _, SystemClock};
 use crate::cluster::controller::Ended;
 use crate::configuration::Host;
-use crate::operations::events::{About, Events, Reason};
-use crate::operations::health::Health;
-use crate::operations::metrics::Metrics;
+use crate::telemetry::events::{About, Events, Reason};
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
 
 /// An Event names so many hosts of a pair of registries, so that its note has room for the way out.
 const MOST_HOSTS: usize = 3;

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::*;
 use crate::broker::mint_once;
 use crate::broker::testing::{FakeCloud, SECOND, TestClock, registry};
-use crate::operations::events;
-use crate::operations::testing::api_server;
+use crate::telemetry::events;
+use crate::telemetry::testing::api_server;
 
 /// Registries of three instances that discover these hosts.
 async fn snapshot(hosts: [&[&'static str]; 3]) -> Arc<Snapshot> {

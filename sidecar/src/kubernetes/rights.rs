@@ -165,9 +165,9 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::super::policies::POLICIES;
-    use super::super::testing::api_server;
     use super::*;
+    use crate::telemetry::policies::POLICIES;
+    use crate::telemetry::testing::api_server;
 
     const NEEDS: Needs<'_> = Needs {
         namespace: "kube-system",

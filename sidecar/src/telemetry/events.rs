@@ -18,8 +18,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use self::memory::{Concern, Memory, Verdict};
+use super::FIELD_MANAGER;
 use super::metrics::{EventOutcome, Metrics, Verb};
-use super::{FIELD_MANAGER, api_error};
+use crate::kubernetes::api_error;
 
 /// Events that wait to be written; more of them are dropped.
 const QUEUE: usize = 256;

@@ -13,8 +13,8 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::api_error;
 use crate::configuration::Configuration;
+use crate::kubernetes::api_error;
 
 /// The policies by their shipped names.
 pub const POLICIES: [&str; 3] = [INJECT, GUARD, "acr-credential-helper-serviceaccounts"];

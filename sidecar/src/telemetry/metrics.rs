@@ -15,13 +15,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
-use super::api_error;
 use super::process::Process;
 use crate::broker::{Minter, Snapshot, Status};
 use crate::clock::Moment;
 use crate::cloud::CloudError;
 use crate::configuration::Host;
 use crate::credential::{Credential, CredentialKey};
+use crate::kubernetes::api_error;
 
 /// `Content-Type` of the page.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

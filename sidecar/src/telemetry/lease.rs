@@ -21,8 +21,8 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::api_error;
 use super::metrics::{Metrics, Verb};
+use crate::kubernetes::api_error;
 
 /// A call that takes longer is given up.
 const CALL_LIMIT: Duration = Duration::from_secs(5);

@@ -286,7 +286,7 @@ fn files(directory: &str) -> Vec<PathBuf> {
 /// Whether `Reason` is that of Events in this source.
 fn imports_reason(source: &str) -> bool {
     let mut items = source.split(';');
-    items.any(|item| item.contains("use crate::operations::events::") && item.contains("Reason"))
+    items.any(|item| item.contains("use crate::telemetry::events::") && item.contains("Reason"))
 }
 
 /// Whether this source makes this reason, and does not only tell it from others.
