@@ -76,6 +76,16 @@ soak: wasm sidecar static guests $(CLUSTER) $(HELM) ## Kill the sidecar SOAK_KIL
 	$(call say,Killing the sidecar again and again)
 	SOAK_KILLS=$${SOAK_KILLS:-1000} cargo test --locked $(E2E_MANIFEST) --test it -- faults::soak --nocapture
 
+# Where fuzzers keep what they find, apart from the corpus that the tests replay.
+FUZZ_FOUND := fuzz/target/found
+
+.PHONY: fuzz
+fuzz: ## Fuzz what reads the texts of strangers, FUZZ_SECONDS each (600; needs cargo-fuzz and a nightly toolchain)
+	@for target in $(notdir $(wildcard fuzz/corpus/*)); do \
+	  printf '\n▸ Fuzzing %s\n' "$$target"; mkdir -p "$(FUZZ_FOUND)/$$target"; \
+	  cargo +nightly fuzz run "$$target" "$(FUZZ_FOUND)/$$target" "fuzz/corpus/$$target" -- -max_total_time=$${FUZZ_SECONDS:-600} -print_final_stats=1; \
+	done
+
 .PHONY: conformance
 conformance: $(CONFORMANCE_VENV)/installed fake-cloud ## Run Alibaba Cloud's official SDKs against the fake cloud (needs Python 3)
 	$(call say,Running the official SDKs against the fake cloud)
