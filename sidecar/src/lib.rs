@@ -17,6 +17,7 @@ mod docker_config;
 pub mod fuzzing;
 mod hex;
 mod kubernetes;
+mod reason;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! Which namespace is looked at next.
 //!
-//! Each namespace stands in the queue once, is worked on once at a time, and has one alarm at most. Three urgencies keep
-//! people from waiting for a rotation: part of the slots is kept from it, and what is more urgent always goes first.
+//! Each namespace is in the queue once, is worked on once at a time, and has one alarm at most. What somebody waits for goes
+//! before what can wait, such as a rotation: what is there still works.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -13,48 +13,35 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
     /// What is there still works.
-    Rotation,
-    /// There is no pull secret yet.
-    FirstFill,
-    /// Something happened in this namespace.
-    Event,
+    CanWait,
+    /// Something happened in this namespace, or there is no pull secret yet.
+    Awaited,
 }
-
-const URGENCIES: [Urgency; 3] = [Urgency::Event, Urgency::FirstFill, Urgency::Rotation];
 
 /// The queue.
 #[derive(Debug)]
 pub struct Queue {
     slots: usize,
-    /// Slots that rotations may take.
-    slots_for_rotation: usize,
     waiting: HashMap<Arc<str>, Urgency>,
-    /// One for each of [`URGENCIES`]. Names whose urgency has grown since stand in two of them; `waiting` is right.
-    lines: [VecDeque<Arc<str>>; 3],
-    running: HashMap<Arc<str>, Running>,
-    running_rotations: usize,
+    /// Names whose urgency has grown since are in both lanes; `waiting` is right.
+    awaited: VecDeque<Arc<str>>,
+    can_wait: VecDeque<Arc<str>>,
+    /// What is worked on, and how urgent it is to look again when that is done.
+    running: HashMap<Arc<str>, Option<Urgency>>,
     /// `alarms` is right where the two differ.
     timers: BinaryHeap<Reverse<(Instant, Arc<str>)>>,
     alarms: HashMap<Arc<str>, Instant>,
 }
 
-#[derive(Debug)]
-struct Running {
-    urgency: Urgency,
-    again: Option<Urgency>,
-}
-
 impl Queue {
-    /// An empty queue, of which so many namespaces at most are worked on at a time; at least two.
+    /// An empty queue, of which so many namespaces at most are worked on at a time.
     pub fn new(slots: usize) -> Self {
-        let slots = slots.max(2);
         Self {
             slots,
-            slots_for_rotation: slots - (slots / 4).max(1),
             waiting: HashMap::new(),
-            lines: Default::default(),
+            awaited: VecDeque::new(),
+            can_wait: VecDeque::new(),
             running: HashMap::new(),
-            running_rotations: 0,
             timers: BinaryHeap::new(),
             alarms: HashMap::new(),
         }
@@ -63,8 +50,8 @@ impl Queue {
     /// Puts a namespace into the queue, or moves it forward in it. One that is being worked on is looked at again when
     /// that is done.
     pub fn push(&mut self, namespace: &Arc<str>, urgency: Urgency) {
-        if let Some(running) = self.running.get_mut(namespace) {
-            running.again = running.again.max(Some(urgency));
+        if let Some(again) = self.running.get_mut(namespace) {
+            *again = (*again).max(Some(urgency));
             return;
         }
         match self.waiting.get_mut(namespace) {
@@ -74,25 +61,21 @@ impl Queue {
                 self.waiting.insert(Arc::clone(namespace), urgency);
             }
         }
-        if let Some(line) = self.lines.get_mut(line_of(urgency)) {
-            line.push_back(Arc::clone(namespace));
-        }
+        let lane = if urgency == Urgency::Awaited { &mut self.awaited } else { &mut self.can_wait };
+        lane.push_back(Arc::clone(namespace));
     }
 
     /// Takes the next namespace out of the queue, if there is a slot for it. Work on it begins, until [`Self::done`].
     pub fn pop(&mut self) -> Option<(Arc<str>, Urgency)> {
-        for urgency in URGENCIES {
-            let is_free = self.running.len() < self.slots
-                && (urgency != Urgency::Rotation || self.running_rotations < self.slots_for_rotation);
-            if !is_free {
-                return None;
-            }
-            let Some(line) = self.lines.get_mut(line_of(urgency)) else { continue };
-            while let Some(namespace) = line.pop_front() {
+        if self.running.len() >= self.slots {
+            return None;
+        }
+        for (lane, urgency) in [(&mut self.awaited, Urgency::Awaited), (&mut self.can_wait, Urgency::CanWait)]
+        {
+            while let Some(namespace) = lane.pop_front() {
                 if self.waiting.get(&namespace) == Some(&urgency) {
                     self.waiting.remove(&namespace);
-                    self.running_rotations += usize::from(urgency == Urgency::Rotation);
-                    self.running.insert(Arc::clone(&namespace), Running { urgency, again: None });
+                    self.running.insert(Arc::clone(&namespace), None);
                     return Some((namespace, urgency));
                 }
             }
@@ -102,11 +85,8 @@ impl Queue {
 
     /// Work on a namespace has ended.
     pub fn done(&mut self, namespace: &Arc<str>) {
-        if let Some(Running { urgency, again }) = self.running.remove(namespace) {
-            self.running_rotations -= usize::from(urgency == Urgency::Rotation);
-            if let Some(urgency) = again {
-                self.push(namespace, urgency);
-            }
+        if let Some(Some(urgency)) = self.running.remove(namespace) {
+            self.push(namespace, urgency);
         }
     }
 
@@ -156,14 +136,6 @@ impl Queue {
     }
 }
 
-fn line_of(urgency: Urgency) -> usize {
-    match urgency {
-        Urgency::Event => 0,
-        Urgency::FirstFill => 1,
-        Urgency::Rotation => 2,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -181,29 +153,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_urgent_goes_first_and_a_rotation_never_takes_all_slots() {
+    fn what_somebody_waits_for_goes_before_a_rotation() {
         let mut queue = Queue::new(4);
         for at in 0..10 {
-            queue.push(&name(&format!("old-{at}")), Urgency::Rotation);
+            queue.push(&name(&format!("old-{at}")), Urgency::CanWait);
         }
-        check_order(&mut queue, &["old-0", "old-1", "old-2"]);
-        queue.push(&name("filled"), Urgency::FirstFill);
-        queue.push(&name("new"), Urgency::Event);
-        check_order(&mut queue, &["new"]);
-        queue.done(&name("new"));
-        check_order(&mut queue, &["filled"]);
+        check_order(&mut queue, &["old-0", "old-1", "old-2", "old-3"]);
+        queue.push(&name("filled"), Urgency::Awaited);
+        queue.push(&name("new"), Urgency::Awaited);
         queue.done(&name("old-0"));
-        queue.done(&name("filled"));
-        check_order(&mut queue, &["old-3"]);
+        check_order(&mut queue, &["filled"]);
+        queue.done(&name("old-1"));
+        queue.done(&name("old-2"));
+        check_order(&mut queue, &["new", "old-4"]);
     }
 
     #[test]
-    fn a_namespace_stands_in_the_queue_once_and_moves_forward() {
+    fn a_namespace_is_in_the_queue_once_and_moves_forward() {
         let mut queue = Queue::new(16);
-        queue.push(&name("a"), Urgency::Rotation);
-        queue.push(&name("b"), Urgency::FirstFill);
-        queue.push(&name("a"), Urgency::Event);
-        queue.push(&name("a"), Urgency::Rotation);
+        queue.push(&name("b"), Urgency::CanWait);
+        queue.push(&name("a"), Urgency::CanWait);
+        queue.push(&name("a"), Urgency::Awaited);
+        queue.push(&name("a"), Urgency::CanWait);
         assert_eq!(queue.len(), 2);
         check_order(&mut queue, &["a", "b"]);
     }
@@ -211,13 +182,13 @@ mod tests {
     #[test]
     fn a_namespace_is_worked_on_once_at_a_time() {
         let mut queue = Queue::new(16);
-        queue.push(&name("a"), Urgency::Event);
+        queue.push(&name("a"), Urgency::Awaited);
         assert!(queue.pop().is_some());
-        queue.push(&name("a"), Urgency::Rotation);
-        queue.push(&name("a"), Urgency::Event);
+        queue.push(&name("a"), Urgency::CanWait);
+        queue.push(&name("a"), Urgency::Awaited);
         assert!(queue.pop().is_none() && !queue.is_empty());
         queue.done(&name("a"));
-        assert_eq!(queue.pop(), Some((name("a"), Urgency::Event)));
+        assert_eq!(queue.pop(), Some((name("a"), Urgency::Awaited)));
         queue.done(&name("a"));
         assert!(queue.is_empty());
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use kube::Error;
 use kube::core::Status;
 
-use crate::cluster::notice::{About, Notice, Reason};
+use crate::cluster::notice::{About, Notice};
 use crate::kubernetes::api_error::describe;
+use crate::reason::Reason;
 
 /// Why a write failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -122,9 +123,9 @@ impl Failure {
     pub fn notice(&self, about: About) -> Option<Notice> {
         let reason = match self {
             Self::Conflict | Self::Terminating | Self::Gone => return None,
-            Self::WrongType => Reason::WrongType,
-            Self::Immutable => Reason::Immutable,
-            Self::Forbidden(_) => Reason::Forbidden,
+            Self::WrongType => Reason::PullSecretWrongType,
+            Self::Immutable => Reason::PullSecretImmutable,
+            Self::Forbidden(_) => Reason::WriteForbidden,
             Self::Quota(_) | Self::Refused(_) | Self::Busy { .. } | Self::Unreachable(_) => {
                 Reason::WriteFailed
             }

@@ -11,8 +11,9 @@ use crate::broker::mint_once;
 use crate::broker::testing::{FakeCloud, TestClock, registry};
 use crate::clock::Clock as _;
 use crate::cluster::desired::DesiredSecrets;
-use crate::cluster::notice::{About, Reason};
+use crate::cluster::notice::About;
 use crate::cluster::plan::Cause;
+use crate::reason::Reason;
 
 type ApiServer = mock::Handle<Request<HttpBody>, Response<HttpBody>>;
 
@@ -251,7 +252,7 @@ fn answers_are_told_apart_by_what_to_do_next() {
 fn races_are_nobodys_business() {
     assert!(Failure::Conflict.notice(About::PullSecret).is_none() && Failure::Conflict.is_a_race());
     let notice = Failure::Immutable.notice(About::PullSecret).unwrap();
-    assert_eq!(notice.reason, Reason::Immutable);
+    assert_eq!(notice.reason, Reason::PullSecretImmutable);
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl Controller {
         if let Some(namespace) = news
             && self.can_work()
         {
-            self.queue.push(&namespace, Urgency::Event);
+            self.queue.push(&namespace, Urgency::Awaited);
         }
     }
 
@@ -87,7 +87,7 @@ impl Controller {
         }
         self.list_accounts_if_due();
         for namespace in gone {
-            self.queue.push(&namespace, Urgency::Event);
+            self.queue.push(&namespace, Urgency::Awaited);
         }
     }
 
@@ -227,9 +227,9 @@ impl Controller {
 
     fn urgency(&self, name: &str, entry: &Entry) -> Urgency {
         if entry.pull_secret.is_none() && self.is_managed(name) == Some(true) {
-            Urgency::FirstFill
+            Urgency::Awaited
         } else {
-            Urgency::Rotation
+            Urgency::CanWait
         }
     }
 }

@@ -272,7 +272,7 @@ impl Controller {
             About::PullSecret => format!("Secret {namespace}/{}", self.settings.pull_secret),
             About::ServiceAccount(name) => format!("ServiceAccount {namespace}/{name}"),
         };
-        if reason.is_warning() {
+        if reason.severity() == "Warning" {
             tracing::warn!(reason = reason.name(), "{object}: {message}");
         } else {
             tracing::info!(reason = reason.name(), "{object}: {message}");

@@ -1,9 +1,10 @@
 //! The service accounts of one namespace.
 
 use super::{Account, AccountAction, Plan, Rules, SecretAction, Situation, Version};
-use crate::cluster::notice::{About, Notice, Reason};
+use crate::cluster::notice::{About, Notice};
 use crate::cluster::observed::{ENFORCE_MOUNTABLE, LONGEST_LIST};
 use crate::configuration::Attach;
+use crate::reason::Reason;
 
 pub(super) fn decide(situation: &Situation<'_>, rules: &Rules<'_>, is_managed: bool, plan: &mut Plan) {
     let attaches = rules.configuration.attach != Attach::Pod;
@@ -69,7 +70,7 @@ fn too_long(account: &Account<'_>, should_list: bool, rules: &Rules<'_>) -> Noti
     let fix = if should_list { "shorten the list, or add" } else { "shorten the list, or remove" };
     Notice {
         about: About::ServiceAccount(account.facts.name.clone()),
-        reason: Reason::ListTooLong,
+        reason: Reason::PullSecretListTooLong,
         message: format!(
             "imagePullSecrets has more than {LONGEST_LIST} entries, so it is left as it is: {fix} {} by hand",
             rules.pull_secret
@@ -81,7 +82,7 @@ fn contested(account: &Account<'_>, rules: &Rules<'_>) -> Notice {
     let by = account.facts.other_manager.as_deref().unwrap_or("somebody");
     Notice {
         about: About::ServiceAccount(account.facts.name.clone()),
-        reason: Reason::Contested,
+        reason: Reason::PullSecretListContested,
         message: format!(
             "{by} keeps taking {} out of imagePullSecrets: make it leave that list alone, or set attach to pod",
             rules.pull_secret

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use super::{Cause, Plan, Rules, SecretAction, Situation, slot};
 use crate::cluster::desired::DesiredSecret;
-use crate::cluster::notice::{About, Notice, Reason};
+use crate::cluster::notice::{About, Notice};
 use crate::cluster::observed::{FIELD_MANAGER, PullSecret};
+use crate::reason::Reason;
 
 /// So long before the end of what a pull secret holds, something worse than that is better than nothing.
 const LAST_MOMENT: Duration = Duration::from_mins(2);
@@ -116,7 +117,7 @@ fn ours(
 fn repaired(what_happened: &str) -> Notice {
     Notice {
         about: About::PullSecret,
-        reason: Reason::Repaired,
+        reason: Reason::PullSecretRepaired,
         message: format!(
             "{what_happened} this Secret, and it was written again: it belongs to {FIELD_MANAGER}; use a Secret of \
              another name"
@@ -158,7 +159,7 @@ fn foreign(
     }
     plan.when_written = Some(Notice {
         about: About::PullSecret,
-        reason: Reason::Adopted,
+        reason: Reason::PullSecretAdopted,
         message: format!("{by} made this Secret, and it was taken over as --adopt asks"),
     });
     SecretAction::Update { content: Arc::clone(content), version: found.version(), cause: Cause::Adopted }

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use super::*;
 use crate::broker::Snapshot;
 use crate::clock::Moment;
-use crate::cluster::notice::Reason;
 use crate::configuration;
 use crate::docker_config::{DockerConfig, RegistrySet};
+use crate::reason::Reason;
 
 const SECRET: &str = "acr-pull";
 const MINUTE: Duration = Duration::from_mins(1);

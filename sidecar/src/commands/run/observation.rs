@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Wiring;
 use crate::cluster::configuration::{ActiveConfiguration, ConfigMapStatus};
 use crate::cluster::controller::{Ended, Settings};
-use crate::cluster::notice::{About as AboutWhat, Notice, Reason as Why};
+use crate::cluster::notice::{About as AboutWhat, Notice};
 use crate::cluster::observer::{Counts, Observer, Write};
 use crate::cluster::state::STATE_SECRET;
 use crate::cluster::store::Kind;
@@ -23,8 +23,9 @@ use crate::configuration::{Attach, Mistakes};
 use crate::kubernetes::Place;
 use crate::kubernetes::api_error::describe;
 use crate::kubernetes::rights::{self, Needs};
+use crate::reason::Reason;
 use crate::telemetry::FIELD_MANAGER;
-use crate::telemetry::events::{self, About, Events, Reason};
+use crate::telemetry::events::{self, About, Events};
 use crate::telemetry::health::{Gate, Health, Heartbeat};
 use crate::telemetry::metrics::{Metrics, count};
 use crate::telemetry::policies::POLICIES;
@@ -145,7 +146,7 @@ impl Observer for Observation {
             AboutWhat::PullSecret => About::secret(namespace, &self.pull_secret),
             AboutWhat::ServiceAccount(name) => About::service_account(namespace, name),
         };
-        self.events.say(event_reason(*reason), about.with_uid(uid), message.as_str())
+        self.events.say(*reason, about.with_uid(uid), message.as_str())
     }
 
     fn wrote(&self, write: Write, result: Result<(), &'static str>, took: Duration) {
@@ -205,21 +206,6 @@ impl Observer for Observation {
 
     fn settled(&self) {
         self.metrics.last_sync.set(Timestamp::now().as_second());
-    }
-}
-
-fn event_reason(reason: Why) -> Reason {
-    match reason {
-        Why::ForeignPullSecret => Reason::ForeignPullSecret,
-        Why::Adopted => Reason::PullSecretAdopted,
-        Why::Repaired => Reason::PullSecretRepaired,
-        Why::WrongType => Reason::PullSecretWrongType,
-        Why::Immutable => Reason::PullSecretImmutable,
-        Why::Contested => Reason::PullSecretListContested,
-        Why::ListTooLong => Reason::PullSecretListTooLong,
-        Why::MountableSecretsEnforced => Reason::MountableSecretsEnforced,
-        Why::Forbidden => Reason::WriteForbidden,
-        Why::WriteFailed => Reason::WriteFailed,
     }
 }
 

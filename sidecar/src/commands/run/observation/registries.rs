@@ -11,7 +11,8 @@ use crate::broker::{Entry, HostConflict, Snapshot, Status, conflicts};
 use crate::clock::{Clock as _, SystemClock};
 use crate::cluster::controller::Ended;
 use crate::configuration::Host;
-use crate::telemetry::events::{About, Events, Reason};
+use crate::reason::Reason;
+use crate::telemetry::events::{About, Events};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
