@@ -9,6 +9,7 @@ pub mod http;
 pub mod lease;
 pub mod logging;
 pub mod metrics;
+pub mod minter;
 pub mod policies;
 mod process;
 #[cfg(test)]

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 
 use super::Exit;
-use super::report::{self, Mark};
+use super::report::{self};
 use super::setup::{self, CommandError};
-use crate::configuration::{self, Attach, Configuration, LabelSelector};
+use crate::configuration::{Attach, Configuration, LabelSelector};
 
 /// The right of the policy server, for `readServiceAccounts` of the first policy.
 const RBAC: &str = include_str!("../../../deploy/rbac.yaml");
@@ -65,19 +65,7 @@ Exit codes: 0 printed, 1 the configuration has mistakes, 2 wrong usage, or the f
 
 pub(super) fn run(args: ManifestsArgs) -> Result<Exit, CommandError> {
     let ManifestsArgs { config, serviceaccounts, output, pull_secret, sidecar_namespace } = args;
-    let examined = configuration::examine(&setup::read_configuration(&config)?);
-    for warning in &examined.warnings {
-        report::line_to_stderr(&report::Line::finding(Mark::Warning, warning));
-    }
-    let configuration = match examined.outcome {
-        Ok(configuration) => configuration,
-        Err(mistakes) => {
-            for mistake in &mistakes.0 {
-                report::line_to_stderr(&report::Line::finding(Mark::Error, mistake));
-            }
-            return Ok(Exit::Findings);
-        }
-    };
+    let Some(configuration) = setup::configuration(&config)? else { return Ok(Exit::Findings) };
     let documents = documents(&configuration, serviceaccounts, &pull_secret, &sidecar_namespace);
     match output {
         ManifestsOutput::Yaml => report::to_stdout(documents.join("---\n").trim_end())?,
@@ -241,6 +229,7 @@ mod tests {
     use acr_credential_core::policy::{PodMode, Settings, WorkloadMode};
 
     use super::*;
+    use crate::configuration;
     use crate::telemetry::policies;
 
     fn written(configuration: &str, pull_secret: &str) -> Vec<Value> {

@@ -17,7 +17,7 @@ use super::setup::{self, CommandError};
 use crate::broker::{self, Entry, Snapshot, Status};
 use crate::clock::{Clock, SystemClock};
 use crate::cloud::CloudError;
-use crate::configuration::{self, Host, Instance, Registry};
+use crate::configuration::{Host, Instance, Registry};
 use crate::docker_config::{DockerConfig, RegistrySet};
 
 /// Arguments of `mint`.
@@ -68,20 +68,7 @@ Exit codes: 0 minted, 1 something could not be minted (then no docker config is 
 
 pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
     let MintArgs { config, registry, output, to, cloud } = args;
-    let examined = configuration::examine(&setup::read_configuration(&config)?);
-    for warning in &examined.warnings {
-        report::line_to_stderr(&Line::finding(Mark::Warning, warning));
-    }
-    let configuration = match examined.outcome {
-        Ok(configuration) => configuration,
-        Err(mistakes) => {
-            mistakes
-                .0
-                .iter()
-                .for_each(|mistake| report::line_to_stderr(&Line::finding(Mark::Error, mistake)));
-            return Ok(Exit::Findings);
-        }
-    };
+    let Some(configuration) = setup::configuration(&config)? else { return Ok(Exit::Findings) };
     let registries = chosen(configuration.registries, registry)?;
     let output = output.unwrap_or_else(|| default_output(to.as_deref()));
     let cloud = setup::cloud(cloud)?;

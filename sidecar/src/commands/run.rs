@@ -31,7 +31,8 @@ use crate::telemetry::FIELD_MANAGER;
 use crate::telemetry::health::Health;
 use crate::telemetry::http::{self, Limits, Pages};
 use crate::telemetry::lease::Election;
-use crate::telemetry::metrics::{Counted, Metrics};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::minter::Counted;
 
 /// The Lease is released, and answers that have begun are finished, within so long.
 const FAREWELL: Duration = Duration::from_secs(4);

@@ -10,11 +10,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::OnceCell;
 
 use super::arguments::CloudArgs;
+use super::report::{self, Line, Mark};
 use crate::broker::ResolvedRegistry;
 use crate::clock::SystemClock;
 use crate::cloud::endpoints::Flags;
 use crate::cloud::{Cloud, CloudError, EndpointError, Endpoints, Environment, Limits, ProxyError, Settings};
-use crate::configuration::{self, Registry};
+use crate::configuration::{self, Configuration, Examined, Finding, Registry};
 
 /// Why a command could not do its work as it was called.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,18 @@ pub(super) enum CommandError {
     WriteOutput(#[from] io::Error),
     #[error("failed to write JSON")]
     WriteJson(#[from] serde_json::Error),
+}
+
+/// The configuration of a file; none where it has mistakes. Mistakes and warnings go to standard error.
+pub(super) fn configuration(path: &Path) -> Result<Option<Configuration>, CommandError> {
+    let Examined { outcome, warnings } = configuration::examine(&read_configuration(path)?);
+    let show = |mark, findings: &[Finding]| {
+        for finding in findings {
+            report::line_to_stderr(&Line::finding(mark, finding));
+        }
+    };
+    show(Mark::Warning, &warnings);
+    outcome.inspect_err(|mistakes| show(Mark::Error, &mistakes.0)).map_or(Ok(None), |usable| Ok(Some(usable)))
 }
 
 /// The bytes of the configuration; `-` is standard input.

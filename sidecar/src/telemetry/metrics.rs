@@ -4,7 +4,7 @@
 //! Never a namespace: a cluster may have ten thousand.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -16,11 +16,10 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::process::Process;
-use crate::broker::{Minter, Snapshot, Status};
+use crate::broker::{Snapshot, Status};
 use crate::clock::Moment;
 use crate::cloud::CloudError;
-use crate::configuration::Host;
-use crate::credential::{Credential, CredentialKey};
+use crate::credential::Credential;
 use crate::kubernetes::api_error;
 
 /// `Content-Type` of the page.
@@ -346,32 +345,6 @@ impl Verb {
             Self::Create => "create",
             Self::Patch => "patch",
         }
-    }
-}
-
-/// A way to the cloud that counts what is minted.
-#[derive(Debug)]
-pub struct Counted<M> {
-    minter: M,
-    metrics: Arc<Metrics>,
-}
-
-impl<M> Counted<M> {
-    /// Counts what this one mints.
-    pub fn new(minter: M, metrics: Arc<Metrics>) -> Self {
-        Self { minter, metrics }
-    }
-}
-
-impl<M: Minter> Minter for Counted<Arc<M>> {
-    async fn credential(&self, key: &CredentialKey) -> Result<Credential, CloudError> {
-        let outcome = self.minter.credential(key).await;
-        self.metrics.minted(&outcome);
-        outcome
-    }
-
-    async fn hosts(&self, key: &CredentialKey) -> Result<Vec<Host>, CloudError> {
-        self.minter.hosts(key).await
     }
 }
 

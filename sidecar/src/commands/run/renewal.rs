@@ -13,7 +13,7 @@ use crate::cloud::Cloud;
 use crate::cluster::apply::Failure;
 use crate::cluster::configuration::ActiveConfiguration;
 use crate::cluster::state::Keeper;
-use crate::telemetry::metrics::Counted;
+use crate::telemetry::minter::Counted;
 
 /// The state is read again after so long, when the API server was not there.
 const RETRY: Duration = Duration::from_secs(3);

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use super::super::minter::Counted;
 use super::*;
 use crate::broker::testing::{FakeCloud, HOUR, TestClock, error, registry};
 use crate::broker::{ResolvedRegistry, mint_once};
