@@ -96,7 +96,7 @@ impl ConfigMapStatus {
         let kept = if has_last {
             "the last good configuration stays in use"
         } else {
-            "nothing is done before it is mended"
+            "nothing is done until it is fixed"
         };
         for line in self.lines() {
             if self.is_good() {

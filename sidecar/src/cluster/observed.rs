@@ -239,7 +239,7 @@ fn is_ours(entry: &Entry<'_>) -> bool {
 /// The manager that wrote last.
 fn last<'a>(entries: impl Iterator<Item = &'a Entry<'a>>) -> Option<Box<str>> {
     let entry = entries.max_by_key(|entry| entry.time())?;
-    Some(if entry.manager.is_empty() { "somebody without a name" } else { &*entry.manager }.into())
+    Some(if entry.manager.is_empty() { "a manager without a name" } else { &*entry.manager }.into())
 }
 
 /// The names in a list, and whether it is too long: then only ours is kept, if it is there.

@@ -73,7 +73,7 @@ impl Keeper {
         let found = within(secrets.get_opt(STATE_SECRET)).await?;
         let mut keeper = Self::empty(client, namespace, clock);
         let Some(StateSecret { metadata, mut data }) = found else {
-            tracing::info!("there is no state of an earlier process: credentials are minted anew");
+            tracing::info!("there is no state of an earlier process: credentials will be minted again");
             return Ok(keeper);
         };
         keeper.version = metadata.resource_version.unwrap_or(keeper.version);
@@ -81,7 +81,7 @@ impl Keeper {
         match Document::parse(&bytes) {
             Ok(document) => keeper.document = document,
             Err(problem) => {
-                tracing::warn!("Secret {STATE_SECRET}: {problem}: credentials are minted anew");
+                tracing::warn!("Secret {STATE_SECRET}: {problem}: credentials will be minted again");
             }
         }
         Ok(keeper)
@@ -126,7 +126,7 @@ impl Keeper {
                     }
                     Err(failure) => {
                         tracing::warn!(
-                            "Secret {STATE_SECRET}: failed to write it, so that a restart now would mint anew: {failure}"
+                            "Secret {STATE_SECRET}: failed to write it, so a restart now would mint again: {failure}"
                         );
                         if failure == Failure::Conflict {
                             self.refresh_version().await;

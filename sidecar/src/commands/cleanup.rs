@@ -52,8 +52,7 @@ pub(super) fn run(args: CleanupArgs) -> Result<Exit, CommandError> {
     let CleanupArgs { dry_run, yes, policies, stop, cluster } = args;
     let can_ask = std::io::stdin().is_terminal();
     if !dry_run && !yes && !can_ask {
-        let advice =
-            "nobody can be asked here: add --yes to remove everything, or --dry-run to see what that is";
+        let advice = "there is no terminal to ask on: add --yes to remove everything, or --dry-run to see what would be removed";
         return Err(CommandError::Refused(advice.to_owned()));
     }
     setup::runtime()?.block_on(async {

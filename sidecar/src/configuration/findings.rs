@@ -155,7 +155,7 @@ impl Findings {
             self.mistakes.push(Finding {
                 place: "configuration".to_owned(),
                 problem: "has more mistakes than these".to_owned(),
-                fix: "mend these first".to_owned(),
+                fix: "fix these first".to_owned(),
             });
         }
         self.characters.append(&mut self.mistakes);

@@ -79,7 +79,7 @@ pub enum Lost {
     To(String),
     /// Nobody has it, or it was deleted.
     #[error(
-        "the lease was deleted or released by somebody else: this process ends, and starts again as a standby"
+        "another process deleted or released the Lease: this process ends, and starts again as a standby"
     )]
     ToNobody,
     /// It could not be renewed in time, or this process was frozen.

@@ -171,7 +171,7 @@ impl Metrics {
             contested: added(
                 own,
                 "contested",
-                "Pull secrets and lists of service accounts on hold: somebody else keeps changing them, or a write failed",
+                "Pull secrets and lists of service accounts on hold: another manager keeps changing them, or a write failed",
             ),
             configuration_valid: added(
                 own,

@@ -188,7 +188,7 @@ async fn what_bears_one_mark_of_ours_alone_is_deleted_in_no_namespace_that_is_no
     stage.configure(INSTANCE, &[("watch-namespace", "nowhere")]).await?;
     stage.tamper(&deselected, &json!({ "metadata": { "labels": null } })).await?;
     let note = stage.until_event(&deselected, "ForeignPullSecret", PATIENCE).await?;
-    assert!(note.contains("one mark of acr-credential-sidecar alone"), "{note}");
+    assert!(note.contains("only one mark of acr-credential-sidecar"), "{note}");
     sidecar.stop().await?;
     let cleanup = stage.run_as_admin(&["cleanup", "--yes"]).await?;
     assert_eq!(cleanup.code, Some(0), "{}{}", cleanup.stdout, cleanup.stderr);

@@ -60,7 +60,7 @@ async fn a_foreign_secret_is_left_alone_until_adoption_is_asked_for() -> Result<
     let mut sidecar = stage.started(&[]).await?;
     stage.until_filled(&other).await?;
     let note = stage.until_event(&namespace, "ForeignPullSecret", PATIENCE).await?;
-    assert!(note.contains("e2e-tests made this Secret") && note.contains("--adopt"), "{note}");
+    assert!(note.contains("e2e-tests created this Secret") && note.contains("--adopt"), "{note}");
     until_page(&mut sidecar, "/metrics", "the Secret is counted", |_, body| {
         metric(body, "foreign_secrets", &[]) == 1
     })

@@ -14,7 +14,7 @@ use crate::reason::Reason;
 #[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Failure {
     /// It is not the version that was planned for, or somebody else's: what is known is out of date.
-    #[error("somebody else wrote at the same time")]
+    #[error("another writer was faster")]
     Conflict,
     /// The namespace is being deleted.
     #[error("the namespace is being deleted")]
@@ -23,10 +23,12 @@ pub enum Failure {
     #[error("it is gone")]
     Gone,
     /// The Secret has another type, which cannot be changed.
-    #[error("it is not of the type kubernetes.io/dockerconfigjson: delete it, and it is made anew")]
+    #[error(
+        "it is not of the type kubernetes.io/dockerconfigjson: delete it, and the sidecar creates it again"
+    )]
     WrongType,
     /// The Secret is marked immutable.
-    #[error("it is marked immutable, so it cannot be renewed: delete it, and it is made anew")]
+    #[error("it is marked immutable, so it cannot be renewed: delete it, and the sidecar creates it again")]
     Immutable,
     /// A right is missing, or an admission policy refuses.
     #[error("the API server forbids it: {0}")]

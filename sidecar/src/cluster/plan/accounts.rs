@@ -79,7 +79,7 @@ fn too_long(account: &Account<'_>, should_list: bool, rules: &Rules<'_>) -> Noti
 }
 
 fn contested(account: &Account<'_>, rules: &Rules<'_>) -> Notice {
-    let by = account.facts.other_manager.as_deref().unwrap_or("somebody");
+    let by = account.facts.other_manager.as_deref().unwrap_or("an unknown manager");
     Notice {
         about: About::ServiceAccount(account.facts.name.clone()),
         reason: Reason::PullSecretListContested,

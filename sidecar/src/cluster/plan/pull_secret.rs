@@ -35,7 +35,7 @@ pub(super) fn when_managed(
         None if content.is_empty() => SecretAction::Leave,
         None => {
             if situation.lost {
-                plan.when_written = Some(repaired("somebody deleted"));
+                plan.when_written = Some(repaired("an unknown manager deleted"));
             }
             SecretAction::Create(Arc::clone(content))
         }
@@ -55,7 +55,8 @@ pub(super) fn when_deselected(situation: &Situation<'_>, plan: &mut Plan) -> Sec
             about: About::PullSecret,
             reason: Reason::ForeignPullSecret,
             message: format!(
-                "it bears one mark of {FIELD_MANAGER} alone (its label, or its name among the managers), and this namespace is not                  managed, so it stays as it is: delete it if nobody needs it"
+                "it has only one mark of {FIELD_MANAGER} (its label, or its name among the managers), and this namespace is not \
+                 managed, so it is left alone: delete it if it is not needed"
             ),
         });
         return SecretAction::Leave;
@@ -82,7 +83,7 @@ fn ours(
         if content.is_empty() && !content.awaited.is_empty() {
             return SecretAction::Leave;
         }
-        let by = found.other_manager.as_deref().unwrap_or("somebody");
+        let by = found.other_manager.as_deref().unwrap_or("an unknown manager");
         plan.when_written = Some(repaired(&format!("{by} changed")));
         return update(Cause::Repaired);
     }
@@ -142,13 +143,13 @@ fn foreign(
     found: &PullSecret,
     plan: &mut Plan,
 ) -> SecretAction {
-    let by = found.other_manager.as_deref().unwrap_or("somebody");
+    let by = found.other_manager.as_deref().unwrap_or("an unknown manager");
     if !rules.adopt {
         plan.notices.push(Notice {
             about: About::PullSecret,
             reason: Reason::ForeignPullSecret,
             message: format!(
-                "{by} made this Secret, so it stays as it is and this namespace gets no credentials: delete it, or run \
+                "{by} created this Secret, so it is left alone and this namespace gets no credentials: delete it, or run \
                  with --adopt to take over every Secret of this name"
             ),
         });
@@ -160,7 +161,7 @@ fn foreign(
     plan.when_written = Some(Notice {
         about: About::PullSecret,
         reason: Reason::PullSecretAdopted,
-        message: format!("{by} made this Secret, and it was taken over as --adopt asks"),
+        message: format!("{by} created this Secret, and it was taken over as --adopt asks"),
     });
     SecretAction::Update { content: Arc::clone(content), version: found.version(), cause: Cause::Adopted }
 }

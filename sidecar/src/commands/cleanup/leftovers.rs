@@ -163,8 +163,8 @@ impl Leftovers {
 fn one_mark(secret: &FoundSecret) -> Line {
     let FoundSecret { name, namespace, facts: _ } = secret;
     let why = format!(
-        "left alone: it bears one mark of {FIELD_MANAGER} alone (its label, or its name among the managers); delete it if nobody \
-         needs it"
+        "left alone: it has only one mark of {FIELD_MANAGER} (its label, or its name among the managers); delete it if it is not \
+         needed"
     );
     Line::new(Mark::Warning, format_args!("Secret {namespace}/{name}"), why)
 }

@@ -75,7 +75,7 @@ impl Leftovers {
                         warnings.push(Line::new(
                             Mark::Warning,
                             place,
-                            "left alone, since others keep writing it",
+                            "left alone: other writers keep changing it",
                         ));
                     }
                     Outcome::LeftAlone(why) => warnings.push(Line::new(Mark::Warning, place, why)),
@@ -224,9 +224,7 @@ async fn remove(client: &Client, secret: &FoundSecret) -> Result<Removal, Comman
         Some(now) if now.facts.uid == facts.uid && now.facts.surely_ours => {
             delete::<Secret>(client, namespace, name, Preconditions { uid, resource_version: None }).await
         }
-        Some(_) => {
-            Ok(Removal::Held("left alone, since somebody else has made it his own meanwhile".to_owned()))
-        }
+        Some(_) => Ok(Removal::Held("left alone: another manager has taken it over".to_owned())),
     }
 }
 

@@ -202,7 +202,7 @@ fn secret(around: &Surroundings<'_>) -> Line {
         },
         Some(secret) if !secret.ours => say(
             Mark::Error,
-            "belongs to somebody else and is left alone: delete it, or run the sidecar with --adopt"
+            "another manager created it, so it is left alone: delete it, or run the sidecar with --adopt"
                 .to_owned(),
         ),
         Some(PullSecret { expires_at: None, .. }) => {

@@ -184,7 +184,7 @@ fn the_notice_names_who_and_what_to_do() {
     assert_eq!(plan.notices[0].reason, Reason::ForeignPullSecret);
     assert_eq!(
         plan.notices[0].message,
-        "somebody made this Secret, so it stays as it is and this namespace gets no credentials: delete it, or run with \
+        "an unknown manager created this Secret, so it is left alone and this namespace gets no credentials: delete it, or run with \
          --adopt to take over every Secret of this name"
     );
 }

@@ -70,7 +70,7 @@ fn a_secret_is_judged_by_its_metadata() {
     let check = |change, rest: &str| {
         check(&subject(), &configuration, Some(&with(change)), false, &format!("{place} {rest}"));
     };
-    check(|secret| secret.ours = false, "belongs to somebody else");
+    check(|secret| secret.ours = false, "another manager created it");
     check(|secret| secret.expires_at = None, "holds no credential");
     check(|secret| secret.expires_at = Some(NOW), "expired at 1970-01-01T00:00:00Z");
     let taken = |secret: &mut PullSecret| {
