@@ -1,7 +1,8 @@
 //! Which namespace is looked at next.
 //!
-//! Each namespace is in the queue once, is worked on once at a time, and has one alarm at most. What somebody waits for goes
-//! before what can wait, such as a rotation: what is there still works.
+//! Each namespace is in the queue once, is worked on once at a time, and has one alarm at most. What is awaited goes before what
+//! can wait, such as a rotation, and a quarter of the slots is kept for it: without that, a new namespace waits a quarter longer
+//! while a rotation runs.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -22,22 +23,35 @@ pub enum Urgency {
 #[derive(Debug)]
 pub struct Queue {
     slots: usize,
+    /// Slots for what can wait.
+    slots_that_wait: usize,
     waiting: HashMap<Arc<str>, Urgency>,
     /// Names whose urgency has grown since are in both lanes; `waiting` is right.
     awaited: VecDeque<Arc<str>>,
     can_wait: VecDeque<Arc<str>>,
-    /// What is worked on, and how urgent it is to look again when that is done.
-    running: HashMap<Arc<str>, Option<Urgency>>,
+    running: HashMap<Arc<str>, Running>,
+    /// How many of them could have waited.
+    running_that_wait: usize,
     /// `alarms` is right where the two differ.
     timers: BinaryHeap<Reverse<(Instant, Arc<str>)>>,
     alarms: HashMap<Arc<str>, Instant>,
 }
 
+#[derive(Debug)]
+struct Running {
+    urgency: Urgency,
+    /// How urgent it is to look again when the work is done.
+    again: Option<Urgency>,
+}
+
 impl Queue {
-    /// An empty queue, of which so many namespaces at most are worked on at a time.
+    /// An empty queue, of which so many namespaces at most are worked on at a time; at least two.
     pub fn new(slots: usize) -> Self {
+        let slots = slots.max(2);
         Self {
             slots,
+            slots_that_wait: slots - (slots / 4).max(1),
+            running_that_wait: 0,
             waiting: HashMap::new(),
             awaited: VecDeque::new(),
             can_wait: VecDeque::new(),
@@ -50,8 +64,8 @@ impl Queue {
     /// Puts a namespace into the queue, or moves it forward in it. One that is being worked on is looked at again when
     /// that is done.
     pub fn push(&mut self, namespace: &Arc<str>, urgency: Urgency) {
-        if let Some(again) = self.running.get_mut(namespace) {
-            *again = (*again).max(Some(urgency));
+        if let Some(running) = self.running.get_mut(namespace) {
+            running.again = running.again.max(Some(urgency));
             return;
         }
         match self.waiting.get_mut(namespace) {
@@ -70,12 +84,18 @@ impl Queue {
         if self.running.len() >= self.slots {
             return None;
         }
-        for (lane, urgency) in [(&mut self.awaited, Urgency::Awaited), (&mut self.can_wait, Urgency::CanWait)]
+        let may_wait = self.running_that_wait < self.slots_that_wait;
+        for (lane, urgency, is_free) in
+            [(&mut self.awaited, Urgency::Awaited, true), (&mut self.can_wait, Urgency::CanWait, may_wait)]
         {
+            if !is_free {
+                return None;
+            }
             while let Some(namespace) = lane.pop_front() {
                 if self.waiting.get(&namespace) == Some(&urgency) {
                     self.waiting.remove(&namespace);
-                    self.running.insert(Arc::clone(&namespace), None);
+                    self.running_that_wait += usize::from(urgency == Urgency::CanWait);
+                    self.running.insert(Arc::clone(&namespace), Running { urgency, again: None });
                     return Some((namespace, urgency));
                 }
             }
@@ -85,8 +105,11 @@ impl Queue {
 
     /// Work on a namespace has ended.
     pub fn done(&mut self, namespace: &Arc<str>) {
-        if let Some(Some(urgency)) = self.running.remove(namespace) {
-            self.push(namespace, urgency);
+        if let Some(Running { urgency, again }) = self.running.remove(namespace) {
+            self.running_that_wait -= usize::from(urgency == Urgency::CanWait);
+            if let Some(urgency) = again {
+                self.push(namespace, urgency);
+            }
         }
     }
 
@@ -153,19 +176,20 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_waits_for_goes_before_a_rotation() {
+    fn what_is_awaited_goes_first_and_a_rotation_never_takes_all_slots() {
         let mut queue = Queue::new(4);
         for at in 0..10 {
             queue.push(&name(&format!("old-{at}")), Urgency::CanWait);
         }
-        check_order(&mut queue, &["old-0", "old-1", "old-2", "old-3"]);
+        check_order(&mut queue, &["old-0", "old-1", "old-2"]);
         queue.push(&name("filled"), Urgency::Awaited);
         queue.push(&name("new"), Urgency::Awaited);
-        queue.done(&name("old-0"));
         check_order(&mut queue, &["filled"]);
-        queue.done(&name("old-1"));
-        queue.done(&name("old-2"));
-        check_order(&mut queue, &["new", "old-4"]);
+        queue.done(&name("filled"));
+        check_order(&mut queue, &["new"]);
+        queue.done(&name("old-0"));
+        queue.done(&name("new"));
+        check_order(&mut queue, &["old-3"]);
     }
 
     #[test]
