@@ -69,7 +69,12 @@ impl Leftovers {
                 .buffered(CONCURRENT);
             while let Some((place, outcome)) = outcomes.next().await {
                 match outcome {
-                    Outcome::Removed => removed += 1,
+                    Outcome::Removed => {
+                        removed += 1;
+                        if removed % PROGRESS == 0 {
+                            report::to_stderr(format_args!("{removed} of {all} done"));
+                        }
+                    }
                     Outcome::Again(task) if !deadline.is_over() => again.push(task),
                     Outcome::Again(_) => {
                         warnings.push(Line::new(
@@ -83,9 +88,6 @@ impl Leftovers {
                         failed += 1;
                         report::line_to_stderr(&Line::new(Mark::Error, place, problem));
                     }
-                }
-                if removed % PROGRESS == 0 && removed > 0 {
-                    report::to_stderr(format_args!("{removed} of {all} done"));
                 }
             }
             tasks = again;
