@@ -116,9 +116,9 @@ impl DockerConfig {
         let mut owners: BTreeMap<&str, (usize, &Entry)> = BTreeMap::new();
         let mut judged = Vec::new();
         let entries = set.positions().iter().filter_map(|&at| Some((at, snapshot.entries.get(at)?)));
-        let (discovered, listed): (Vec<_>, Vec<_>) =
-            entries.partition(|(_, entry)| entry.registry.needs_discovery());
-        for (position, entry) in listed.into_iter().chain(discovered) {
+        let mut in_turn: Vec<_> = entries.collect();
+        in_turn.sort_by_key(|(_, entry)| entry.registry.claim_rank());
+        for (position, entry) in in_turn {
             for host in &*entry.hosts {
                 owners.entry(host.as_str()).or_insert((position, entry));
             }

@@ -37,9 +37,9 @@ pub struct HostConflict {
 pub fn among(claims: &[HostClaim<'_>]) -> Vec<HostConflict> {
     let mut claimants: BTreeMap<&Host, Vec<usize>> = BTreeMap::new();
     let mut conflicts = Vec::new();
-    let (discovered, listed): (Vec<_>, Vec<_>) =
-        claims.iter().enumerate().partition(|(_, claim)| claim.registry.needs_discovery());
-    for (loser, claim) in listed.into_iter().chain(discovered) {
+    let mut in_turn: Vec<_> = claims.iter().enumerate().collect();
+    in_turn.sort_by_key(|(_, claim)| claim.registry.claim_rank());
+    for (loser, claim) in in_turn {
         for host in claim.hosts {
             let earlier = claimants.entry(host).or_default();
             let clashing = earlier.iter().filter_map(|&at| Some((at, claims.get(at)?)));

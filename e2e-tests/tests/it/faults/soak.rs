@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use acr_e2e_tests::api_proxy::{ApiProxy, Calls, Fault, Rule, Set};
-use acr_e2e_tests::cluster::named_namespace;
 use acr_e2e_tests::wait::wait_until;
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -19,7 +18,7 @@ use tokio::time::sleep;
 use super::guard::{Guard, SPOILT};
 use super::killed::{NAME, NAMESPACES, filled, hashes};
 use super::noise::Noise;
-use super::tenant::{Tenant, poisons};
+use super::tenant::{Tenant, poison_elsewhere};
 use crate::sidecar::stage::{LONG, Stage, logins};
 
 /// What a run of `make test` takes the time for.
@@ -61,20 +60,6 @@ fn spoil(stage: &Arc<Stage>, namespace: &str) -> (JoinHandle<Result<()>>, Arc<At
     (task, repairs)
 }
 
-/// Secrets of the pull secret's name in namespaces that are not managed, which common clients cannot decode.
-async fn poison(stage: &Stage) -> Result<()> {
-    for (at, poison) in poisons().iter().enumerate() {
-        let name = format!("x{at}-{}", stage.name);
-        named_namespace(&stage.client, &name, &[]).await?;
-        let tenant = Tenant::of(stage, &name).await?;
-        let metadata = json!({ "name": stage.name });
-        let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata });
-        tenant.create("secrets", &secret).await?;
-        tenant.poison("secrets", &stage.name, poison).await?;
-    }
-    Ok(())
-}
-
 /// One life of a sidecar, in which things go wrong, and which ends at a random moment.
 async fn live(stage: &Stage, proxy: &ApiProxy, dice: &mut fastrand::Rng) -> Result<()> {
     if dice.u8(0..3) == 0 {
@@ -99,7 +84,7 @@ async fn kills_faults_poison_and_noise_together_cost_no_namespace_its_credential
     let (stage, mut sidecar, _) = filled("soak-").await?;
     sidecar.stop().await?;
     let stage = Arc::new(stage);
-    poison(&stage).await?;
+    poison_elsewhere(&stage).await?;
     let guard = Guard::over(&stage).await?;
     let (spoiling, repairs) = spoil(&stage, &stage.namespace(SPOILT.trim_start_matches('-')).await?);
     let loud = format!("{}-000", stage.name);

@@ -74,7 +74,7 @@ impl Tenant {
     }
 
     /// Has an object say this of its managers, and makes sure that the API server keeps it.
-    pub async fn poison(&self, resource: &str, name: &str, poison: &Value) -> Result<()> {
+    async fn poison(&self, resource: &str, name: &str, poison: &Value) -> Result<()> {
         self.patch(resource, name, &json!({ "metadata": { "managedFields": [poison] } })).await?;
         let (stored, what) = (self.get(resource, name).await?, mark(poison));
         ensure!(stored.contains(what), "the API server has not kept {what}: {stored}");
@@ -109,7 +109,7 @@ const HARMLESS: &str = "2026-01-01T00:00:00Z";
 const DEEP: &str = r#"{"f:a":{"f:a":{"f:a":"#;
 
 /// Dates and depths that the API server keeps, and that common decoders cannot hold.
-pub fn poisons() -> [Value; 4] {
+fn poisons() -> [Value; 4] {
     let mut deep = json!({});
     for _ in 0..130 {
         deep = json!({ "f:a": deep });
@@ -127,6 +127,21 @@ pub fn poisons() -> [Value; 4] {
         poison("0000-01-01T00:00:00Z", &json!({ "f:data": {} })),
         poison(HARMLESS, &deep),
     ]
+}
+
+/// Makes Secrets of the pull secret's name that common clients cannot decode, in namespaces that are not managed.
+pub async fn poison_elsewhere(stage: &Stage) -> Result<()> {
+    for (at, poison) in poisons().iter().enumerate() {
+        let name = format!("x{at}-{}", stage.name);
+        named_namespace(&stage.client, &name, &[]).await?;
+        let tenant = Tenant::of(stage, &name).await?;
+        let metadata = json!({ "name": stage.name });
+        let secret =
+            json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": { "a": "b" } });
+        tenant.create("secrets", &secret).await?;
+        tenant.poison("secrets", &stage.name, poison).await?;
+    }
+    Ok(())
 }
 
 /// Waits until a change of another tenant's is repaired. Returns how long it took.
@@ -148,16 +163,7 @@ async fn secrets_that_no_client_can_decode_stop_nobody_else() -> Result<()> {
         stage.until_filled(namespace).await?;
     }
     // Namespaces that the sidecar has nothing to do with, and one that it has.
-    for (at, poison) in poisons().iter().enumerate() {
-        let name = format!("x{at}-{}", stage.name);
-        named_namespace(&stage.client, &name, &[]).await?;
-        let tenant = Tenant::of(&stage, &name).await?;
-        let metadata = json!({ "name": stage.name });
-        let secret =
-            json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": { "a": "b" } });
-        tenant.create("secrets", &secret).await?;
-        tenant.poison("secrets", &stage.name, poison).await?;
-    }
+    poison_elsewhere(&stage).await?;
     let tenant = Tenant::of(&stage, &managed).await?;
     for poison in &poisons() {
         tenant.patch("secrets", &stage.name, &json!({ "metadata": { "managedFields": [poison] } })).await?;

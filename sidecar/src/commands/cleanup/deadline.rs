@@ -31,11 +31,6 @@ impl Deadline {
         Instant::now() >= self.end
     }
 
-    /// Waits a moment.
-    pub(super) async fn pause(self) {
-        sleep(AGAIN).await;
-    }
-
     /// Waits until nothing stands in the way. An obstacle is a sentence that says what does, and the way out.
     pub(super) async fn wait(
         self,
@@ -45,10 +40,15 @@ impl Deadline {
             if self.is_over() {
                 return Err(CommandError::Refused(advice));
             }
-            self.pause().await;
+            pause().await;
         }
         Ok(())
     }
+}
+
+/// Waits a moment.
+pub(super) async fn pause() {
+    sleep(AGAIN).await;
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::super::Exit;
 use super::super::cluster::{self, FoundSecret, call, get, unexpected};
 use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
-use super::deadline::Deadline;
+use super::deadline::{Deadline, pause};
 use super::leftovers::{Account, Leftovers, place};
 use crate::cluster::observed::FIELD_MANAGER;
 use crate::kubernetes::api_error::is_status;
@@ -35,14 +35,13 @@ enum Task {
     Lease(Box<ObjectMeta>),
 }
 
-/// What became of a task.
-enum Outcome {
-    Removed,
-    /// Somebody else keeps writing it.
-    Again(Task),
-    /// Somebody else keeps it there, or it has become somebody else's.
-    LeftAlone(String),
-    Failed(String),
+/// What became of it.
+enum Removal {
+    Done,
+    /// It is not what it was: somebody else writes it.
+    Conflict,
+    /// It stays, and why.
+    Held(String),
 }
 
 impl Leftovers {
@@ -64,35 +63,38 @@ impl Leftovers {
         let (mut removed, mut failed) = (0, 0);
         while !tasks.is_empty() {
             let mut again = Vec::new();
-            let mut outcomes = stream::iter(tasks)
-                .map(async |task| (task.place(), task.perform(client, pull_secret).await))
+            let mut removals = stream::iter(tasks)
+                .map(async |task| {
+                    let removal = task.perform(client, pull_secret).await;
+                    (task, removal)
+                })
                 .buffered(CONCURRENT);
-            while let Some((place, outcome)) = outcomes.next().await {
-                match outcome {
-                    Outcome::Removed => {
+            while let Some((task, removal)) = removals.next().await {
+                let why = match removal {
+                    Ok(Removal::Done) => {
                         removed += 1;
                         if removed % PROGRESS == 0 {
                             report::to_stderr(format_args!("{removed} of {all} done"));
                         }
+                        continue;
                     }
-                    Outcome::Again(task) if !deadline.is_over() => again.push(task),
-                    Outcome::Again(_) => {
-                        warnings.push(Line::new(
-                            Mark::Warning,
-                            place,
-                            "left alone: other writers keep changing it",
-                        ));
+                    Ok(Removal::Conflict) if !deadline.is_over() => {
+                        again.push(task);
+                        continue;
                     }
-                    Outcome::LeftAlone(why) => warnings.push(Line::new(Mark::Warning, place, why)),
-                    Outcome::Failed(problem) => {
+                    Ok(Removal::Conflict) => "left alone: other writers keep changing it".to_owned(),
+                    Ok(Removal::Held(why)) => why,
+                    Err(error) => {
                         failed += 1;
-                        report::line_to_stderr(&Line::new(Mark::Error, place, problem));
+                        report::line_to_stderr(&Line::new(Mark::Error, task.place(), error));
+                        continue;
                     }
-                }
+                };
+                warnings.push(Line::new(Mark::Warning, task.place(), why));
             }
             tasks = again;
             if !tasks.is_empty() {
-                deadline.pause().await;
+                pause().await;
             }
         }
         warnings.iter().for_each(report::line_to_stderr);
@@ -118,50 +120,38 @@ impl Task {
         }
     }
 
-    async fn perform(self, client: &Client, pull_secret: &str) -> Outcome {
-        match &self {
-            Self::Entry(account) => match take_off(client, account, pull_secret).await {
-                Ok(true) => Outcome::Removed,
-                Ok(false) => Outcome::Again(self),
-                Err(error) => Outcome::Failed(error.to_string()),
-            },
-            Self::Secret(secret) => match remove(client, secret).await {
-                Ok(Removal::Done) => Outcome::Removed,
-                Ok(Removal::Conflict) => Outcome::Again(self),
-                Ok(Removal::Held(why)) => Outcome::LeftAlone(why),
-                Err(error) => Outcome::Failed(error.to_string()),
-            },
+    async fn perform(&self, client: &Client, pull_secret: &str) -> Result<Removal, CommandError> {
+        match self {
+            Self::Entry(account) => take_off(client, account, pull_secret).await,
+            Self::Secret(secret) => remove(client, secret).await,
             Self::Lease(lease) => {
                 let ObjectMeta { name, namespace, uid, resource_version, .. } = &**lease;
                 let exactly = Preconditions { uid: uid.clone(), resource_version: resource_version.clone() };
                 let (name, namespace) = (name.as_deref().unwrap_or_default(), namespace.as_deref());
-                let removed = delete::<Lease>(client, namespace.unwrap_or_default(), name, exactly).await;
-                match removed {
-                    Ok(Removal::Done) => Outcome::Removed,
-                    Ok(Removal::Conflict) => {
-                        Outcome::Failed("a sidecar has begun to write it: stop that".to_owned())
+                match delete::<Lease>(client, namespace.unwrap_or_default(), name, exactly).await? {
+                    Removal::Conflict => {
+                        Err(CommandError::Refused("a sidecar has begun to write it: stop that".to_owned()))
                     }
-                    Ok(Removal::Held(why)) => Outcome::LeftAlone(why),
-                    Err(error) => Outcome::Failed(error.to_string()),
+                    removal => Ok(removal),
                 }
             }
         }
     }
 }
 
-/// The list without our entry, guarded by its version: what others add meanwhile is never lost. Returns whether it was written;
-/// otherwise others were faster every time.
-async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Result<bool, CommandError> {
+/// The list without our entry, guarded by its version: what others add meanwhile is never lost. It is a conflict where others
+/// were faster every time.
+async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Result<Removal, CommandError> {
     let Account { namespace, name } = account;
     let accounts = at::<ServiceAccount>(Some(namespace));
     let mut forgets_managers = false;
     for _ in 0..ATTEMPTS {
         let read = accounts.get(name, &GetParams::default());
-        let Some(found) = get(client, "read it", read).await? else { return Ok(true) };
+        let Some(found) = get(client, "read it", read).await? else { return Ok(Removal::Done) };
         let found: ServiceAccount = decode(&found).map_err(|error| unexpected("read it", &error))?;
         let is_listed = found.image_pull_secrets.iter().flatten().any(|entry| entry.name == pull_secret);
         if !is_listed {
-            return Ok(true);
+            return Ok(Removal::Done);
         }
         let version = found.resource_version();
         let others = found.image_pull_secrets.into_iter().flatten().filter(|entry| entry.name != pull_secret);
@@ -195,19 +185,10 @@ async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Resu
             }
         });
         if written.await? {
-            return Ok(true);
+            return Ok(Removal::Done);
         }
     }
-    Ok(false)
-}
-
-/// What became of an object that was to be deleted.
-enum Removal {
-    Done,
-    /// It is not what it was.
-    Conflict,
-    /// It stays, and why.
-    Held(String),
+    Ok(Removal::Conflict)
 }
 
 /// Deletes a Secret as it was looked at. One that is written to all the time is deleted in any version, as long as it is the same

@@ -33,7 +33,7 @@ async fn an_entry_that_somebody_adds_meanwhile_is_never_lost() {
         (200, json!({ "metadata": { "name": "default" } }))
     });
     let account = Account { namespace: "team-a".to_owned(), name: "default".to_owned() };
-    assert!(take_off(&client, &account, OURS).await.unwrap());
+    assert!(matches!(take_off(&client, &account, OURS).await.unwrap(), Removal::Done));
     assert_eq!(*list.lock().unwrap(), ["mine", "b", "theirs"]);
 }
 
