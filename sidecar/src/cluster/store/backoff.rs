@@ -47,12 +47,12 @@ impl WriteBackoff {
 
     /// What somebody else had changed was repaired once more.
     pub fn repaired(&mut self, now: Instant) {
-        let before = self.0.as_ref().and_then(|state| state.fight);
-        let was_early = self.0.as_ref().is_some_and(|state| now < state.until);
+        let known = self.recent(now);
+        let before = known.and_then(|state| state.fight).map_or(0, |fight| fight.in_vain);
+        let was_early = known.is_some_and(|state| now < state.until);
         self.strike(now);
         if let Some(state) = &mut self.0 {
-            let in_vain = before.map_or(0, |fight| fight.in_vain) + u32::from(was_early);
-            state.fight = Some(Fight { seen: now, in_vain: in_vain.min(6) });
+            state.fight = Some(Fight { seen: now, in_vain: (before + u32::from(was_early)).min(6) });
         }
     }
 
@@ -101,9 +101,14 @@ impl WriteBackoff {
         self.0.as_ref().map(|state| state.count).unwrap_or_default()
     }
 
+    /// What is not forgotten yet.
+    fn recent(&self, now: Instant) -> Option<&State> {
+        let state = self.0.as_deref()?;
+        (now.saturating_duration_since(state.last) < FORGOTTEN_AFTER).then_some(state)
+    }
+
     fn pause(&mut self, now: Instant, at_least: Duration, blocked: bool) {
-        let known = self.0.take().filter(|state| now.saturating_duration_since(state.last) < FORGOTTEN_AFTER);
-        let count = known.map(|state| state.count).unwrap_or_default().saturating_add(1);
+        let count = self.recent(now).map(|state| state.count).unwrap_or_default().saturating_add(1);
         // 2^9 s is more than the longest pause.
         let pause = (FIRST_PAUSE * 2_u32.pow((count - 1).min(9))).min(LONGEST_PAUSE).max(at_least);
         self.0 = Some(Box::new(State { count, last: now, until: now + pause, blocked, fight: None }));
@@ -155,6 +160,14 @@ mod tests {
     fn a_fight_with_somebody_who_only_answers_is_backed_off() {
         let (mut backoff, mut now) = (WriteBackoff::default(), Instant::now());
         assert_eq!(fight(&mut backoff, &mut now, 12), [1, 2, 4, 5, 10, 20, 40, 80, 160, 300, 300, 300]);
+    }
+
+    #[test]
+    fn a_fight_is_forgotten_after_a_quiet_time_as_all_is() {
+        let (mut backoff, mut now) = (WriteBackoff::default(), Instant::now());
+        fight(&mut backoff, &mut now, 12);
+        now += FORGOTTEN_AFTER;
+        assert_eq!(fight(&mut backoff, &mut now, 5), [1, 2, 4, 5, 10]);
     }
 
     #[test]
