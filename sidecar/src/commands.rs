@@ -51,7 +51,7 @@ pub enum Command {
     Mint(MintArgs),
     /// Check a configuration, and with --online all that it needs.
     Check(CheckArgs),
-    /// Show how the pull secrets of the cluster stand.
+    /// Show the state of the pull secrets of the cluster.
     Status(StatusArgs),
     /// Explain why a Pod or a workload can or cannot pull its images.
     Explain(ExplainArgs),

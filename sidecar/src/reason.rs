@@ -45,7 +45,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The name, as it stands in the Event.
+    /// The name in the Event.
     pub fn name(self) -> &'static str {
         match self {
             Self::ConfigurationApplied => "ConfigurationApplied",

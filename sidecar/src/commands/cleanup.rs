@@ -27,7 +27,7 @@ pub struct CleanupArgs {
     /// Say what would be removed, and remove nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask. Needed where nobody can be asked.
+    /// Do not ask. Needed where there is no terminal.
     #[arg(long, short)]
     pub yes: bool,
     /// Delete the policies of this project first, and wait until they are gone: new Pods would name a Secret that is not there.

@@ -47,7 +47,7 @@ pub struct RunArgs {
     /// Mint, show what would be written, and exit. Nothing is written.
     #[arg(long)]
     pub dry_run: bool,
-    /// Take over Secrets of the pull secret's name which somebody else made. Without it they are left alone, and said.
+    /// Take over existing Secrets with the pull secret's name. Without this flag they are left alone and reported.
     #[arg(long)]
     pub adopt: bool,
     /// Writes at a time.

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::tenant::Tenant;
 use crate::sidecar::accounts::list;
-use crate::sidecar::stage::{INSTANCE, LONG, Stage, annotation, logins};
+use crate::sidecar::stage::{INSTANCE, LONG, Stage, annotation, logins, metric, until_page};
 
 /// A tenant who patches one object again and again, until told to stop.
 pub struct Noise {
@@ -185,7 +185,11 @@ async fn what_bears_one_mark_of_ours_alone_is_deleted_in_no_namespace_that_is_no
     stage.until_event(&elsewhere, "ForeignPullSecret", PATIENCE).await?;
 
     stage.until_filled(&deselected).await?;
+    let managed = |count| move |_, body: &str| metric(body, "managed_namespaces", &[]) == count;
+    until_page(&mut sidecar, "/metrics", "one namespace is managed", managed(1)).await?;
     stage.configure(INSTANCE, &[("watch-namespace", "nowhere")]).await?;
+    // Otherwise a label that is taken off is put back, as in any managed namespace.
+    until_page(&mut sidecar, "/metrics", "none is managed", managed(0)).await?;
     stage.tamper(&deselected, &json!({ "metadata": { "labels": null } })).await?;
     let note = stage.until_event(&deselected, "ForeignPullSecret", PATIENCE).await?;
     assert!(note.contains("only one mark of acr-credential-sidecar"), "{note}");
