@@ -217,8 +217,12 @@ impl Cluster {
             entry["user"]["as-groups"] = json!(user.groups);
         }
         let path = self.summary.dir.join(format!("kubeconfig-{}", user.name.replace([':', '/'], "-")));
+        // Whole or not at all: another test may read it at this moment.
+        let mut file =
+            tempfile::NamedTempFile::new_in(&self.summary.dir).context("failed to make a kubeconfig")?;
         // JSON is YAML.
-        std::fs::write(&path, document.to_string()).context("failed to write a kubeconfig")?;
+        file.write_all(document.to_string().as_bytes()).context("failed to write a kubeconfig")?;
+        file.persist(&path).context("failed to put a kubeconfig in its place")?;
         Ok(path)
     }
 
