@@ -18,16 +18,15 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use self::schedule::Jitter;
-use self::snapshot::SnapshotPublisher;
 use self::state::{Demand, State};
 use self::task::Task;
 use crate::clock::Clock;
 use crate::cloud::{Cloud, CloudError};
-use crate::configuration::{Host, Region, Registry};
+use crate::configuration::{Configuration, Host, Region, Registry};
 use crate::credential::{Credential, CredentialKey};
 
 pub use self::conflicts::HostConflict;
-pub use self::snapshot::{Entry, Snapshot, Status};
+pub use self::snapshot::{Entry, Snapshot, SnapshotPublisher, Status};
 #[cfg(test)]
 pub use self::state::{Failure, Trouble};
 pub use self::state::{Held, Issued};
@@ -62,13 +61,13 @@ pub struct ResolvedRegistry {
     pub registry: Registry,
 }
 
-/// What the configuration asks of the broker.
-#[derive(Debug, Clone)]
-pub struct Wanted {
-    /// The registries, in the order of the configuration.
+/// A configuration in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveConfiguration {
+    /// What the user wrote.
+    pub configuration: Configuration,
+    /// Its registries, in the same order, with their regions.
     pub registries: Arc<[ResolvedRegistry]>,
-    /// A credential is renewed when less than this is left of it.
-    pub expiring_threshold: Duration,
 }
 
 /// The tasks that keep credentials fresh.
@@ -108,42 +107,44 @@ impl ResolvedRegistry {
 
 impl<M: Minter> Broker<M> {
     /// A broker that begins with what an earlier process knew: none of that is minted again before it is due.
-    pub fn new(minter: Arc<M>, clock: Arc<dyn Clock>, restored: HashMap<CredentialKey, Held>) -> Self {
+    pub fn new(
+        minter: Arc<M>,
+        clock: Arc<dyn Clock>,
+        restored: HashMap<CredentialKey, Held>,
+        publisher: SnapshotPublisher,
+    ) -> Self {
         Self {
             minter,
             clock,
             jitter: fastrand::f64,
             restored,
-            publisher: SnapshotPublisher::new(),
+            publisher,
             running: HashMap::new(),
             tasks: JoinSet::new(),
         }
     }
 
-    /// Snapshots, each of them sent when something changed.
-    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
-        self.publisher.subscribe()
-    }
-
     /// Keeps the credentials fresh, and follows the configuration until its sender is gone. Credentials that a new
-    /// configuration still asks for are not minted anew.
+    /// configuration still asks for are not minted again.
     ///
     /// # Panics
     /// When a task panics, which is a bug: nothing would keep its credential fresh.
-    pub async fn run(mut self, mut wanted: watch::Receiver<Wanted>) {
+    pub async fn run(mut self, mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>) {
         loop {
-            let now_wanted = wanted.borrow_and_update().clone();
-            // To configure the same twice changes nothing.
-            self.configure(&now_wanted);
+            let current = active.borrow_and_update().clone();
+            if let Some(current) = current {
+                // To configure the same twice changes nothing.
+                self.configure(&current);
+            }
             tokio::select! {
-                changed = wanted.changed() => if changed.is_err() { return },
+                changed = active.changed() => if changed.is_err() { return },
                 Some(ended) = self.tasks.join_next() => pass_panic_on(ended),
             }
         }
     }
 
-    fn configure(&mut self, wanted: &Wanted) {
-        let (registries, demands) = grouped(wanted);
+    fn configure(&mut self, active: &Arc<ActiveConfiguration>) {
+        let (registries, demands) = grouped(&active.registries, active.configuration.expiring_threshold);
         self.running.retain(|key, running| {
             let stays = demands.iter().any(|(wanted, _)| wanted == key);
             if !stays {
@@ -151,7 +152,7 @@ impl<M: Minter> Broker<M> {
             }
             stays
         });
-        self.publisher.show(&registries);
+        self.publisher.show(Some(active), &registries);
         for (key, demand) in demands {
             match self.running.get(&key) {
                 Some(running) => {
@@ -191,10 +192,10 @@ pub async fn mint_once<M: Minter>(
     clock: Arc<dyn Clock>,
     registries: Arc<[ResolvedRegistry]>,
 ) -> Arc<Snapshot> {
-    let mut broker = Broker::new(minter, clock, HashMap::new());
-    // Nothing is renewed here, so the threshold says nothing.
-    let (registries, demands) = grouped(&Wanted { registries, expiring_threshold: Duration::ZERO });
-    broker.publisher.show(&registries);
+    let mut broker = Broker::new(minter, clock, HashMap::new(), SnapshotPublisher::default());
+    // Nothing is renewed here, so the threshold does not matter.
+    let (registries, demands) = grouped(&registries, Duration::ZERO);
+    broker.publisher.show(None, &registries);
     for (key, demand) in demands {
         let task = broker.task(key);
         broker.tasks.spawn(task.mint_once(demand.discover));
@@ -202,14 +203,16 @@ pub async fn mint_once<M: Minter>(
     while let Some(ended) = broker.tasks.join_next().await {
         pass_panic_on(ended);
     }
-    Arc::clone(&broker.subscribe().borrow())
+    Arc::clone(&broker.publisher.subscribe().borrow())
 }
 
 type Keyed = (Arc<ResolvedRegistry>, Arc<CredentialKey>);
 
 /// The registries, each with its key, and what they ask of each distinct key; both in the order of the configuration.
-fn grouped(wanted: &Wanted) -> (Vec<Keyed>, Vec<(Arc<CredentialKey>, Demand)>) {
-    let Wanted { registries, expiring_threshold } = wanted;
+fn grouped(
+    registries: &[ResolvedRegistry],
+    threshold: Duration,
+) -> (Vec<Keyed>, Vec<(Arc<CredentialKey>, Demand)>) {
     let keyed = registries.iter().map(|registry| (Arc::new(registry.clone()), Arc::new(registry.key())));
     let keyed: Vec<Keyed> = keyed.collect();
     let mut demands: Vec<(Arc<CredentialKey>, Demand)> = Vec::new();
@@ -218,7 +221,7 @@ fn grouped(wanted: &Wanted) -> (Vec<Keyed>, Vec<(Arc<CredentialKey>, Demand)>) {
         if let Some((_, demand)) = demands.iter_mut().find(|(known, _)| known == key) {
             demand.discover |= discover;
         } else {
-            demands.push((Arc::clone(key), Demand { threshold: *expiring_threshold, discover }));
+            demands.push((Arc::clone(key), Demand { threshold, discover }));
         }
     }
     (keyed, demands)

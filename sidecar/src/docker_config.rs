@@ -3,7 +3,7 @@
 //! `{"auths":{"<host>":{"auth":"<base64 of user:password>","password":"…","username":"…"}}}`, without white space,
 //! hosts and keys in alphabetical order, so that equal credentials give equal bytes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ use crate::hex::hex;
 pub struct RegistrySet(Vec<usize>);
 
 /// A docker config for some registries. `Debug` shows no content.
+#[cfg_attr(test, derive(Clone))]
 pub struct DockerConfig {
     /// The document. Its buffer never grows while it is written and is wiped in the end: no copy stays behind.
     pub bytes: Zeroizing<Vec<u8>>,
@@ -36,13 +37,6 @@ pub struct DockerConfig {
     pub hash: String,
     /// All credentials of the set, and whether they were good.
     judged: Vec<(Arc<Issued>, bool)>,
-}
-
-/// Renders each distinct set of registries once per snapshot.
-#[derive(Debug, Default)]
-pub struct Renderer {
-    version: u64,
-    rendered: HashMap<RegistrySet, Arc<DockerConfig>>,
 }
 
 /// The document, in the order of its bytes.
@@ -86,29 +80,6 @@ impl RegistrySet {
     }
 }
 
-impl Renderer {
-    /// The docker config of these registries, with what has not expired by now.
-    pub fn render(
-        &mut self,
-        snapshot: &Snapshot,
-        set: &RegistrySet,
-        now: Moment,
-    ) -> Result<Arc<DockerConfig>, serde_json::Error> {
-        if self.version != snapshot.version {
-            self.version = snapshot.version;
-            self.rendered.clear();
-        }
-        if let Some(known) = self.rendered.get(set)
-            && known.is_current(now)
-        {
-            return Ok(Arc::clone(known));
-        }
-        let rendered = Arc::new(DockerConfig::render(snapshot, set, now)?);
-        self.rendered.insert(set.clone(), Arc::clone(&rendered));
-        Ok(rendered)
-    }
-}
-
 impl DockerConfig {
     /// Renders what these registries have by now. A host that two of them claim goes to the one that lists it in `domains`,
     /// otherwise to the earlier one. It is left out where that one has no credential: another's would not open it.
@@ -141,7 +112,7 @@ impl DockerConfig {
     }
 
     /// Whether no credential is judged otherwise by now.
-    fn is_current(&self, now: Moment) -> bool {
+    pub fn is_current(&self, now: Moment) -> bool {
         self.judged.iter().all(|(issued, was_good)| issued.is_good(now) == *was_good)
     }
 }

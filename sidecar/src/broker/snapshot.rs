@@ -7,15 +7,17 @@ use tokio::sync::watch;
 
 use super::conflicts::{self, HostClaim, HostConflict};
 use super::state::{Issued, Report, Trouble};
-use super::{Keyed, ResolvedRegistry};
+use super::{ActiveConfiguration, Keyed, ResolvedRegistry};
 use crate::configuration::Host;
 use crate::credential::CredentialKey;
 
 /// All registries at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// Grows with every change; 0 until the broker has been told what is wanted.
+    /// Grows with every change of what follows; 0 until this replica leads, and so keeps credentials.
     pub version: u64,
+    /// The configuration that all of this is for; none before the first good one.
+    pub active: Option<Arc<ActiveConfiguration>>,
     /// One for each registry, in the order of the configuration.
     pub entries: Vec<Entry>,
     /// Hosts that more than one registry claims. The earlier registry wins them.
@@ -57,8 +59,8 @@ pub enum Status {
 }
 
 /// Where tasks post what they know, and everybody else reads it.
-#[derive(Debug, Clone)]
-pub(super) struct SnapshotPublisher(watch::Sender<Arc<Snapshot>>);
+#[derive(Debug, Clone, Default)]
+pub struct SnapshotPublisher(watch::Sender<Arc<Snapshot>>);
 
 impl Entry {
     fn new(registry: Arc<ResolvedRegistry>, key: Arc<CredentialKey>, report: Report) -> Self {
@@ -97,19 +99,30 @@ impl Status {
 }
 
 impl SnapshotPublisher {
-    pub(super) fn new() -> Self {
-        Self(watch::Sender::default())
-    }
-
-    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+    /// Snapshots, each of them sent when something changed.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.0.subscribe()
     }
 
-    /// Shows these registries from now on. What is known about keys that stay is kept.
-    pub(super) fn show(&self, registries: &[Keyed]) {
+    /// Publishes the configuration alone, before there is a broker: a standby knows what it would have to look at.
+    pub async fn follow(&self, mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>) {
+        loop {
+            let snapshot = Snapshot { active: active.borrow_and_update().clone(), ..Snapshot::default() };
+            self.0.send_replace(Arc::new(snapshot));
+            if active.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Publishes these registries from now on. What is known about keys that stay is kept.
+    pub(super) fn show(&self, active: Option<&Arc<ActiveConfiguration>>, registries: &[Keyed]) {
         self.0.send_if_modified(|current| {
             let shown = current.entries.iter().map(|entry| (&entry.registry, &entry.key));
-            if shown.eq(registries.iter().map(|(registry, key)| (registry, key))) {
+            if current.version > 0
+                && current.active.as_ref() == active
+                && shown.eq(registries.iter().map(|(registry, key)| (registry, key)))
+            {
                 return false;
             }
             let known = |key: &Arc<CredentialKey>| current.entries.iter().find(|entry| entry.key == *key);
@@ -118,7 +131,7 @@ impl SnapshotPublisher {
                 Entry::new(Arc::clone(registry), Arc::clone(key), report)
             });
             let entries = entries.collect();
-            replace(current, entries);
+            replace(current, active.cloned(), entries);
             true
         });
     }
@@ -139,19 +152,19 @@ impl SnapshotPublisher {
                 renewed
             });
             let entries = entries.collect();
-            replace(current, entries);
+            replace(current, current.active.clone(), entries);
             true
         });
     }
 }
 
-fn replace(current: &mut Arc<Snapshot>, entries: Vec<Entry>) {
+fn replace(current: &mut Arc<Snapshot>, active: Option<Arc<ActiveConfiguration>>, entries: Vec<Entry>) {
     let claims: Vec<_> = entries.iter().map(Entry::claim).collect();
     let conflicts = conflicts::among(&claims);
     for conflict in conflicts.iter().filter(|conflict| !current.conflicts.contains(conflict)) {
         tracing::warn!("{}", conflict.finding);
     }
-    *current = Arc::new(Snapshot { version: current.version + 1, entries, conflicts });
+    *current = Arc::new(Snapshot { version: current.version + 1, active, entries, conflicts });
 }
 
 fn log(before: &Entry, after: &Entry) {

@@ -1,16 +1,16 @@
 //! A cloud and a clock for tests. Both follow tokio's clock, which tests pause.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 
-use super::{Minter, ResolvedRegistry};
+use super::{ActiveConfiguration, Minter, ResolvedRegistry};
 use crate::clock::Clock;
 use crate::cloud::{CloudError, Reason};
-use crate::configuration::{Host, Identity, IdentitySource, Instance, InstanceId, Region, Registry};
+use crate::configuration::{self, Host, Identity, IdentitySource, Instance, InstanceId, Region, Registry};
 use crate::credential::{Credential, CredentialKey};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -163,4 +163,10 @@ fn instance(key: &CredentialKey) -> String {
         Instance::Personal => "personal".to_owned(),
         Instance::Enterprise(id) => id.as_str().to_owned(),
     }
+}
+
+/// A configuration of these registries, whose credentials are renewed a quarter of an hour before they expire.
+pub(crate) fn active(registries: &[ResolvedRegistry]) -> Option<Arc<ActiveConfiguration>> {
+    let configuration = configuration::parse(b"expiring-threshold: 15m").unwrap().configuration;
+    Some(Arc::new(ActiveConfiguration { configuration, registries: registries.into() }))
 }

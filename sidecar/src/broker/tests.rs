@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::testing::{FakeCloud, HOUR, MINUTE, SECOND, TestClock, epoch, error, registry};
+use super::testing::{FakeCloud, HOUR, MINUTE, SECOND, TestClock, active, epoch, error, registry};
 use super::*;
 use crate::cloud::Reason;
 use crate::telemetry::logging::testing::{heard, listen};
@@ -16,7 +16,7 @@ use crate::telemetry::logging::testing::{heard, listen};
 struct World {
     cloud: Arc<FakeCloud>,
     clock: Arc<TestClock>,
-    wanted: watch::Sender<Wanted>,
+    active: watch::Sender<Option<Arc<ActiveConfiguration>>>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     broker: JoinHandle<()>,
 }
@@ -33,11 +33,13 @@ impl World {
         restored: HashMap<CredentialKey, Held>,
     ) -> Self {
         let (cloud, clock) = (Arc::new(cloud), Arc::new(TestClock::new()));
-        let mut broker = Broker::new(Arc::clone(&cloud), Arc::clone(&clock) as Arc<dyn Clock>, restored);
+        let publisher = SnapshotPublisher::default();
+        let snapshots = publisher.subscribe();
+        let mut broker =
+            Broker::new(Arc::clone(&cloud), Arc::clone(&clock) as Arc<dyn Clock>, restored, publisher);
         broker.jitter = || 0.0;
-        let (wanted, follow) = watch::channel(wanting(registries));
-        let snapshots = broker.subscribe();
-        Self { cloud, clock, wanted, snapshots, broker: tokio::spawn(broker.run(follow)) }
+        let (active, follow) = watch::channel(active(registries));
+        Self { cloud, clock, active, snapshots, broker: tokio::spawn(broker.run(follow)) }
     }
 
     /// Lets time pass, and a moment more: then whatever is due at that time has been done.
@@ -46,7 +48,7 @@ impl World {
     }
 
     fn want(&self, registries: &[ResolvedRegistry]) {
-        self.wanted.send_replace(wanting(registries));
+        self.active.send_replace(active(registries));
     }
 
     fn refuse(&self, instance: &'static str, reason: Reason) {
@@ -80,10 +82,6 @@ impl World {
     fn check(&self, at: usize, password: Option<&str>, status: &Status) {
         assert_eq!((self.password(at).as_deref(), &self.entry(at).status), (password, status));
     }
-}
-
-fn wanting(registries: &[ResolvedRegistry]) -> Wanted {
-    Wanted { registries: registries.into(), expiring_threshold: 15 * MINUTE }
 }
 
 fn one() -> ResolvedRegistry {
@@ -120,6 +118,21 @@ async fn a_credential_is_minted_once_in_each_period() {
     world.pass(3 * HOUR).await;
     assert_eq!(world.cloud.mints(), [0, 2400, 4800, 7200, 9600]);
     world.check(0, Some("token-5"), &Status::Valid);
+}
+
+/// What is planned in namespaces needs both, and each of them alone would be half of an answer.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_holds_the_registries_of_its_configuration() {
+    let mut world = World::start(&[one()]);
+    for registries in [&[one(), two()][..], &[two()], &[one()]] {
+        world.active.send_replace(active(registries));
+        world.snapshots.changed().await.unwrap();
+        let snapshot = Arc::clone(&world.snapshots.borrow_and_update());
+        let expected = &snapshot.active.as_ref().unwrap().registries;
+        assert!(snapshot.entries.iter().map(|entry| &*entry.registry).eq(expected.iter()));
+        world.pass(SECOND).await;
+        world.snapshots.mark_unchanged();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -324,9 +337,9 @@ async fn minting_once_is_concurrent_and_tells_each_registry_its_result() {
 
 #[tokio::test(start_paused = true)]
 async fn the_broker_ends_with_its_configuration_and_leaves_no_task_behind() {
-    let World { cloud, wanted, broker, .. } = World::start(&[one()]);
+    let World { cloud, active, broker, .. } = World::start(&[one()]);
     sleep(SECOND).await;
-    drop(wanted);
+    drop(active);
     broker.await.unwrap();
     sleep(2 * HOUR).await;
     assert_eq!(cloud.mints(), [0]);

@@ -12,19 +12,10 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::broker::{ResolvedRegistry, Wanted};
+use crate::broker::{ActiveConfiguration, ResolvedRegistry};
 use crate::cloud::{Cloud, CloudError};
-use crate::configuration::{self, Configuration, Finding, Mistakes, Parsed, Region};
+use crate::configuration::{self, Finding, Mistakes, Parsed, Region};
 use crate::kubernetes::{Change, Collection, follow};
-
-/// A configuration in use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ActiveConfiguration {
-    /// What the user wrote.
-    pub configuration: Configuration,
-    /// Its registries, with their regions.
-    pub registries: Arc<[ResolvedRegistry]>,
-}
 
 /// The ConfigMap, as far as it is the configuration.
 #[derive(Deserialize)]
@@ -60,16 +51,6 @@ pub trait Regions: Send + Sync {
 impl Regions for Cloud {
     async fn region(&self) -> Result<Region, CloudError> {
         self.region().await
-    }
-}
-
-impl ActiveConfiguration {
-    /// What it asks of the broker.
-    pub fn wanted(&self) -> Wanted {
-        Wanted {
-            registries: Arc::clone(&self.registries),
-            expiring_threshold: self.configuration.expiring_threshold,
-        }
     }
 }
 

@@ -16,14 +16,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use self::work::Done;
 use super::apply::Writer;
-use super::configuration::ActiveConfiguration;
 use super::desired::DesiredSecrets;
 use super::observer::Observer;
 use super::plan::Plan;
 use super::queue::Queue;
 use super::store::{Kind, Store};
 use super::watches::Watches;
-use crate::broker::Snapshot;
+use crate::broker::{ActiveConfiguration, Snapshot};
 use crate::clock::Clock;
 use crate::configuration::Attach;
 
@@ -58,9 +57,7 @@ pub struct Settings {
 /// What the controller follows.
 #[derive(Debug, Clone)]
 pub struct Inputs {
-    /// The configuration in use.
-    pub active: watch::Receiver<Option<Arc<ActiveConfiguration>>>,
-    /// The credentials.
+    /// The configuration in use, and its credentials.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// Whether this replica writes.
     pub leading: watch::Receiver<bool>,
@@ -110,10 +107,7 @@ pub struct Controller {
     queue: Queue,
     contents: DesiredSecrets,
     running: JoinSet<Done>,
-    active: Option<Arc<ActiveConfiguration>>,
     snapshot: Arc<Snapshot>,
-    /// Whether the snapshot is that of the configuration in use.
-    fits: bool,
     leads: bool,
     synced: Synced,
     /// When service accounts are to be listed, because those that were dropped may matter now.
@@ -166,9 +160,7 @@ impl Controller {
             store: Store::default(),
             contents: DesiredSecrets::default(),
             running: JoinSet::new(),
-            active: None,
             snapshot: Arc::default(),
-            fits: false,
             leads: false,
             synced: Synced::default(),
             accounts_due: None,
@@ -181,7 +173,6 @@ impl Controller {
 
     /// Works until the process is to end, or in the other modes, until there is nothing left to do.
     pub async fn run(mut self) -> Result<Summary, Ended> {
-        self.take_in_configuration();
         self.take_in_snapshot();
         self.leads = *self.inputs.leading.borrow_and_update();
         let mut rounds = tokio::time::interval(ROUND);
@@ -195,10 +186,6 @@ impl Controller {
                 () = told_to_stop(&mut self.inputs.stop) => break,
                 seen = self.watches.next() => self.see_all(seen.ok_or(Ended("a watch of the cluster"))?),
                 Some(done) = self.running.join_next() => self.finish_all(done),
-                changed = self.inputs.active.changed() => {
-                    changed.map_err(|_| Ended("the watch of the configuration"))?;
-                    self.take_in_configuration();
-                }
                 changed = self.inputs.snapshots.changed() => {
                     changed.map_err(|_| Ended("the renewal of credentials"))?;
                     self.take_in_snapshot();
@@ -229,13 +216,17 @@ impl Controller {
         }
     }
 
+    fn active(&self) -> Option<&ActiveConfiguration> {
+        self.snapshot.active.as_deref()
+    }
+
     /// Whether all is done that was asked for.
     fn is_finished(&self) -> bool {
-        let attaches = self.active.as_ref().is_some_and(|active| active.configuration.attach != Attach::Pod);
+        let attaches = self.active().is_some_and(|active| active.configuration.attach != Attach::Pod);
         !matches!(self.mode, Mode::Forever)
             && self.can_work()
             && (self.synced.service_accounts || !attaches)
-            && self.fits
+            && self.snapshot.version > 0
             && !self.is_pending()
             && self.queue.is_empty()
     }

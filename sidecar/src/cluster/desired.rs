@@ -10,13 +10,14 @@ use super::fingerprint::{Fingerprint, instance_name};
 use super::observed::LONGEST_REGISTRIES;
 use crate::broker::{Entry, Snapshot, Status};
 use crate::clock::Moment;
-use crate::docker_config::{DockerConfig, RegistrySet, Renderer};
+use crate::docker_config::{DockerConfig, RegistrySet};
 
 /// What the pull secrets of all namespaces with the same registries should hold.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct DesiredSecret {
     /// The docker config.
-    pub docker_config: Arc<DockerConfig>,
+    pub docker_config: DockerConfig,
     /// Fingerprint of what the configuration asks for: equal while only credentials change.
     pub inputs: String,
     /// The registries in it, as an annotation says it: `region/instance`, with commas between them.
@@ -30,10 +31,9 @@ pub struct DesiredSecret {
     pub minted: Option<Instant>,
 }
 
-/// Renders the content for each distinct set of registries once.
+/// Renders each distinct set of registries once per snapshot, and again when a credential expires.
 #[derive(Debug, Default)]
 pub struct DesiredSecrets {
-    renderer: Renderer,
     version: u64,
     known: HashMap<RegistrySet, Arc<DesiredSecret>>,
 }
@@ -52,20 +52,20 @@ impl DesiredSecrets {
         }
         let registries = snapshot.entries.iter().map(|entry| &*entry.registry);
         let set = RegistrySet::for_namespace(registries, namespace);
-        let docker_config = self.renderer.render(snapshot, &set, now)?;
         if let Some(known) = self.known.get(&set)
-            && Arc::ptr_eq(&known.docker_config, &docker_config)
+            && known.docker_config.is_current(now)
         {
             return Ok(Arc::clone(known));
         }
-        let content = Arc::new(DesiredSecret::of(snapshot, &set, docker_config));
-        self.known.insert(set, Arc::clone(&content));
-        Ok(content)
+        let desired = DesiredSecret::new(snapshot, &set, DockerConfig::render(snapshot, &set, now)?);
+        let desired = Arc::new(desired);
+        self.known.insert(set, Arc::clone(&desired));
+        Ok(desired)
     }
 }
 
 impl DesiredSecret {
-    fn of(snapshot: &Snapshot, set: &RegistrySet, docker_config: Arc<DockerConfig>) -> Self {
+    fn new(snapshot: &Snapshot, set: &RegistrySet, docker_config: DockerConfig) -> Self {
         let mut inputs = Fingerprint::default();
         let mut registries = String::new();
         let mut awaited = Vec::new();

@@ -20,7 +20,7 @@ use self::observation::Observation;
 use self::renewal::Renewal;
 use super::setup::{self, CommandError};
 use super::{Exit, cluster, report};
-use crate::broker::Snapshot;
+use crate::broker::SnapshotPublisher;
 use crate::clock::SystemClock;
 use crate::cloud::Cloud;
 use crate::cluster::configuration::{ConfigMapStatus, ConfigurationWatcher};
@@ -110,7 +110,7 @@ struct Wiring {
     namespace: Arc<str>,
     config_map: Arc<str>,
     follower: ConfigurationWatcher<Cloud>,
-    snapshots: watch::Sender<Arc<Snapshot>>,
+    snapshots: SnapshotPublisher,
     stop: watch::Receiver<bool>,
 }
 
@@ -123,18 +123,13 @@ impl Wiring {
             follower: ConfigurationWatcher::new(Arc::clone(&config_map), Arc::clone(&cloud)),
             config_map,
             cloud,
-            snapshots: watch::Sender::default(),
+            snapshots: SnapshotPublisher::default(),
             stop: stop()?,
         })
     }
 
     fn inputs(&self, leading: &watch::Receiver<bool>) -> Inputs {
-        Inputs {
-            active: self.follower.active(),
-            snapshots: self.snapshots.subscribe(),
-            leading: leading.clone(),
-            stop: self.stop.clone(),
-        }
+        Inputs { snapshots: self.snapshots.subscribe(), leading: leading.clone(), stop: self.stop.clone() }
     }
 
     /// Starts what feeds the controller. None of it ends before the process does.
@@ -150,6 +145,7 @@ impl Wiring {
             clock: Arc::new(SystemClock),
             client: client.clone(),
             namespace: Arc::clone(&namespace),
+            snapshots,
             writes_state,
         };
         let active = follower.active();
@@ -159,7 +155,7 @@ impl Wiring {
             Ended("the watch of the configuration")
         });
         tasks.spawn(async move {
-            renewal.run(leading, active, snapshots).await;
+            renewal.run(leading, active).await;
             Ended("the renewal of credentials")
         });
         tasks

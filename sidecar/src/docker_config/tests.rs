@@ -3,14 +3,13 @@ use std::time::Duration;
 
 use acr_credential_core::Pattern;
 use insta::assert_snapshot;
-use jiff::SignedDuration;
 use proptest::prelude::*;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::*;
-use crate::broker::testing::{FakeCloud, HOUR, MINUTE, SECOND, TestClock, epoch, error, registry};
-use crate::broker::{Broker, Minter, Wanted, mint_once};
+use crate::broker::testing::{FakeCloud, HOUR, MINUTE, SECOND, TestClock, active, epoch, error, registry};
+use crate::broker::{Broker, Minter, SnapshotPublisher, mint_once};
 use crate::clock::Clock;
 use crate::cloud::{CloudError, Reason};
 use crate::configuration::Host;
@@ -115,41 +114,13 @@ async fn a_host_whose_registry_has_no_credential_is_not_given_to_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expired_credential_is_left_out_even_before_a_snapshot_says_so() {
-    let (snapshot, clock) = example().await;
-    let mut renderer = Renderer::default();
-    let all = RegistrySet::of(0..3);
-    assert!(renderer.render(&snapshot, &all, clock.now()).unwrap().expires_at.is_some());
-    clock.step(SignedDuration::from_hours(2));
-    assert_eq!(text(&renderer.render(&snapshot, &all, clock.now()).unwrap()), r#"{"auths":{}}"#);
-    clock.step(SignedDuration::from_hours(-2));
-    assert!(renderer.render(&snapshot, &all, clock.now()).unwrap().expires_at.is_some(), "and back again");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_set_is_rendered_once_for_each_snapshot() {
-    let (snapshot, clock) = example().await;
-    let mut renderer = Renderer::default();
-    let (all, first) = (RegistrySet::of([2, 1, 0, 0]), RegistrySet::of([0]));
-    let mut render =
-        |snapshot: &Snapshot, set: &RegistrySet| renderer.render(snapshot, set, clock.now()).unwrap();
-    let one = render(&snapshot, &all);
-    assert!(!Arc::ptr_eq(&one, &render(&snapshot, &first)));
-    assert!(Arc::ptr_eq(&one, &render(&snapshot, &RegistrySet::of(0..3))));
-    let newer = Snapshot { version: snapshot.version + 1, ..(*snapshot).clone() };
-    let again = render(&newer, &all);
-    assert!(!Arc::ptr_eq(&one, &again));
-    assert_eq!((&*one.bytes, &one.hash), (&*again.bytes, &again.hash), "byte-stable");
-}
-
-#[tokio::test(start_paused = true)]
 async fn the_hash_changes_with_the_credential() {
     let cloud = Arc::new(FakeCloud::new());
     let clock: Arc<dyn Clock> = Arc::new(TestClock::new());
-    let broker = Broker::new(cloud, Arc::clone(&clock), HashMap::new());
-    let snapshots = broker.subscribe();
-    let registries = [registry("cri-one", &["one.example.com"])].into();
-    let (_wanted, follow) = watch::channel(Wanted { registries, expiring_threshold: 15 * MINUTE });
+    let publisher = SnapshotPublisher::default();
+    let snapshots = publisher.subscribe();
+    let broker = Broker::new(cloud, Arc::clone(&clock), HashMap::new(), publisher);
+    let (_active, follow) = watch::channel(active(&[registry("cri-one", &["one.example.com"])]));
     tokio::spawn(broker.run(follow));
     let hash = async |after: Duration| {
         tokio::time::sleep(after).await;
@@ -183,9 +154,8 @@ fn namespaces_get_the_registries_whose_patterns_match() {
 #[tokio::test(start_paused = true)]
 async fn nothing_that_can_be_printed_holds_a_password() {
     let (snapshot, clock) = example().await;
-    let mut renderer = Renderer::default();
-    let config = renderer.render(&snapshot, &RegistrySet::of([0]), clock.now()).unwrap();
-    let printed = format!("{config:?} {renderer:?}");
+    let config = render(&snapshot, &[0], clock.now());
+    let printed = format!("{config:?}");
     assert!(printed.contains(&config.hash));
     assert!(!printed.contains("token-") && !printed.contains("Y3JfdGVtcF91c2Vy"), "{printed}");
 }

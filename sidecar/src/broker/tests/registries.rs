@@ -56,7 +56,9 @@ async fn a_call_for_a_registry_that_is_gone_is_given_up() {
 async fn a_new_threshold_counts_at_once() {
     let world = World::start(&[one()]);
     world.pass(30 * MINUTE).await;
-    world.wanted.send_modify(|wanted| wanted.expiring_threshold = 35 * MINUTE);
+    let mut longer = (*active(&[one()]).unwrap()).clone();
+    longer.configuration.expiring_threshold = 35 * MINUTE;
+    world.active.send_replace(Some(Arc::new(longer)));
     world.pass(SECOND).await;
     assert_eq!(world.cloud.mints(), [0, 1800]);
 }

@@ -60,8 +60,8 @@ async fn a_good_configuration_is_put_into_use() {
     world.see(Some(&[("acr-registry-info", GOOD)])).await;
     assert_eq!(world.regions().unwrap(), ["cn-hangzhou"]);
     assert!(world.is_good());
-    let wanted = world.follower.active().borrow().clone().unwrap().wanted();
-    assert_eq!(wanted.expiring_threshold, Duration::from_mins(15));
+    let active = world.follower.active().borrow().clone().unwrap();
+    assert_eq!(active.configuration.expiring_threshold, Duration::from_mins(15));
 }
 
 #[tokio::test]

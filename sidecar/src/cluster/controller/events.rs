@@ -91,17 +91,6 @@ impl Controller {
         }
     }
 
-    pub(super) fn take_in_configuration(&mut self) {
-        let last = self.active.take();
-        self.active.clone_from(&self.inputs.active.borrow_and_update());
-        if let Some(active) = self.active.clone() {
-            self.watch_for(&active.configuration, last.as_ref().map(|last| &last.configuration));
-        }
-        self.settles_at = Some(Instant::now() + SETTLING);
-        self.compare();
-        self.look_everywhere();
-    }
-
     /// Has the watches keep what this configuration needs. What they dropped for the last one is listed again, and nothing is
     /// planned before that: no namespace is deselected because its labels are not known.
     fn watch_for(&mut self, configuration: &Configuration, last: Option<&Configuration>) {
@@ -123,12 +112,14 @@ impl Controller {
     /// Begins to watch service accounts, or to list them again, once it is known which namespaces matter.
     pub(super) fn list_accounts_if_due(&mut self) {
         let is_due = self.accounts_due.is_some_and(|due| due <= Instant::now());
-        if let Some(active) = self.active.as_ref().filter(|_| is_due)
+        if is_due
             && self.synced.namespaces
             && self.synced.pull_secrets
+            && let Some(active) = self.active()
         {
+            let service_accounts = active.configuration.service_accounts.clone();
             self.accounts_due = None;
-            self.watches.service_accounts(active.configuration.service_accounts.clone());
+            self.watches.service_accounts(service_accounts);
         }
     }
 
@@ -159,18 +150,21 @@ impl Controller {
     }
 
     /// Whether a namespace is managed; none where it, or the configuration, is not known.
-    fn is_managed(&self, name: &str) -> Option<bool> {
-        let configuration = &self.active.as_ref()?.configuration;
+    pub(super) fn is_managed(&self, name: &str) -> Option<bool> {
+        let configuration = &self.active()?.configuration;
         Some(self.store.get(name)?.namespace?.is_managed(name, configuration))
     }
 
     pub(super) fn take_in_snapshot(&mut self) {
-        let before = self.snapshot.version;
+        let last = Arc::clone(&self.snapshot);
         self.snapshot.clone_from(&self.inputs.snapshots.borrow_and_update());
-        if before == 0 && self.snapshot.version > 0 {
+        let is_reconfigured = last.active != self.snapshot.active;
+        if is_reconfigured && let Some(active) = self.snapshot.active.clone() {
+            self.watch_for(&active.configuration, last.active.as_ref().map(|last| &last.configuration));
+        }
+        if is_reconfigured || last.version == 0 {
             self.settles_at = Some(Instant::now() + SETTLING);
         }
-        self.compare();
         self.look_everywhere();
     }
 
@@ -200,18 +194,12 @@ impl Controller {
 
     /// Whether everything is known that a plan needs, and this replica is the one to act on it.
     pub(super) fn can_work(&self) -> bool {
-        self.leads && self.synced.namespaces && self.synced.pull_secrets && self.active.is_some()
+        self.leads && self.synced.namespaces && self.synced.pull_secrets && self.active().is_some()
     }
 
     /// Whether the first answer for some registry is still to come.
     pub(super) fn is_pending(&self) -> bool {
         self.snapshot.entries.iter().any(|entry| entry.status == Status::Pending)
-    }
-
-    /// A configuration and a snapshot belong together if they are about the same registries.
-    fn compare(&mut self) {
-        let shown = self.snapshot.entries.iter().map(|entry| &*entry.registry);
-        self.fits = self.active.as_ref().is_some_and(|active| shown.eq(active.registries.iter()));
     }
 
     fn look_everywhere(&mut self) {

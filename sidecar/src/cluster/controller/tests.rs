@@ -9,7 +9,7 @@ use tower_test::mock;
 
 use super::*;
 use crate::broker::testing::{FakeCloud, TestClock, epoch, registry};
-use crate::broker::{ResolvedRegistry, mint_once};
+use crate::broker::{ActiveConfiguration, ResolvedRegistry, mint_once};
 use crate::cluster::observed::{Namespace, PullSecret, ServiceAccount};
 use crate::cluster::observer::Nobody;
 use crate::cluster::plan::SecretAction;
@@ -21,7 +21,6 @@ type ApiServer = mock::Handle<Request<Body>, Response<Body>>;
 struct World {
     controller: Controller,
     plans: Arc<Mutex<Vec<String>>>,
-    active: watch::Sender<Option<Arc<ActiveConfiguration>>>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     leading: watch::Sender<bool>,
     clock: Arc<TestClock>,
@@ -33,15 +32,11 @@ impl World {
     /// Leads, and has read everything; there is no configuration yet.
     fn new() -> Self {
         let (service, server) = mock::pair();
-        let (active, snapshots) = (watch::Sender::default(), watch::Sender::default());
+        let snapshots = watch::Sender::default();
         let (leading, stop) = (watch::Sender::new(true), watch::Sender::new(false));
         let (plans, clock) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(TestClock::new()));
-        let inputs = Inputs {
-            active: active.subscribe(),
-            snapshots: snapshots.subscribe(),
-            leading: leading.subscribe(),
-            stop: stop.subscribe(),
-        };
+        let inputs =
+            Inputs { snapshots: snapshots.subscribe(), leading: leading.subscribe(), stop: stop.subscribe() };
         let settings = Settings {
             pull_secret: "acr-pull".into(),
             adopt: false,
@@ -68,8 +63,7 @@ impl World {
             Arc::new(Nobody),
         );
         controller.take_in_leadership();
-        let mut world =
-            Self { controller, plans, active, snapshots, leading, clock, _stop: stop, _server: server };
+        let mut world = Self { controller, plans, snapshots, leading, clock, _stop: stop, _server: server };
         world.sync();
         world
     }
@@ -83,17 +77,16 @@ impl World {
 
     fn configure(&mut self, text: &str, registries: &[ResolvedRegistry]) {
         let configuration = configuration::parse(text.as_bytes()).unwrap().configuration;
-        self.active.send_replace(Some(Arc::new(ActiveConfiguration {
-            configuration,
-            registries: registries.into(),
-        })));
-        self.controller.take_in_configuration();
+        let active = Arc::new(ActiveConfiguration { configuration, registries: registries.into() });
+        self.snapshots.send_modify(|snapshot| Arc::make_mut(snapshot).active = Some(active));
+        self.controller.take_in_snapshot();
     }
 
     async fn mint(&mut self, registries: &[ResolvedRegistry]) {
         let clock = Arc::<TestClock>::clone(&self.clock);
         let snapshot = mint_once(Arc::new(FakeCloud::new()), clock, registries.into()).await;
-        self.snapshots.send_replace(snapshot);
+        let active = self.snapshots.borrow().active.clone();
+        self.snapshots.send_replace(Arc::new(Snapshot { active, ..(*snapshot).clone() }));
         self.controller.take_in_snapshot();
     }
 
@@ -161,11 +154,10 @@ async fn nothing_is_planned_before_everything_is_known_and_this_replica_leads() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_of_another_configuration_are_not_written() {
+async fn nothing_is_written_before_this_replica_keeps_credentials() {
     let mut world = World::new();
     world.namespace("team-a");
     world.configure("watch-namespace: team-*", &one());
-    world.mint(&[registry("cri-two", &["two.example.com"])]).await;
     world.check(&[]);
     world.mint(&one()).await;
     world.check(&["team-a: create"]);

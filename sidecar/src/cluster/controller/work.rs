@@ -60,7 +60,7 @@ impl Controller {
 
     /// Plans for a namespace; nothing for one that is not there.
     fn plan(&mut self, name: &Arc<str>) -> Option<Plan> {
-        let active = self.active.clone()?;
+        let active = self.snapshot.active.clone()?;
         let content = self.content(name);
         let now = self.clock.now();
         let entry = self.store.get_mut(name)?;
@@ -111,9 +111,7 @@ impl Controller {
 
     /// What the namespace's pull secret should hold; nothing where that is not known, or not asked for.
     fn content(&mut self, name: &str) -> Option<Arc<DesiredSecret>> {
-        let configuration = &self.active.as_ref()?.configuration;
-        let is_managed = self.store.get(name)?.namespace.as_ref()?.is_managed(name, configuration);
-        if !(self.fits && is_managed) {
+        if self.snapshot.version == 0 || self.is_managed(name) != Some(true) {
             return None;
         }
         self.contents
@@ -298,7 +296,7 @@ impl Controller {
 
     fn count_all(&self) -> Counts {
         let mut counts = Counts::default();
-        let Some(active) = &self.active else { return counts };
+        let Some(active) = self.active() else { return counts };
         let Configuration { attach, service_accounts, .. } = &active.configuration;
         let now = Instant::now();
         for (name, entry) in self.store.names() {

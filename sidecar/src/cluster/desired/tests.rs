@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
+
 use super::*;
 use crate::broker::mint_once;
 use crate::broker::testing::{FakeCloud, HOUR, TestClock, error, registry};
@@ -57,6 +59,40 @@ async fn namespaces_with_the_same_registries_share_one_content_until_it_expires(
     assert!(Arc::ptr_eq(&first, &content(&clock, "team-b")));
     tokio::time::advance(2 * HOUR).await;
     assert!(content(&clock, "team-a").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_credential_is_left_out_even_before_a_snapshot_says_so() {
+    let (snapshot, clock) = after_answers(&[]).await;
+    let mut contents = DesiredSecrets::default();
+    let mut content = |clock: &TestClock| contents.for_namespace(&snapshot, "team-a", clock.now()).unwrap();
+    assert!(content(&clock).docker_config.expires_at.is_some());
+    clock.step(SignedDuration::from_hours(2));
+    assert_eq!(*content(&clock).docker_config.bytes, br#"{"auths":{}}"#);
+    clock.step(SignedDuration::from_hours(-2));
+    assert!(content(&clock).docker_config.expires_at.is_some(), "and back again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_is_rendered_once_for_each_snapshot() {
+    let (snapshot, clock) = after_answers(&[]).await;
+    let mut contents = DesiredSecrets::default();
+    let mut content = |snapshot: &Snapshot| contents.for_namespace(snapshot, "team-a", clock.now()).unwrap();
+    let one = content(&snapshot);
+    assert!(Arc::ptr_eq(&one, &content(&snapshot)));
+    let again = content(&Snapshot { version: snapshot.version + 1, ..(*snapshot).clone() });
+    assert!(!Arc::ptr_eq(&one, &again));
+    let (one, again) = (&one.docker_config, &again.docker_config);
+    assert_eq!((&*one.bytes, &one.hash), (&*again.bytes, &again.hash), "byte-stable");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_shows_no_password() {
+    let (snapshot, clock) = after_answers(&[]).await;
+    let mut contents = DesiredSecrets::default();
+    let content = contents.for_namespace(&snapshot, "team-a", clock.now()).unwrap();
+    let printed = format!("{contents:?}");
+    assert!(printed.contains(&content.docker_config.hash) && !printed.contains("token-"), "{printed}");
 }
 
 #[test]

@@ -93,17 +93,7 @@ impl World {
             adopt: self.adopt,
             spread: self.spread,
         };
-        let content = self.content.as_ref().map(|content| {
-            let DesiredSecret { docker_config, inputs, registries, awaited, pending, minted } = content;
-            Arc::new(DesiredSecret {
-                docker_config: Arc::clone(docker_config),
-                inputs: inputs.clone(),
-                registries: registries.clone(),
-                awaited: awaited.clone(),
-                pending: *pending,
-                minted: *minted,
-            })
-        });
+        let content = self.content.clone().map(Arc::new);
         Plan::of(&situation, &rules, content.as_ref())
     }
 
@@ -162,7 +152,7 @@ fn content(hash: &str, minutes: Option<i64>) -> DesiredSecret {
     docker_config.expires_at = minutes.map(in_minutes);
     docker_config.registries = RegistrySet::of(minutes.map(|_| 0));
     DesiredSecret {
-        docker_config: Arc::new(docker_config),
+        docker_config,
         inputs: "same".to_owned(),
         registries: minutes.map_or("", |_| "cn-a/one").to_owned(),
         awaited: Vec::new(),

@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Wiring;
-use crate::cluster::configuration::{ActiveConfiguration, ConfigMapStatus};
+use crate::broker::ActiveConfiguration;
+use crate::cluster::configuration::ConfigMapStatus;
 use crate::cluster::controller::{Ended, Settings};
 use crate::cluster::notice::{About as AboutWhat, Notice};
 use crate::cluster::observer::{Counts, Observer, Write};

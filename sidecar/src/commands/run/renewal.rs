@@ -7,11 +7,10 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::broker::{Broker, Snapshot, Wanted};
+use crate::broker::{ActiveConfiguration, Broker, SnapshotPublisher};
 use crate::clock::Clock;
 use crate::cloud::Cloud;
 use crate::cluster::apply::Failure;
-use crate::cluster::configuration::ActiveConfiguration;
 use crate::cluster::state::Keeper;
 use crate::telemetry::minter::Counted;
 
@@ -24,6 +23,7 @@ pub(super) struct Renewal {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) client: Client,
     pub(super) namespace: Arc<str>,
+    pub(super) snapshots: SnapshotPublisher,
     /// Whether credentials are written down for the next process.
     pub(super) writes_state: bool,
 }
@@ -34,26 +34,26 @@ impl Renewal {
     pub(super) async fn run(
         self,
         mut leading: watch::Receiver<bool>,
-        mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>,
-        snapshots: watch::Sender<Arc<Snapshot>>,
+        active: watch::Receiver<Option<Arc<ActiveConfiguration>>>,
     ) {
-        if leading.wait_for(|leads| *leads).await.is_err() {
-            return;
-        }
-        let keeper = self.load().await;
-        let first = match active.wait_for(Option::is_some).await {
-            Ok(first) => first.clone(),
-            Err(_) => return,
+        let mut configured = active.clone();
+        let begun = async {
+            leading.wait_for(|leads| *leads).await.ok()?;
+            let keeper = self.load().await;
+            let first = configured.wait_for(Option::is_some).await.ok()?.clone()?;
+            Some((keeper, first))
         };
-        let Some(first) = first else { return };
-        let broker = Broker::new(self.minter, self.clock, keeper.restore(&first.registries));
-        let (want, wanted) = watch::channel(first.wanted());
-        let (shown, kept) = (broker.subscribe(), broker.subscribe());
+        let begun = tokio::select! {
+            begun = begun => begun,
+            () = self.snapshots.follow(active.clone()) => None,
+        };
+        let Some((keeper, first)) = begun else { return };
+        let restored = keeper.restore(&first.registries);
+        let snapshots = self.snapshots.subscribe();
+        let broker = Broker::new(self.minter, self.clock, restored, self.snapshots);
         tokio::select! {
-            () = broker.run(wanted) => {}
-            () = pass_on(shown, snapshots) => {}
-            () = follow(active, want) => {}
-            () = keeper.follow(kept), if self.writes_state => {}
+            () = broker.run(active) => {}
+            () = keeper.follow(snapshots), if self.writes_state => {}
         }
     }
 
@@ -74,23 +74,6 @@ impl Renewal {
                     return Keeper::empty(client, namespace, Arc::clone(&self.clock));
                 }
             }
-        }
-    }
-}
-
-async fn pass_on(mut from: watch::Receiver<Arc<Snapshot>>, to: watch::Sender<Arc<Snapshot>>) {
-    loop {
-        to.send_replace(Arc::clone(&from.borrow_and_update()));
-        if from.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn follow(mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>, want: watch::Sender<Wanted>) {
-    while active.changed().await.is_ok() {
-        if let Some(active) = &*active.borrow_and_update() {
-            want.send_replace(active.wanted());
         }
     }
 }

@@ -7,7 +7,7 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::cluster::configuration::ActiveConfiguration;
+use crate::broker::ActiveConfiguration;
 use crate::cluster::controller::Ended;
 use crate::kubernetes::api_error::describe;
 use crate::reason::Reason;
