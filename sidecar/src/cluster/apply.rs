@@ -5,6 +5,7 @@
 pub mod failure;
 mod service_accounts;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +93,10 @@ impl Writer {
             SecretAction::Update { content, version, cause: _ } => {
                 self.update(namespace, content, version).await
             }
-            SecretAction::Delete(version) => return Some(self.delete(namespace, version).await),
+            SecretAction::Delete(Version { uid, resource_version }) => {
+                let deleted = self.delete(namespace, uid, Some(resource_version)).await;
+                return Some(deleted.map(|_| Written::Deleted(uid.clone())));
+            }
         };
         Some(result.map(Written::There))
     }
@@ -127,16 +131,25 @@ impl Writer {
         read(&written).map(|metadata| PullSecret::of(&metadata))
     }
 
-    async fn delete(&self, namespace: &str, version: &Version) -> Result<Written, Failure> {
-        let Version { uid, resource_version } = version;
-        let preconditions = Preconditions {
-            uid: Some(uid.to_string()),
-            resource_version: Some(resource_version.to_string()),
+    /// Deletes the Secret with this uid, in this version if there is one. Returns the finalizers that it waits for.
+    pub async fn delete(
+        &self,
+        namespace: &str,
+        uid: &str,
+        resource_version: Option<&str>,
+    ) -> Result<Vec<String>, Failure> {
+        let exactly = Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: resource_version.map(ToOwned::to_owned),
         };
-        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let params = DeleteParams::default().preconditions(exactly);
         let delete = as_metadata(at::<Secret>(Some(namespace)).delete(&self.pull_secret, &params));
         match within(request(&self.client, delete)).await {
-            Ok(_) | Err(Failure::Gone) => Ok(Written::Deleted(uid.clone())),
+            // What is gone is answered with a Status, and what waits for a finalizer with the object.
+            Ok(answer) => {
+                read(&answer).map(|metadata| metadata.finalizers().into_iter().map(Cow::into_owned).collect())
+            }
+            Err(Failure::Gone) => Ok(Vec::new()),
             Err(failure) => Err(failure),
         }
     }

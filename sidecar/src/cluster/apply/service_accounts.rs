@@ -1,7 +1,10 @@
 //! Writes lists of service accounts.
 
+use std::fmt::Debug;
+
 use k8s_openapi::api::core::v1::ServiceAccount as ServiceAccountKind;
 use kube::api::{Patch, PatchParams};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Failure, Writer, read, within};
@@ -11,11 +14,7 @@ use crate::kubernetes::{at, request};
 
 impl Writer {
     /// Gives a service account another list.
-    pub(super) async fn account(
-        &self,
-        namespace: &str,
-        action: &AccountAction,
-    ) -> Result<ServiceAccount, Failure> {
+    pub async fn account(&self, namespace: &str, action: &AccountAction) -> Result<ServiceAccount, Failure> {
         let AccountAction { name, version: Version { uid, resource_version }, pull_secrets, attach } = action;
         let entries = pull_secrets.iter().map(|name| match &**name {
             "" => json!({}),
@@ -23,30 +22,48 @@ impl Writer {
         });
         let entries: Vec<_> = entries.collect();
         // The list is atomic: without the version, two writers would lose each other's entries. With the uid, an account
-        // that is gone is a conflict, and is not made again.
+        // that is gone is a conflict, and is not created again.
         let metadata = json!({ "name": name, "uid": uid, "resourceVersion": resource_version });
-        let account = at::<ServiceAccountKind>(Some(namespace));
-        let patch = if *attach {
+        let written = if *attach {
             // Without an apply, the API server would not keep who wrote what in an account that was created without any
             // field, as every `default` is.
-            let patch = json!({
+            let body = json!({
                 "apiVersion": "v1",
                 "kind": "ServiceAccount",
                 "metadata": metadata,
                 "imagePullSecrets": entries,
             });
             let params = PatchParams::apply(FIELD_MANAGER).force();
-            account.patch_metadata(name, &params, &Patch::Apply(&patch))
+            self.patch_account(namespace, name, &params, &Patch::Apply(body)).await
         } else {
-            // Who applies an empty list owns it still, and would be in the way of whoever applies one later. A list that is
-            // taken away is nobody's.
+            // A manager that applies an empty list owns it still, and conflicts with the next one that applies a list. A list
+            // that is removed has no owner.
             let list = if entries.is_empty() { Value::Null } else { entries.into() };
-            let patch = json!({ "metadata": metadata, "imagePullSecrets": list });
+            let mut body = json!({ "metadata": metadata, "imagePullSecrets": list });
             let params =
                 PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-            account.patch_metadata(name, &params, &Patch::Merge(&patch))
+            match self.patch_account(namespace, name, &params, &Patch::Merge(&body)).await {
+                // The API server keeps dates in managedFields that it cannot read itself, so it takes no patch of such an
+                // object. This empties them
+                // (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields>).
+                Err(Failure::Refused(_)) => {
+                    body["metadata"]["managedFields"] = json!([{}]);
+                    self.patch_account(namespace, name, &params, &Patch::Merge(&body)).await
+                }
+                written => written,
+            }
         };
-        let written = within(request(&self.client, patch)).await?;
-        read(&written).map(|metadata| ServiceAccount::written(&metadata, pull_secrets.clone()))
+        read(&written?).map(|metadata| ServiceAccount::written(&metadata, pull_secrets.clone()))
+    }
+
+    async fn patch_account<T: Serialize + Debug>(
+        &self,
+        namespace: &str,
+        name: &str,
+        params: &PatchParams,
+        patch: &Patch<T>,
+    ) -> Result<String, Failure> {
+        let patch = at::<ServiceAccountKind>(Some(namespace)).patch_metadata(name, params, patch);
+        within(request(&self.client, patch)).await
     }
 }

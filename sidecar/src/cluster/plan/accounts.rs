@@ -2,7 +2,7 @@
 
 use super::{Account, AccountAction, Plan, Rules, SecretAction, Situation, Version};
 use crate::cluster::notice::{About, Notice};
-use crate::cluster::observed::{ENFORCE_MOUNTABLE, LONGEST_LIST};
+use crate::cluster::observed::{ENFORCE_MOUNTABLE, LONGEST_LIST, ServiceAccount};
 use crate::configuration::Attach;
 use crate::reason::Reason;
 
@@ -29,7 +29,9 @@ pub(super) fn decide(situation: &Situation<'_>, rules: &Rules<'_>, is_managed: b
         match (is_selected && attaches, lists) {
             // A reference to a Secret that does not come would only make noise.
             (true, false) if will_be_there => attach(account, rules, plan),
-            (false, true) if facts.ours_last || !is_managed && is_ours => detach(account, rules, plan),
+            (false, true) if facts.ours_last || !is_managed && is_ours => {
+                write(account, AccountAction::detach(facts, rules.pull_secret), plan);
+            }
             _ => {}
         }
         if is_selected && !attaches && !lists && facts.enforces_mountable {
@@ -42,28 +44,33 @@ fn attach(account: &Account<'_>, rules: &Rules<'_>, plan: &mut Plan) {
     if account.taken_out > 1 {
         plan.notices.push(contested(account, rules));
     }
-    let entries = account.facts.pull_secrets.iter().cloned();
-    let list = entries.chain([rules.pull_secret.into()]).collect();
-    write(account, list, true, plan);
+    write(account, AccountAction::attach(account.facts, rules.pull_secret), plan);
 }
 
-fn detach(account: &Account<'_>, rules: &Rules<'_>, plan: &mut Plan) {
-    let entries = account.facts.pull_secrets.iter().filter(|name| ***name != *rules.pull_secret).cloned();
-    write(account, entries.collect(), false, plan);
-}
-
-fn write(account: &Account<'_>, pull_secrets: Box<[Box<str>]>, attach: bool, plan: &mut Plan) {
-    if !account.hold.is_zero() {
+fn write(account: &Account<'_>, action: AccountAction, plan: &mut Plan) {
+    if account.hold.is_zero() {
+        plan.service_accounts.push(action);
+    } else {
         plan.again_in(account.hold);
-        return;
     }
-    let facts = account.facts;
-    plan.service_accounts.push(AccountAction {
-        name: facts.name.clone(),
-        version: Version { uid: facts.uid.clone(), resource_version: facts.resource_version.clone() },
-        pull_secrets,
-        attach,
-    });
+}
+
+impl AccountAction {
+    fn attach(facts: &ServiceAccount, pull_secret: &str) -> Self {
+        let pull_secrets = facts.pull_secrets.iter().cloned().chain([pull_secret.into()]).collect();
+        Self { name: facts.name.clone(), version: version(facts), pull_secrets, attach: true }
+    }
+
+    /// Takes our entry out of a list that is known as a whole.
+    pub fn detach(facts: &ServiceAccount, pull_secret: &str) -> Self {
+        let others = facts.pull_secrets.iter().filter(|name| ***name != *pull_secret).cloned();
+        let pull_secrets = others.collect();
+        Self { name: facts.name.clone(), version: version(facts), pull_secrets, attach: false }
+    }
+}
+
+fn version(facts: &ServiceAccount) -> Version {
+    Version { uid: facts.uid.clone(), resource_version: facts.resource_version.clone() }
 }
 
 fn too_long(account: &Account<'_>, should_list: bool, rules: &Rules<'_>) -> Notice {

@@ -124,7 +124,10 @@ impl Leftovers {
         });
         let (too_long, accounts): (Vec<_>, Vec<_>) =
             accounts.await?.into_iter().partition(|(_, is_too_long)| *is_too_long);
-        left_alone.extend(too_long.iter().map(|(account, _)| list_too_long(account, pull_secret)));
+        left_alone.extend(too_long.iter().map(|(Account { namespace, name }, _)| {
+            let place = format_args!("ServiceAccount {namespace}/{name}");
+            Line::new(Mark::Warning, place, list_too_long(pull_secret))
+        }));
         let accounts = accounts.into_iter().map(|(account, _)| account).collect();
         Ok(Self { secrets, accounts, lease, left_alone })
     }
@@ -169,11 +172,8 @@ fn one_mark(secret: &FoundSecret) -> Line {
     Line::new(Mark::Warning, format_args!("Secret {namespace}/{name}"), why)
 }
 
-fn list_too_long(account: &Account, pull_secret: &str) -> Line {
-    let Account { namespace, name } = account;
-    let why =
-        format!("left alone: its list has more than {LONGEST_LIST} entries; take {pull_secret} out of it");
-    Line::new(Mark::Warning, format_args!("ServiceAccount {namespace}/{name}"), why)
+pub(super) fn list_too_long(pull_secret: &str) -> String {
+    format!("left alone: its list has more than {LONGEST_LIST} entries; take {pull_secret} out of it")
 }
 
 /// Namespace and name.

@@ -2,22 +2,22 @@
 
 use futures::StreamExt as _;
 use futures::stream;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{LocalObjectReference, Secret, ServiceAccount};
-use kube::api::{DeleteParams, GetParams, ObjectMeta, Patch, PatchParams, Preconditions};
-use kube::{Client, Resource, ResourceExt as _};
-use serde_json::json;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{DeleteParams, GetParams, ObjectMeta, Preconditions};
+use kube::{Api, Client};
 
 use super::super::Exit;
 use super::super::cluster::{self, FoundSecret, call, get, unexpected};
 use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
 use super::deadline::{Deadline, pause};
-use super::leftovers::{Account, Leftovers, place};
-use crate::cluster::observed::FIELD_MANAGER;
+use super::leftovers::{Account, Leftovers, list_too_long, place};
+use crate::cluster::apply::{Failure, Writer};
+use crate::cluster::observed::{self, PullSecret};
+use crate::cluster::plan::AccountAction;
 use crate::kubernetes::api_error::is_status;
-use crate::kubernetes::{Metadata, as_metadata, at, decode, request};
+use crate::kubernetes::{Metadata, at};
 
 /// Objects written at the same time.
 const CONCURRENT: usize = 8;
@@ -124,68 +124,41 @@ impl Task {
         match self {
             Self::Entry(account) => take_off(client, account, pull_secret).await,
             Self::Secret(secret) => remove(client, secret).await,
-            Self::Lease(lease) => {
-                let ObjectMeta { name, namespace, uid, resource_version, .. } = &**lease;
-                let exactly = Preconditions { uid: uid.clone(), resource_version: resource_version.clone() };
-                let (name, namespace) = (name.as_deref().unwrap_or_default(), namespace.as_deref());
-                match delete::<Lease>(client, namespace.unwrap_or_default(), name, exactly).await? {
-                    Removal::Conflict => {
-                        Err(CommandError::Refused("a sidecar has begun to write it: stop that".to_owned()))
-                    }
-                    removal => Ok(removal),
+            Self::Lease(lease) => match delete_lease(client, lease).await? {
+                Removal::Conflict => {
+                    Err(CommandError::Refused("a sidecar has begun to write it: stop that".to_owned()))
                 }
-            }
+                removal => Ok(removal),
+            },
         }
     }
 }
 
 /// The list without our entry, guarded by its version: what others add meanwhile is never lost. It is a conflict where others
 /// were faster every time.
-async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Result<Removal, CommandError> {
-    let Account { namespace, name } = account;
-    let accounts = at::<ServiceAccount>(Some(namespace));
-    let mut forgets_managers = false;
+async fn take_off(
+    client: &Client,
+    Account { namespace, name }: &Account,
+    pull_secret: &str,
+) -> Result<Removal, CommandError> {
+    let writer = Writer::new(client.clone(), pull_secret.into());
     for _ in 0..ATTEMPTS {
-        let read = accounts.get(name, &GetParams::default());
+        let read = at::<ServiceAccount>(Some(namespace)).get(name, &GetParams::default());
         let Some(found) = get(client, "read it", read).await? else { return Ok(Removal::Done) };
-        let found: ServiceAccount = decode(&found).map_err(|error| unexpected("read it", &error))?;
-        let is_listed = found.image_pull_secrets.iter().flatten().any(|entry| entry.name == pull_secret);
-        if !is_listed {
+        let facts = Metadata::of(&found)
+            .and_then(|metadata| observed::ServiceAccount::of(&found, &metadata, pull_secret))
+            .map_err(|error| unexpected("read it", &error))?;
+        if !facts.lists(pull_secret) {
             return Ok(Removal::Done);
         }
-        let version = found.resource_version();
-        let others = found.image_pull_secrets.into_iter().flatten().filter(|entry| entry.name != pull_secret);
-        let others: Vec<LocalObjectReference> = others.collect();
-        let metadata = if forgets_managers {
-            json!({ "resourceVersion": version, "managedFields": [{}] })
-        } else {
-            json!({ "resourceVersion": version })
-        };
-        let change = json!({
-            "metadata": metadata,
-            "imagePullSecrets": if others.is_empty() { None } else { Some(others) },
-        });
-        let parameters =
-            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let patch = accounts.patch_metadata(name, &parameters, &Patch::Merge(&change));
-        let written = call("write it", async {
-            match request(client, patch).await {
-                Ok(_) => Ok(true),
-                // It is gone, and its list with it.
-                Err(error) if is_status(&error, 404) => Ok(true),
-                Err(error) if is_status(&error, 409) => Ok(false),
-                // The API server keeps dates in managedFields that it cannot read itself, so it takes no patch of such an
-                // object. This empties them
-                // (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields>).
-                Err(error) if is_status(&error, 422) && !forgets_managers => {
-                    forgets_managers = true;
-                    Ok(false)
-                }
-                Err(error) => Err(error),
-            }
-        });
-        if written.await? {
-            return Ok(Removal::Done);
+        if facts.is_too_long {
+            return Ok(Removal::Held(list_too_long(pull_secret)));
+        }
+        match writer.account(namespace, &AccountAction::detach(&facts, pull_secret)).await {
+            // An account that is gone has no list.
+            Ok(_) | Err(Failure::Gone) => return Ok(Removal::Done),
+            Err(Failure::Conflict) => {}
+            Err(failure) => return Err(failed("write it", &failure)),
         }
     }
     Ok(Removal::Conflict)
@@ -194,37 +167,40 @@ async fn take_off(client: &Client, account: &Account, pull_secret: &str) -> Resu
 /// Deletes a Secret as it was looked at. One that is written to all the time is deleted in any version, as long as it is the same
 /// and still ours.
 async fn remove(client: &Client, secret: &FoundSecret) -> Result<Removal, CommandError> {
-    let FoundSecret { name, namespace, facts } = secret;
-    let uid = Some(facts.uid.to_string());
-    let exactly =
-        Preconditions { uid: uid.clone(), resource_version: Some(facts.resource_version.to_string()) };
-    let removal = delete::<Secret>(client, namespace, name, exactly).await?;
-    if !matches!(removal, Removal::Conflict) {
-        return Ok(removal);
-    }
-    match cluster::secret(client, namespace, name, "read its metadata").await? {
-        None => Ok(Removal::Done),
-        Some(now) if now.facts.uid == facts.uid && now.facts.surely_ours => {
-            delete::<Secret>(client, namespace, name, Preconditions { uid, resource_version: None }).await
+    let FoundSecret { name, namespace, facts: PullSecret { uid, resource_version, .. } } = secret;
+    let writer = Writer::new(client.clone(), name.as_str().into());
+    let mut deleted = writer.delete(namespace, uid, Some(resource_version)).await;
+    if matches!(deleted, Err(Failure::Conflict)) {
+        match cluster::secret(client, namespace, name, "read its metadata").await? {
+            None => return Ok(Removal::Done),
+            Some(now) if now.facts.uid == *uid && now.facts.surely_ours => {
+                deleted = writer.delete(namespace, uid, None).await;
+            }
+            Some(_) => {
+                return Ok(Removal::Held("left alone: another manager has taken it over".to_owned()));
+            }
         }
-        Some(_) => Ok(Removal::Held("left alone: another manager has taken it over".to_owned())),
+    }
+    match deleted {
+        Ok(finalizers) if finalizers.is_empty() => Ok(Removal::Done),
+        Ok(finalizers) => {
+            let noun = if finalizers.len() == 1 { "finalizer" } else { "finalizers" };
+            let names = finalizers.join(", ");
+            Ok(Removal::Held(format!("is being deleted, held by the {noun} {names}")))
+        }
+        Err(Failure::Conflict) => Ok(Removal::Conflict),
+        Err(failure) => Err(failed("delete it", &failure)),
     }
 }
 
-/// Deletes the object that was looked at: one that was made since is left alone.
-async fn delete<K>(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    exactly: Preconditions,
-) -> Result<Removal, CommandError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-{
-    let parameters = DeleteParams::default().preconditions(exactly);
+async fn delete_lease(client: &Client, lease: &ObjectMeta) -> Result<Removal, CommandError> {
+    let ObjectMeta { name, namespace, uid, resource_version, .. } = lease;
+    let exactly = Preconditions { uid: uid.clone(), resource_version: resource_version.clone() };
+    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace.as_deref().unwrap_or_default());
+    let params = DeleteParams::default().preconditions(exactly);
     call("delete it", async {
-        match request(client, as_metadata(at::<K>(Some(namespace)).delete(name, &parameters))).await {
-            Ok(answer) => Ok(held(&answer).map_or(Removal::Done, Removal::Held)),
+        match leases.delete(name.as_deref().unwrap_or_default(), &params).await {
+            Ok(_) => Ok(Removal::Done),
             Err(error) if is_status(&error, 404) => Ok(Removal::Done),
             Err(error) if is_status(&error, 409) => Ok(Removal::Conflict),
             Err(error) => Err(error),
@@ -233,12 +209,8 @@ where
     .await
 }
 
-/// What is gone is answered with a status, and what waits for a finalizer with the object.
-fn held(answer: &str) -> Option<String> {
-    let finalizers = Metadata::of(answer).ok()?.finalizers();
-    let names = finalizers.join(", ");
-    let noun = if finalizers.len() == 1 { "finalizer" } else { "finalizers" };
-    (!finalizers.is_empty()).then(|| format!("is being deleted, held by the {noun} {names}"))
+fn failed(action: &str, failure: &Failure) -> CommandError {
+    CommandError::Cluster { action: action.to_owned(), problem: failure.to_string() }
 }
 
 #[cfg(test)]

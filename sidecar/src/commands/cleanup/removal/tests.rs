@@ -1,8 +1,9 @@
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::cluster::observed::FIELD_MANAGER;
 use crate::telemetry::testing::{api_server, refusal};
 
 const OURS: &str = "acr-credential-secret-aggregation";
