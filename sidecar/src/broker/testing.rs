@@ -166,7 +166,7 @@ fn instance(key: &CredentialKey) -> String {
 }
 
 /// A configuration of these registries, whose credentials are renewed a quarter of an hour before they expire.
-pub(crate) fn active(registries: &[ResolvedRegistry]) -> Option<Arc<ActiveConfiguration>> {
+pub(crate) fn active(registries: &[ResolvedRegistry]) -> Arc<ActiveConfiguration> {
     let configuration = configuration::parse(b"expiring-threshold: 15m").unwrap().configuration;
-    Some(Arc::new(ActiveConfiguration { configuration, registries: registries.into() }))
+    Arc::new(ActiveConfiguration { configuration, registries: registries.into() })
 }

@@ -38,7 +38,7 @@ impl World {
         let mut broker =
             Broker::new(Arc::clone(&cloud), Arc::clone(&clock) as Arc<dyn Clock>, restored, publisher);
         broker.jitter = || 0.0;
-        let (active, follow) = watch::channel(active(registries));
+        let (active, follow) = watch::channel(Some(active(registries)));
         Self { cloud, clock, active, snapshots, broker: tokio::spawn(broker.run(follow)) }
     }
 
@@ -48,7 +48,7 @@ impl World {
     }
 
     fn want(&self, registries: &[ResolvedRegistry]) {
-        self.active.send_replace(active(registries));
+        self.active.send_replace(Some(active(registries)));
     }
 
     fn refuse(&self, instance: &'static str, reason: Reason) {
@@ -125,7 +125,7 @@ async fn a_credential_is_minted_once_in_each_period() {
 async fn a_snapshot_holds_the_registries_of_its_configuration() {
     let mut world = World::start(&[one()]);
     for registries in [&[one(), two()][..], &[two()], &[one()]] {
-        world.active.send_replace(active(registries));
+        world.active.send_replace(Some(active(registries)));
         world.snapshots.changed().await.unwrap();
         let snapshot = Arc::clone(&world.snapshots.borrow_and_update());
         let expected = &snapshot.active.as_ref().unwrap().registries;

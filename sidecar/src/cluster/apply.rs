@@ -2,38 +2,26 @@
 //!
 //! Written objects come back as metadata, so that no token ever returns from the API server.
 
-pub mod failure;
 mod service_accounts;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::{Client, Error};
 use serde::Serialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-pub use self::failure::Failure;
 use super::desired::DesiredSecret;
-use super::observed::{
-    EXPIRES_AT, FIELD_MANAGER, HASH, INPUTS, MANAGED_BY, PullSecret, REGISTRIES, ServiceAccount,
-};
+use super::observed::{EXPIRES_AT, HASH, INPUTS, MANAGED_BY, PullSecret, REGISTRIES, ServiceAccount};
 use super::plan::{AccountAction, SecretAction, Version};
-use crate::kubernetes::{Metadata, as_metadata, at, request};
-
-/// kube's client retries what is throttled or unavailable without end, so each call has an end.
-const CALL: Duration = Duration::from_secs(10);
-
-/// No object ever has this version: the API server hands out higher ones. An apply with it creates what is absent, and is
-/// a conflict where something is there. Without it, an apply under our own name would overwrite what another replica of
-/// ours has just created.
-const NO_VERSION: &str = "1";
+use crate::kubernetes::FIELD_MANAGER;
+use crate::kubernetes::{ApiError, Metadata, NO_VERSION, as_metadata, at, request, within};
 
 /// Writes pull secrets and lists of them.
 #[derive(Clone)]
@@ -46,9 +34,9 @@ pub struct Writer {
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// What became of the pull secret.
-    pub pull_secret: Option<Result<Written, Failure>>,
+    pub pull_secret: Option<Result<Written, ApiError>>,
     /// What became of each service account.
-    pub service_accounts: Vec<(AccountAction, Result<ServiceAccount, Failure>)>,
+    pub service_accounts: Vec<(AccountAction, Result<ServiceAccount, ApiError>)>,
 }
 
 /// What a write made of the pull secret.
@@ -86,7 +74,7 @@ impl Writer {
         outcome
     }
 
-    async fn secret(&self, namespace: &str, action: &SecretAction) -> Option<Result<Written, Failure>> {
+    async fn secret(&self, namespace: &str, action: &SecretAction) -> Option<Result<Written, ApiError>> {
         let result = match action {
             SecretAction::Leave => return None,
             SecretAction::Create(content) => self.create(namespace, content).await,
@@ -101,7 +89,7 @@ impl Writer {
         Some(result.map(Written::There))
     }
 
-    async fn create(&self, namespace: &str, content: &DesiredSecret) -> Result<PullSecret, Failure> {
+    async fn create(&self, namespace: &str, content: &DesiredSecret) -> Result<PullSecret, ApiError> {
         self.write(namespace, content, None, NO_VERSION, &PatchParams::apply(FIELD_MANAGER)).await
     }
 
@@ -110,7 +98,7 @@ impl Writer {
         namespace: &str,
         content: &DesiredSecret,
         version: &Version,
-    ) -> Result<PullSecret, Failure> {
+    ) -> Result<PullSecret, ApiError> {
         let Version { uid, resource_version } = version;
         let params = PatchParams::apply(FIELD_MANAGER).force();
         self.write(namespace, content, Some(uid), resource_version, &params).await
@@ -123,7 +111,7 @@ impl Writer {
         uid: Option<&str>,
         resource_version: &str,
         params: &PatchParams,
-    ) -> Result<PullSecret, Failure> {
+    ) -> Result<PullSecret, ApiError> {
         let body = Body::new(&self.pull_secret, content, uid, resource_version);
         let patch =
             at::<Secret>(Some(namespace)).patch_metadata(&self.pull_secret, params, &Patch::Apply(&body));
@@ -137,7 +125,7 @@ impl Writer {
         namespace: &str,
         uid: &str,
         resource_version: Option<&str>,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Result<Vec<String>, ApiError> {
         let exactly = Preconditions {
             uid: Some(uid.to_owned()),
             resource_version: resource_version.map(ToOwned::to_owned),
@@ -147,24 +135,19 @@ impl Writer {
         match within(request(&self.client, delete)).await {
             // What is gone is answered with a Status, and what waits for a finalizer with the object.
             Ok(answer) => {
-                read(&answer).map(|metadata| metadata.finalizers().into_iter().map(Cow::into_owned).collect())
+                let object = Metadata::of(&answer).ok();
+                let finalizers = object.map(|object| object.finalizers()).unwrap_or_default();
+                Ok(finalizers.into_iter().map(Cow::into_owned).collect())
             }
-            Err(Failure::Gone) => Ok(Vec::new()),
+            Err(ApiError::Gone) => Ok(Vec::new()),
             Err(failure) => Err(failure),
         }
     }
 }
 
 /// Reads an answer leniently: what tenants have written beside our fields must not make a write count as failed that was done.
-fn read(written: &str) -> Result<Metadata<'_>, Failure> {
-    Metadata::of(written).map_err(|_| Failure::malformed())
-}
-
-async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    match tokio::time::timeout(CALL, call).await {
-        Ok(result) => result.map_err(|error| Failure::of(&error)),
-        Err(_) => Err(Failure::too_slow(CALL)),
-    }
+fn read(written: &str) -> Result<Metadata<'_>, ApiError> {
+    Metadata::of(written).map_err(|_| ApiError::malformed())
 }
 
 /// The pull secret as it is sent. `Debug` shows no data.

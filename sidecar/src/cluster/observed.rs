@@ -9,10 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::configuration::{Configuration, LabelSelector};
-use crate::kubernetes::{Entry, Metadata, elements, member, text};
-
-/// It must never change: fields that an older release owns would no longer be ours.
-pub use crate::telemetry::FIELD_MANAGER;
+use crate::kubernetes::{Entry, FIELD_MANAGER, Metadata, elements, member, text};
 
 /// The label that says whose a Secret is.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";

@@ -22,22 +22,17 @@ use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 pub use self::document::Document;
-use super::apply::Failure;
-use super::observed::{FIELD_MANAGER, MANAGED_BY};
+use super::observed::MANAGED_BY;
 use crate::broker::{Held, ResolvedRegistry, Snapshot};
 use crate::clock::Clock;
 use crate::credential::CredentialKey;
+use crate::kubernetes::FIELD_MANAGER;
+use crate::kubernetes::{ApiError, NO_VERSION, within};
 
 /// Name of the state Secret.
 pub const STATE_SECRET: &str = "acr-credential-sidecar-state";
 
 const KEY: &str = "state.json";
-
-/// No object ever has this version; see [`super::apply`].
-const NO_VERSION: &str = "1";
-
-/// Each call to the API server ends after so long.
-const CALL: Duration = Duration::from_secs(10);
 
 /// A write that failed is tried again after so long: nothing waits for it.
 const RETRY: Duration = Duration::from_secs(10);
@@ -68,7 +63,7 @@ impl fmt::Debug for StateSecret {
 
 impl Keeper {
     /// Reads the state Secret. Whatever is wrong with it is said in the log, and costs no more than a few mints.
-    pub async fn load(client: Client, namespace: Arc<str>, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+    pub async fn load(client: Client, namespace: Arc<str>, clock: Arc<dyn Clock>) -> Result<Self, ApiError> {
         let secrets: Api<StateSecret> = Api::namespaced(client.clone(), &namespace);
         let found = within(secrets.get_opt(STATE_SECRET)).await?;
         let mut keeper = Self::empty(client, namespace, clock);
@@ -128,7 +123,7 @@ impl Keeper {
                         tracing::warn!(
                             "Secret {STATE_SECRET}: failed to write it, so a restart now would mint again: {failure}"
                         );
-                        if failure == Failure::Conflict {
+                        if failure == ApiError::Conflict {
                             self.refresh_version().await;
                         }
                         sleep(RETRY).await;
@@ -144,8 +139,8 @@ impl Keeper {
 
     /// Writes exactly over the version that was read or written last: a replica that has been replaced without knowing
     /// it gets a conflict.
-    async fn write(&self, document: &Document) -> Result<String, Failure> {
-        let bytes = document.to_bytes().map_err(|error| Failure::Refused(error.to_string()))?;
+    async fn write(&self, document: &Document) -> Result<String, ApiError> {
+        let bytes = document.to_bytes().map_err(|error| ApiError::Refused(error.to_string()))?;
         let text = Zeroizing::new(STANDARD.encode(&*bytes));
         let body = Redacted(json!({
             "apiVersion": Secret::api_version(&()),
@@ -161,7 +156,7 @@ impl Keeper {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let written = within(secrets.patch_metadata(STATE_SECRET, &params, &Patch::Apply(&body))).await?;
-        written.metadata.resource_version.ok_or_else(Failure::malformed)
+        written.metadata.resource_version.ok_or_else(ApiError::malformed)
     }
 
     async fn refresh_version(&mut self) {
@@ -184,12 +179,5 @@ struct Redacted(serde_json::Value);
 impl fmt::Debug for Redacted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
-    }
-}
-
-async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Failure> {
-    match tokio::time::timeout(CALL, call).await {
-        Ok(result) => result.map_err(|error| Failure::of(&error)),
-        Err(_) => Err(Failure::too_slow(CALL)),
     }
 }

@@ -27,10 +27,10 @@ use crate::cluster::configuration::{ConfigMapStatus, ConfigurationWatcher};
 use crate::cluster::controller::{Controller, Ended, Inputs, Mode, Settings, Summary};
 use crate::cluster::observer::Nobody;
 use crate::cluster::plan::{Plan, SecretAction};
-use crate::telemetry::FIELD_MANAGER;
+use crate::kubernetes::FIELD_MANAGER;
+use crate::kubernetes::lease::Election;
 use crate::telemetry::health::Health;
 use crate::telemetry::http::{self, Limits, Pages};
-use crate::telemetry::lease::Election;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::minter::Counted;
 
@@ -206,7 +206,10 @@ impl Wiring {
             &self.namespace,
             FIELD_MANAGER,
             replica.clone(),
-            Arc::clone(&metrics),
+            Box::new({
+                let metrics = Arc::clone(&metrics);
+                move |verb, error| metrics.api_error(verb, error)
+            }),
         ));
         let leading = candidate.subscribe();
         let (client, inputs) = (self.client.clone(), self.inputs(&leading));

@@ -120,7 +120,7 @@ async fn the_hash_changes_with_the_credential() {
     let publisher = SnapshotPublisher::default();
     let snapshots = publisher.subscribe();
     let broker = Broker::new(cloud, Arc::clone(&clock), HashMap::new(), publisher);
-    let (_active, follow) = watch::channel(active(&[registry("cri-one", &["one.example.com"])]));
+    let (_active, follow) = watch::channel(Some(active(&[registry("cri-one", &["one.example.com"])])));
     tokio::spawn(broker.run(follow));
     let hash = async |after: Duration| {
         tokio::time::sleep(after).await;

@@ -1,27 +1,128 @@
-//! Errors of the Kubernetes API: a closed set of reasons, and one line for people.
+//! Errors of the Kubernetes API: a closed set of names, and one line for people.
+
+use std::time::Duration;
 
 use kube::Error;
 use kube::client::AuthError;
+use kube::core::Status;
 
-/// A stable name for what went wrong, for metrics.
-pub fn reason(error: &Error) -> &'static str {
-    match error {
-        Error::Api(status) => match status.code {
-            401 => "Unauthorized",
-            403 => "Forbidden",
-            404 => "NotFound",
-            409 => "Conflict",
-            410 => "Gone",
-            422 => "Invalid",
-            429 => "TooManyRequests",
-            400..=499 => "Refused",
-            _ => "ServerError",
-        },
-        Error::HyperError(_) | Error::Service(_) | Error::ReadEvents(_) => "Unreachable",
-        Error::SerdeError(_) | Error::FromUtf8(_) | Error::LinesCodecMaxLineLengthExceeded => {
-            "MalformedAnswer"
+/// Why a call failed, as far as it decides what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(test, derive(strum::EnumIter))]
+pub enum ApiError {
+    /// It is not the version that was planned for, or somebody else's: what is known is out of date.
+    #[error("another writer was faster")]
+    Conflict,
+    /// The namespace is being deleted.
+    #[error("the namespace is being deleted")]
+    Terminating,
+    /// The object, or its namespace, is gone.
+    #[error("it is gone")]
+    Gone,
+    /// The Secret has another type, which cannot be changed.
+    #[error(
+        "it is not of the type kubernetes.io/dockerconfigjson: delete it, and the sidecar creates it again"
+    )]
+    WrongType,
+    /// The Secret is marked immutable.
+    #[error("it is marked immutable, so it cannot be renewed: delete it, and the sidecar creates it again")]
+    Immutable,
+    /// A right is missing, or an admission policy refuses.
+    #[error("the API server forbids it: {0}")]
+    Forbidden(String),
+    /// A quota of the namespace leaves no room for it.
+    #[error(
+        "a ResourceQuota of the namespace leaves no room for it: raise its limit, or delete what it counts: {0}"
+    )]
+    Quota(String),
+    /// The API server takes no such object.
+    #[error("the API server refuses it: {0}")]
+    Refused(String),
+    /// The API server has too much to do, or does not work.
+    #[error("the API server cannot do it now: {message}")]
+    Busy {
+        /// What it said.
+        message: String,
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// There was no answer, or none that makes sense.
+    #[error("the API server did not answer: {0}")]
+    Unreachable(String),
+}
+
+impl ApiError {
+    fn from_status(status: &Status) -> Self {
+        let details = status.details.as_ref();
+        let causes = details.map(|details| details.causes.as_slice()).unwrap_or_default();
+        let message = status.message.clone();
+        match status.code {
+            409 => Self::Conflict,
+            404 | 410 => Self::Gone,
+            403 if causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
+                || message.contains("because it is being terminated") =>
+            {
+                Self::Terminating
+            }
+            // https://github.com/kubernetes/apiserver/blob/master/pkg/admission/plugin/resourcequota/controller.go
+            403 if message.contains("exceeded quota") => Self::Quota(message),
+            401 | 403 => Self::Forbidden(message),
+            422 if causes.iter().any(|cause| cause.field == "type") => Self::WrongType,
+            422 if message.contains("field is immutable when `immutable` is set") => Self::Immutable,
+            429 | 500.. => {
+                let seconds =
+                    details.map(|details| details.retry_after_seconds).filter(|seconds| *seconds > 0);
+                Self::Busy {
+                    message,
+                    retry_after: seconds.map(|seconds| Duration::from_secs(seconds.into())),
+                }
+            }
+            _ => Self::Refused(message),
         }
-        _ => "Other",
+    }
+
+    /// An answer of another shape than that of the Kubernetes API.
+    pub fn malformed() -> Self {
+        Self::Unreachable("its answer is not that of a Kubernetes API".to_owned())
+    }
+
+    /// Whether it goes away with what is seen next: an event, or another look.
+    pub fn is_a_race(&self) -> bool {
+        matches!(self, Self::Conflict | Self::Terminating | Self::Gone)
+    }
+
+    /// A stable name, for metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Conflict => "Conflict",
+            Self::Terminating => "Terminating",
+            Self::Gone => "Gone",
+            Self::WrongType => "WrongType",
+            Self::Immutable => "Immutable",
+            Self::Forbidden(_) => "Forbidden",
+            Self::Quota(_) => "Quota",
+            Self::Refused(_) => "Refused",
+            Self::Busy { .. } => "Busy",
+            Self::Unreachable(_) => "Unreachable",
+        }
+    }
+}
+
+impl From<&Error> for ApiError {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::Api(status) => Self::from_status(status),
+            error => Self::Unreachable(describe(error)),
+        }
+    }
+}
+
+/// Waits for the answer to a call of the controller, for a limited time: a call without an end would hold up its namespace.
+pub async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, ApiError> {
+    const LIMIT: Duration = Duration::from_secs(10);
+    match tokio::time::timeout(LIMIT, call).await {
+        Ok(result) => result.map_err(|error| ApiError::from(&error)),
+        Err(_) => Err(ApiError::Unreachable(format!("nothing came within {} s", LIMIT.as_secs()))),
     }
 }
 
@@ -29,7 +130,7 @@ pub fn reason(error: &Error) -> &'static str {
 pub fn describe(error: &Error) -> String {
     match error {
         Error::Api(status) if status.message.is_empty() => {
-            format!("the API server answered {} {}", status.code, reason(error))
+            format!("the API server answered {} {}", status.code, ApiError::from_status(status).name())
         }
         Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
         _ => of_plugin(error).unwrap_or_else(|| {
@@ -80,13 +181,15 @@ mod tests {
     }
 
     #[test]
-    fn reasons_follow_the_status_and_not_its_text() {
-        let check = |code, expected| assert_eq!(reason(&answered(code, "")), expected);
+    fn names_follow_the_status_where_its_text_is_empty() {
+        let check = |code, expected| assert_eq!(ApiError::from(&answered(code, "")).name(), expected);
+        check(401, "Forbidden");
         check(403, "Forbidden");
+        check(404, "Gone");
         check(409, "Conflict");
         check(418, "Refused");
-        check(500, "ServerError");
-        check(503, "ServerError");
+        check(500, "Busy");
+        check(503, "Busy");
     }
 
     #[test]
@@ -110,6 +213,6 @@ mod tests {
     fn the_line_says_what_the_server_said_once() {
         let error = answered(403, "secrets \"a\" is forbidden");
         assert_eq!(describe(&error), "the API server answered 403: secrets \"a\" is forbidden");
-        assert_eq!(describe(&answered(500, "")), "the API server answered 500 ServerError");
+        assert_eq!(describe(&answered(500, "")), "the API server answered 500 Busy");
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::collection::Collection;
 use super::metadata::{member, text};
-use crate::kubernetes::api_error::{describe, reason};
+use crate::kubernetes::api_error::{ApiError, describe};
 
 /// Pauses after failures: the first one, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
@@ -192,7 +192,7 @@ impl<M: Send, F: Fn(Change<'_>) -> Option<M> + Send + Sync> Follower<'_, M, F> {
 
     /// Reports a failure, and waits for the time of the next try.
     async fn fail(&mut self, error: &Error) -> End {
-        let cause = reason(error);
+        let cause = ApiError::from(error).name();
         if self.failing.replace(cause) != Some(cause) {
             tracing::warn!("failed to watch {}, trying again: {}", self.name, describe(error));
         }

@@ -18,9 +18,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use self::memory::{Concern, Memory, Verdict};
-use super::FIELD_MANAGER;
-use super::metrics::{EventOutcome, Metrics, Verb};
-use crate::kubernetes::api_error;
+use super::metrics::{EventOutcome, Metrics};
+use crate::kubernetes::{ApiError, FIELD_MANAGER, Verb, api_error};
 use crate::reason::Reason;
 
 /// Events that wait to be written; more of them are dropped.
@@ -135,7 +134,7 @@ impl Recorder {
         let problem = match timeout(CALL_LIMIT, events.create(&PostParams::default(), &event)).await {
             Ok(Ok(_)) => return EventOutcome::Written,
             Ok(Err(error)) => {
-                self.metrics.api_error(Verb::Create, &error);
+                self.metrics.api_error(Verb::Create, &ApiError::from(&error));
                 api_error::describe(&error)
             }
             Err(_) => "the API server did not answer in time".to_owned(),

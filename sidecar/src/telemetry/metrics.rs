@@ -20,7 +20,7 @@ use crate::broker::{Snapshot, Status};
 use crate::clock::Moment;
 use crate::cloud::CloudError;
 use crate::credential::Credential;
-use crate::kubernetes::api_error;
+use crate::kubernetes::{ApiError, Verb};
 
 /// `Content-Type` of the page.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -67,7 +67,7 @@ pub struct Metrics {
     write_duration: Family<Took, Histogram, fn() -> Histogram>,
     watch_failures: Family<Watch, Counter>,
     unreadable_objects: Family<Watch, Counter>,
-    api_errors: Family<ApiError, Counter>,
+    api_errors: Family<FailedCall, Counter>,
     events: Family<Outcome, Counter>,
 }
 
@@ -90,18 +90,6 @@ pub enum EventOutcome {
     Dropped,
     /// The API server did not take it.
     Failed,
-}
-
-/// What was asked of the API server, by its name in RBAC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(test, derive(strum::EnumIter))]
-pub enum Verb {
-    /// To read.
-    Get,
-    /// To create.
-    Create,
-    /// To change.
-    Patch,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -127,7 +115,7 @@ struct Outcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ApiError {
+struct FailedCall {
     verb: &'static str,
     reason: &'static str,
 }
@@ -307,9 +295,9 @@ impl Metrics {
     }
 
     /// Counts a call to the API server that failed.
-    pub fn api_error(&self, verb: Verb, error: &kube::Error) {
-        let error = ApiError { verb: verb.name(), reason: api_error::reason(error) };
-        self.api_errors.get_or_create(&error).inc();
+    pub fn api_error(&self, verb: Verb, error: &ApiError) {
+        let call = FailedCall { verb: verb.name(), reason: error.name() };
+        self.api_errors.get_or_create(&call).inc();
     }
 
     pub(super) fn minted(&self, outcome: &Result<Credential, CloudError>) {
@@ -334,16 +322,6 @@ impl EventOutcome {
             Self::Repeated => "repeated",
             Self::Dropped => "dropped",
             Self::Failed => "failed",
-        }
-    }
-}
-
-impl Verb {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Create => "create",
-            Self::Patch => "patch",
         }
     }
 }

@@ -11,15 +11,14 @@ use std::time::Duration;
 
 use strum::IntoEnumIterator as _;
 
-use super::metrics::{EventOutcome, Metrics, Verb};
+use super::metrics::{EventOutcome, Metrics};
 use crate::broker::testing::{FakeCloud, TestClock, epoch, error, registry};
 use crate::broker::{self, Snapshot, Status, Trouble, mint_once};
 use crate::clock::Clock as _;
 use crate::cloud;
-use crate::cluster::apply::Failure;
-
 use crate::cluster::observer::Write;
 use crate::cluster::store::Kind;
+use crate::kubernetes::{ApiError, Verb};
 use crate::reason::Reason;
 
 const OPERATIONS: &str = include_str!("../../../docs/operations.md");
@@ -123,7 +122,7 @@ async fn the_values_of_labels_are_documented() {
 /// Neither a namespace that is being deleted nor a conflict is anything to wake people up for.
 #[test]
 fn the_alert_about_writes_leaves_out_success_and_races_and_nothing_else() {
-    let races = Failure::iter().filter(Failure::is_a_race).map(|failure| failure.name());
+    let races = ApiError::iter().filter(ApiError::is_a_race).map(|failure| failure.name());
     let expected: BTreeSet<_> = races.chain(["success"]).collect();
     for text in [OPERATIONS, CHART] {
         let (_, from) = text.split_once("writes_total{result!~\"").unwrap();
@@ -140,7 +139,7 @@ async fn everything_that_can_be_shown() -> BTreeMap<String, BTreeMap<String, Nam
     let issued = every_trouble().await.entries[0].issued.clone().unwrap();
     reasons.chain([Ok(issued.credential.clone())]).for_each(|outcome| metrics.minted(&outcome));
     for write in Write::iter() {
-        let failures = Failure::iter().map(|failure| Err(failure.name()));
+        let failures = ApiError::iter().map(|failure| Err(failure.name()));
         failures.chain([Ok(())]).for_each(|result| metrics.wrote(write.name(), result, Duration::ZERO));
     }
     for kind in [Kind::Namespace, Kind::PullSecret, Kind::ServiceAccount] {
@@ -151,13 +150,7 @@ async fn everything_that_can_be_shown() -> BTreeMap<String, BTreeMap<String, Nam
     }
     EventOutcome::iter().for_each(|outcome| metrics.event(outcome));
     for verb in Verb::iter() {
-        let statuses = (400..600).map(|code| kube::core::Status::failure("", "").with_code(code).boxed());
-        let others = [
-            kube::Error::ReadEvents(std::io::Error::other("")),
-            kube::Error::LinesCodecMaxLineLengthExceeded,
-            kube::Error::TlsRequired,
-        ];
-        statuses.map(kube::Error::Api).chain(others).for_each(|error| metrics.api_error(verb, &error));
+        ApiError::iter().for_each(|error| metrics.api_error(verb, &error));
     }
     read(&metrics.render().unwrap())
 }

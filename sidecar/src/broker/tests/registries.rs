@@ -56,7 +56,7 @@ async fn a_call_for_a_registry_that_is_gone_is_given_up() {
 async fn a_new_threshold_counts_at_once() {
     let world = World::start(&[one()]);
     world.pass(30 * MINUTE).await;
-    let mut longer = (*active(&[one()]).unwrap()).clone();
+    let mut longer = (*active(&[one()])).clone();
     longer.configuration.expiring_threshold = 35 * MINUTE;
     world.active.send_replace(Some(Arc::new(longer)));
     world.pass(SECOND).await;

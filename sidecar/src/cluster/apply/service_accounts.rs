@@ -7,14 +7,15 @@ use kube::api::{Patch, PatchParams};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Failure, Writer, read, within};
-use crate::cluster::observed::{FIELD_MANAGER, ServiceAccount};
+use super::{Writer, read};
+use crate::cluster::observed::ServiceAccount;
 use crate::cluster::plan::{AccountAction, Version};
-use crate::kubernetes::{at, request};
+use crate::kubernetes::FIELD_MANAGER;
+use crate::kubernetes::{ApiError, at, request, within};
 
 impl Writer {
     /// Gives a service account another list.
-    pub async fn account(&self, namespace: &str, action: &AccountAction) -> Result<ServiceAccount, Failure> {
+    pub async fn account(&self, namespace: &str, action: &AccountAction) -> Result<ServiceAccount, ApiError> {
         let AccountAction { name, version: Version { uid, resource_version }, pull_secrets, attach } = action;
         let entries = pull_secrets.iter().map(|name| match &**name {
             "" => json!({}),
@@ -39,15 +40,18 @@ impl Writer {
             // A manager that applies an empty list owns it still, and conflicts with the next one that applies a list. A list
             // that is removed has no owner.
             let list = if entries.is_empty() { Value::Null } else { entries.into() };
-            let mut body = json!({ "metadata": metadata, "imagePullSecrets": list });
+            let body = json!({ "metadata": metadata, "imagePullSecrets": list });
             let params =
                 PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
             match self.patch_account(namespace, name, &params, &Patch::Merge(&body)).await {
                 // The API server keeps dates in managedFields that it cannot read itself, so it takes no patch of such an
                 // object. This empties them
                 // (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields>).
-                Err(Failure::Refused(_)) => {
-                    body["metadata"]["managedFields"] = json!([{}]);
+                Err(ApiError::Refused(_)) => {
+                    let metadata = json!({
+                        "name": name, "uid": uid, "resourceVersion": resource_version, "managedFields": [{}],
+                    });
+                    let body = json!({ "metadata": metadata, "imagePullSecrets": list });
                     self.patch_account(namespace, name, &params, &Patch::Merge(&body)).await
                 }
                 written => written,
@@ -62,7 +66,7 @@ impl Writer {
         name: &str,
         params: &PatchParams,
         patch: &Patch<T>,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, ApiError> {
         let patch = at::<ServiceAccountKind>(Some(namespace)).patch_metadata(name, params, patch);
         within(request(&self.client, patch)).await
     }

@@ -2,6 +2,7 @@
 
 use http::{Request, Response, StatusCode};
 use insta::assert_snapshot;
+use kube::Error;
 use kube::client::Body as HttpBody;
 use serde_json::Value;
 use tower_test::mock;
@@ -11,7 +12,7 @@ use crate::broker::mint_once;
 use crate::broker::testing::{FakeCloud, TestClock, registry};
 use crate::clock::Clock as _;
 use crate::cluster::desired::DesiredSecrets;
-use crate::cluster::notice::About;
+use crate::cluster::notice::{About, Notice};
 use crate::cluster::plan::Cause;
 use crate::reason::Reason;
 
@@ -199,7 +200,7 @@ async fn no_reference_is_made_to_a_pull_secret_that_could_not_be_written() {
         writer.apply("team-a", &action, vec![account("one", &[], true), account("two", &[], false)]),
         answers
     );
-    assert_eq!(outcome.pull_secret, Some(Err(Failure::Conflict)));
+    assert_eq!(outcome.pull_secret, Some(Err(ApiError::Conflict)));
     assert!(second.starts_with("PATCH /api/v1/namespaces/team-a/serviceaccounts/two?"), "{second}");
     assert_eq!(outcome.service_accounts.len(), 1);
 }
@@ -209,7 +210,7 @@ async fn a_call_that_hangs_ends() {
     let (writer, mut server) = writer();
     let action = SecretAction::Create(content().await);
     let (outcome, held) = tokio::join!(writer.apply("team-a", &action, Vec::new()), server.next_request());
-    assert_eq!(outcome.pull_secret, Some(Err(Failure::Unreachable("nothing came within 10 s".to_owned()))));
+    assert_eq!(outcome.pull_secret, Some(Err(ApiError::Unreachable("nothing came within 10 s".to_owned()))));
     drop(held);
 }
 
@@ -225,7 +226,7 @@ async fn nothing_that_is_sent_is_shown() {
 fn answers_are_told_apart_by_what_to_do_next() {
     let check = |code, message: &str, causes: &Value, expected: &str| {
         let status = serde_json::from_value(refusal(code, message, causes)).unwrap();
-        assert_eq!(Failure::of(&Error::Api(Box::new(status))).name(), expected, "{code} {message}");
+        assert_eq!(ApiError::from(&Error::Api(Box::new(status))).name(), expected, "{code} {message}");
     };
     let none = Value::Array(Vec::new());
     check(409, "the object has been modified", &none, "Conflict");
@@ -250,14 +251,19 @@ fn answers_are_told_apart_by_what_to_do_next() {
 
 #[test]
 fn races_are_nobodys_business() {
-    assert!(Failure::Conflict.notice(About::PullSecret).is_none() && Failure::Conflict.is_a_race());
-    let notice = Failure::Immutable.notice(About::PullSecret).unwrap();
+    assert!(
+        Notice::of_failed_write(&ApiError::Conflict, About::PullSecret).is_none()
+            && ApiError::Conflict.is_a_race()
+    );
+    let notice = Notice::of_failed_write(&ApiError::Immutable, About::PullSecret).unwrap();
     assert_eq!(notice.reason, Reason::PullSecretImmutable);
 }
 
 #[test]
 fn a_quota_is_no_missing_right() {
-    let notice = Failure::Quota("exceeded quota: few".to_owned()).notice(About::PullSecret).unwrap();
+    let notice =
+        Notice::of_failed_write(&ApiError::Quota("exceeded quota: few".to_owned()), About::PullSecret)
+            .unwrap();
     assert_eq!(notice.reason, Reason::WriteFailed);
     assert!(
         notice.message.starts_with("a ResourceQuota of the namespace leaves no room for it: raise its limit")

@@ -7,7 +7,7 @@ use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use super::{BATCH, Controller, Mode};
-use crate::cluster::apply::{Failure, Outcome, Written};
+use crate::cluster::apply::{Outcome, Written};
 use crate::cluster::desired::DesiredSecret;
 use crate::cluster::notice::{About, Notice};
 use crate::cluster::observed::{Namespace, PullSecret, ServiceAccount};
@@ -16,6 +16,7 @@ use crate::cluster::plan::{Account, AccountAction, Cause, Plan, Rules, SecretAct
 use crate::cluster::queue::Urgency;
 use crate::cluster::store::{Found, WriteBackoff};
 use crate::configuration::{Attach, Configuration};
+use crate::kubernetes::ApiError;
 
 /// What is gone, or going, is looked at again after so long, should no event say so before.
 const AFTER_THE_END: Duration = Duration::from_secs(30);
@@ -212,24 +213,24 @@ impl Controller {
     }
 
     /// Returns whether there is nothing more to do here.
-    fn failed(&mut self, namespace: &str, failure: &Failure) -> bool {
+    fn failed(&mut self, namespace: &str, failure: &ApiError) -> bool {
         let Some(entry) = self.store.get_mut(namespace) else { return true };
         punish(&mut entry.backoff, failure, Instant::now());
         let said = entry.failure_said.take();
-        entry.failure_said = failure.notice(About::PullSecret);
+        entry.failure_said = Notice::of_failed_write(failure, About::PullSecret);
         let notice = entry.failure_said.clone();
         if let Some(notice) = notice.filter(|notice| !said.is_some_and(|said| said.is_about_the_same(notice)))
         {
             self.say(namespace, &notice);
         }
-        matches!(failure, Failure::Terminating | Failure::Gone)
+        matches!(failure, ApiError::Terminating | ApiError::Gone)
     }
 
     fn finish_account(
         &mut self,
         namespace: &str,
         action: AccountAction,
-        result: Result<ServiceAccount, Failure>,
+        result: Result<ServiceAccount, ApiError>,
         took: Duration,
     ) {
         let write = if action.attach { Write::Attach } else { Write::Detach };
@@ -240,14 +241,14 @@ impl Controller {
                 let account = self.store.get_mut(namespace).and_then(|entry| entry.account_mut(&action.name));
                 let Some(account) = account else { return };
                 punish(&mut account.backoff, &failure, Instant::now());
-                if let Some(notice) = failure.notice(About::ServiceAccount(action.name)) {
+                if let Some(notice) = Notice::of_failed_write(&failure, About::ServiceAccount(action.name)) {
                     self.say(namespace, &notice);
                 }
             }
         }
     }
 
-    fn count(&mut self, write: Write, namespace: &str, failure: Option<&Failure>, took: Duration) {
+    fn count(&mut self, write: Write, namespace: &str, failure: Option<&ApiError>, took: Duration) {
         self.observer.wrote(write, failure.map_or(Ok(()), |failure| Err(failure.name())), took);
         match failure {
             None => {
@@ -342,14 +343,14 @@ impl Controller {
     }
 }
 
-fn punish(backoff: &mut WriteBackoff, failure: &Failure, now: Instant) {
+fn punish(backoff: &mut WriteBackoff, failure: &ApiError, now: Instant) {
     match failure {
-        Failure::Conflict => backoff.race(now),
-        Failure::Terminating | Failure::Gone => {}
-        Failure::WrongType | Failure::Immutable | Failure::Refused(_) => backoff.block(now),
+        ApiError::Conflict => backoff.race(now),
+        ApiError::Terminating | ApiError::Gone => {}
+        ApiError::WrongType | ApiError::Immutable | ApiError::Refused(_) => backoff.block(now),
         // What is in the way is elsewhere, and nobody says when it has gone.
-        Failure::Forbidden(_) | Failure::Quota(_) => backoff.strike_for(now, ELSEWHERE),
-        Failure::Busy { retry_after, .. } => backoff.strike_for(now, retry_after.unwrap_or_default()),
-        Failure::Unreachable(_) => backoff.strike(now),
+        ApiError::Forbidden(_) | ApiError::Quota(_) => backoff.strike_for(now, ELSEWHERE),
+        ApiError::Busy { retry_after, .. } => backoff.strike_for(now, retry_after.unwrap_or_default()),
+        ApiError::Unreachable(_) => backoff.strike(now),
     }
 }

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use super::{Cause, Plan, Rules, SecretAction, Situation, slot};
 use crate::cluster::desired::DesiredSecret;
 use crate::cluster::notice::{About, Notice};
-use crate::cluster::observed::{FIELD_MANAGER, PullSecret};
+use crate::cluster::observed::PullSecret;
+use crate::kubernetes::FIELD_MANAGER;
 use crate::reason::Reason;
 
 /// So long before the end of what a pull secret holds, something worse than that is better than nothing.

@@ -10,8 +10,9 @@ use super::super::arguments::ClusterArgs;
 use super::super::cluster::{self, FoundSecret, call};
 use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
-use crate::cluster::observed::{self, FIELD_MANAGER, LONGEST_LIST};
+use crate::cluster::observed::{self, LONGEST_LIST};
 use crate::cluster::state::STATE_SECRET;
+use crate::kubernetes::FIELD_MANAGER;
 use crate::kubernetes::{Collection, Metadata};
 use crate::telemetry::policies;
 

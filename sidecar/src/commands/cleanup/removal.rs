@@ -13,11 +13,11 @@ use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
 use super::deadline::{Deadline, pause};
 use super::leftovers::{Account, Leftovers, list_too_long, place};
-use crate::cluster::apply::{Failure, Writer};
+use crate::cluster::apply::Writer;
 use crate::cluster::observed::{self, PullSecret};
 use crate::cluster::plan::AccountAction;
 use crate::kubernetes::api_error::is_status;
-use crate::kubernetes::{Metadata, at};
+use crate::kubernetes::{ApiError, Metadata, at};
 
 /// Objects written at the same time.
 const CONCURRENT: usize = 8;
@@ -156,8 +156,8 @@ async fn take_off(
         }
         match writer.account(namespace, &AccountAction::detach(&facts, pull_secret)).await {
             // An account that is gone has no list.
-            Ok(_) | Err(Failure::Gone) => return Ok(Removal::Done),
-            Err(Failure::Conflict) => {}
+            Ok(_) | Err(ApiError::Gone) => return Ok(Removal::Done),
+            Err(ApiError::Conflict) => {}
             Err(failure) => return Err(failed("write it", &failure)),
         }
     }
@@ -170,7 +170,7 @@ async fn remove(client: &Client, secret: &FoundSecret) -> Result<Removal, Comman
     let FoundSecret { name, namespace, facts: PullSecret { uid, resource_version, .. } } = secret;
     let writer = Writer::new(client.clone(), name.as_str().into());
     let mut deleted = writer.delete(namespace, uid, Some(resource_version)).await;
-    if matches!(deleted, Err(Failure::Conflict)) {
+    if matches!(deleted, Err(ApiError::Conflict)) {
         match cluster::secret(client, namespace, name, "read its metadata").await? {
             None => return Ok(Removal::Done),
             Some(now) if now.facts.uid == *uid && now.facts.surely_ours => {
@@ -188,7 +188,7 @@ async fn remove(client: &Client, secret: &FoundSecret) -> Result<Removal, Comman
             let names = finalizers.join(", ");
             Ok(Removal::Held(format!("is being deleted, held by the {noun} {names}")))
         }
-        Err(Failure::Conflict) => Ok(Removal::Conflict),
+        Err(ApiError::Conflict) => Ok(Removal::Conflict),
         Err(failure) => Err(failed("delete it", &failure)),
     }
 }
@@ -209,7 +209,7 @@ async fn delete_lease(client: &Client, lease: &ObjectMeta) -> Result<Removal, Co
     .await
 }
 
-fn failed(action: &str, failure: &Failure) -> CommandError {
+fn failed(action: &str, failure: &ApiError) -> CommandError {
     CommandError::Cluster { action: action.to_owned(), problem: failure.to_string() }
 }
 

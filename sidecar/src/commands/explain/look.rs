@@ -17,8 +17,9 @@ use super::manifest::Manifest;
 use super::policy::{Account, Policies};
 use super::subject::Subject;
 use super::{Named, subject};
-use crate::cluster::observed::{ENFORCE_MOUNTABLE, FIELD_MANAGER};
+use crate::cluster::observed::ENFORCE_MOUNTABLE;
 use crate::configuration::Configuration;
+use crate::kubernetes::FIELD_MANAGER;
 use crate::kubernetes::{Collection, at, decode, request};
 use crate::telemetry::policies;
 

@@ -21,11 +21,11 @@ use crate::cluster::observer::{Counts, Observer, Write};
 use crate::cluster::state::STATE_SECRET;
 use crate::cluster::store::Kind;
 use crate::configuration::{Attach, Mistakes};
+use crate::kubernetes::FIELD_MANAGER;
 use crate::kubernetes::Place;
 use crate::kubernetes::api_error::describe;
 use crate::kubernetes::rights::{self, Needs};
 use crate::reason::Reason;
-use crate::telemetry::FIELD_MANAGER;
 use crate::telemetry::events::{self, About, Events};
 use crate::telemetry::health::{Gate, Health, Heartbeat};
 use crate::telemetry::metrics::{Metrics, count};
@@ -82,6 +82,7 @@ impl Observation {
             Arc::clone(metrics),
             events.clone(),
         ));
+        tasks.spawn(leadership(leading.clone(), Arc::clone(metrics)));
         tasks.spawn(registries::watch(
             parts.snapshots.subscribe(),
             leading.clone(),
@@ -207,6 +208,15 @@ impl Observer for Observation {
 
     fn settled(&self) {
         self.metrics.last_sync.set(Timestamp::now().as_second());
+    }
+}
+
+async fn leadership(mut leading: watch::Receiver<bool>, metrics: Arc<Metrics>) -> Ended {
+    loop {
+        metrics.leader.set((*leading.borrow_and_update()).into());
+        if leading.changed().await.is_err() {
+            return Ended("the election of a leader");
+        }
     }
 }
 

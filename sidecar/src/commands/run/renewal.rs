@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use crate::broker::{ActiveConfiguration, Broker, SnapshotPublisher};
 use crate::clock::Clock;
 use crate::cloud::Cloud;
-use crate::cluster::apply::Failure;
 use crate::cluster::state::Keeper;
+use crate::kubernetes::ApiError;
 use crate::telemetry::minter::Counted;
 
 /// The state is read again after so long, when the API server was not there.
@@ -63,7 +63,7 @@ impl Renewal {
             let (client, namespace) = (self.client.clone(), Arc::clone(&self.namespace));
             match Keeper::load(client.clone(), Arc::clone(&namespace), Arc::clone(&self.clock)).await {
                 Ok(keeper) => return keeper,
-                Err(failure @ (Failure::Busy { .. } | Failure::Unreachable(_))) => {
+                Err(failure @ (ApiError::Busy { .. } | ApiError::Unreachable(_))) => {
                     tracing::warn!("failed to read the state of an earlier process, trying again: {failure}");
                     sleep(RETRY).await;
                 }

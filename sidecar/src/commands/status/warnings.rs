@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::super::arguments::ClusterArgs;
 use crate::commands::cluster::call;
 use crate::commands::setup::CommandError;
-use crate::telemetry::FIELD_MANAGER;
+use crate::kubernetes::FIELD_MANAGER;
 
 /// What lasts is said again every ten minutes or so. What was not is over, as far as anybody knows.
 const LATELY: SignedDuration = SignedDuration::from_mins(25);

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cluster::observed::FIELD_MANAGER;
+use crate::kubernetes::FIELD_MANAGER;
 use crate::telemetry::testing::{api_server, refusal};
 
 const OURS: &str = "acr-credential-secret-aggregation";
@@ -17,7 +17,7 @@ async fn an_entry_that_somebody_adds_meanwhile_is_never_lost() {
         let mut list = stored.lock().unwrap();
         if method == "GET" {
             let entries: Vec<_> = list.iter().map(|name| json!({ "name": name })).collect();
-            let metadata = json!({ "name": "default", "resourceVersion": version.to_string() });
+            let metadata = json!({ "name": "default", "uid": "u", "resourceVersion": version.to_string() });
             return (200, json!({ "metadata": metadata, "imagePullSecrets": entries }));
         }
         // Right before our first write.
@@ -31,7 +31,7 @@ async fn an_entry_that_somebody_adds_meanwhile_is_never_lost() {
         }
         let names: Vec<_> = body["imagePullSecrets"].as_array().unwrap().iter().collect();
         list.retain(|name| names.iter().any(|entry| entry["name"] == *name));
-        (200, json!({ "metadata": { "name": "default" } }))
+        (200, json!({ "metadata": { "name": "default", "uid": "u", "resourceVersion": "9" } }))
     });
     let account = Account { namespace: "team-a".to_owned(), name: "default".to_owned() };
     assert!(matches!(take_off(&client, &account, OURS).await.unwrap(), Removal::Done));
@@ -105,7 +105,7 @@ async fn what_one_tenant_holds_up_is_tried_until_the_patience_ends_and_fails_nob
     let client = api_server(move |method, path, _| match method {
         "GET" if path.contains("/serviceaccounts/") => (
             200,
-            json!({ "metadata": { "name": "default", "resourceVersion": "1" }, "imagePullSecrets": [{ "name": OURS }] }),
+            json!({ "metadata": { "name": "default", "uid": "u", "resourceVersion": "1" }, "imagePullSecrets": [{ "name": OURS }] }),
         ),
         "PATCH" => {
             *seen.lock().unwrap() += 1;

@@ -9,7 +9,6 @@
 //! Between a stop that a frozen leader slept through and its first look at a clock, it may still write. Therefore every
 //! write of the sidecar carries the version that it was decided on, and a stale one changes nothing.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,15 +20,11 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::metrics::{Metrics, Verb};
-use crate::kubernetes::api_error;
+use super::api_error::{self, ApiError};
+use super::{FIELD_MANAGER, NO_VERSION, Verb};
 
 /// A call that takes longer is given up.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
-
-/// No object ever has this version, so that applying it creates the object or conflicts. (0, which the API server takes to
-/// mean the same, is refused as invalid where there is an object.)
-const NO_VERSION: &str = "1";
 
 /// Where the Lease is kept: the API server, or a test. By patches alone, so that one rule with the name is right enough.
 pub trait Store: Send + Sync {
@@ -61,13 +56,15 @@ pub struct Timing {
     pub retry: Duration,
 }
 
-/// A replica that stands for election.
-#[derive(Debug)]
+/// Hears of calls that failed.
+pub type OnFailure = Box<dyn Fn(Verb, &ApiError) + Send + Sync>;
+
+/// A candidate for the Lease.
 pub struct Election<S> {
     store: S,
     identity: String,
     timing: Timing,
-    metrics: Arc<Metrics>,
+    on_failure: OnFailure,
     leads: watch::Sender<bool>,
 }
 
@@ -127,17 +124,17 @@ impl Election<KubernetesLease> {
         namespace: &str,
         name: &str,
         identity: impl Into<String>,
-        metrics: Arc<Metrics>,
+        on_failure: OnFailure,
     ) -> Self {
         let store = KubernetesLease::new(client, namespace, name);
-        Self::at(store, identity, Timing::default(), metrics)
+        Self::at(store, identity, Timing::default(), on_failure)
     }
 }
 
 impl<S: Store> Election<S> {
     /// Stands for a Lease that is kept elsewhere.
-    pub fn at(store: S, identity: impl Into<String>, timing: Timing, metrics: Arc<Metrics>) -> Self {
-        Self { store, identity: identity.into(), timing, metrics, leads: watch::Sender::new(false) }
+    pub fn at(store: S, identity: impl Into<String>, timing: Timing, on_failure: OnFailure) -> Self {
+        Self { store, identity: identity.into(), timing, on_failure, leads: watch::Sender::new(false) }
     }
 
     /// Whether this replica leads.
@@ -160,9 +157,9 @@ impl<S: Store> Election<S> {
             }
         };
         tracing::info!("this replica leads from now on, as {}", self.identity);
-        self.show(true);
+        self.leads.send_replace(true);
         let outcome = self.keep(held, since, stop).await;
-        self.show(false);
+        self.leads.send_replace(false);
         match outcome {
             Ok(held) => {
                 self.release(&held).await;
@@ -297,13 +294,8 @@ impl<S: Store> Election<S> {
         spec
     }
 
-    fn show(&self, leads: bool) {
-        self.metrics.leader.set(leads.into());
-        self.leads.send_replace(leads);
-    }
-
     fn failed(&self, verb: Verb, error: &kube::Error) {
-        self.metrics.api_error(verb, error);
+        (self.on_failure)(verb, &ApiError::from(error));
         tracing::warn!("lease: {}", api_error::describe(error));
     }
 }
@@ -376,13 +368,13 @@ impl Store for KubernetesLease {
     /// By server-side apply, since a right to POST cannot be bound to a name.
     async fn create(&self, spec: &LeaseSpec) -> Result<Lease, kube::Error> {
         let manifest = self.manifest(NO_VERSION, spec);
-        self.api.patch(&self.name, &PatchParams::apply(super::FIELD_MANAGER), &Patch::Apply(&manifest)).await
+        self.api.patch(&self.name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(&manifest)).await
     }
 
     async fn replace(&self, version: &str, spec: &LeaseSpec) -> Result<Lease, kube::Error> {
         let manifest = self.manifest(version, spec);
         let parameters =
-            PatchParams { field_manager: Some(super::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+            PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         self.api.patch(&self.name, &parameters, &Patch::Merge(&manifest)).await
     }
 }

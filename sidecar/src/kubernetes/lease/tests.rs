@@ -1,4 +1,4 @@
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use kube::core::Status;
 use tokio::sync::oneshot;
@@ -58,7 +58,7 @@ impl Memory {
 
     fn start(&self, who: &'static str) -> Replica {
         let way = Way { memory: self.clone(), who };
-        let election = Election::at(way, who, Timing::default(), Arc::new(Metrics::new()));
+        let election = Election::at(way, who, Timing::default(), Box::new(|_, _| ()));
         let leads = election.subscribe();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
