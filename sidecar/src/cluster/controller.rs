@@ -100,7 +100,7 @@ pub struct Controller {
     inputs: Inputs,
     mode: Mode,
     clock: Arc<dyn Clock>,
-    observer: Arc<dyn Observer>,
+    observer: Observer,
     writer: Writer,
     watches: Watches,
     store: Store,
@@ -146,7 +146,7 @@ impl Controller {
         inputs: Inputs,
         mode: Mode,
         clock: Arc<dyn Clock>,
-        observer: Arc<dyn Observer>,
+        observer: Observer,
     ) -> Self {
         Self {
             watches: Watches::start(client.clone(), Arc::clone(&settings.pull_secret)),

@@ -16,7 +16,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use self::observation::Observation;
 use self::renewal::Renewal;
 use super::setup::{self, CommandError};
 use super::{Exit, cluster, report};
@@ -25,7 +24,7 @@ use crate::clock::SystemClock;
 use crate::cloud::Cloud;
 use crate::cluster::configuration::{ConfigMapStatus, ConfigurationWatcher};
 use crate::cluster::controller::{Controller, Ended, Inputs, Mode, Settings, Summary};
-use crate::cluster::observer::Nobody;
+use crate::cluster::observer::Observer;
 use crate::cluster::plan::{Plan, SecretAction};
 use crate::kubernetes::FIELD_MANAGER;
 use crate::kubernetes::lease::Election;
@@ -169,8 +168,9 @@ impl Wiring {
         let (client, inputs) = (self.client.clone(), self.inputs(&leading));
         let minter = Arc::new(Counted::new(Arc::clone(&self.cloud), Arc::default()));
         let mut tasks = self.start(minter, leading, writes_state);
-        let controller =
-            Controller::new(client, settings, inputs, mode, Arc::new(SystemClock), Arc::new(Nobody));
+        let pull_secret = Arc::clone(&settings.pull_secret);
+        let observer = Observer::new(pull_secret, Arc::default(), Health::new(), None);
+        let controller = Controller::new(client, settings, inputs, mode, Arc::new(SystemClock), observer);
         tokio::select! {
             summary = controller.run() => match summary {
                 Ok(Summary { written: _, failed: 0, without_credential: 0 }) => Ok(Exit::Success),
@@ -213,8 +213,8 @@ impl Wiring {
         ));
         let leading = candidate.subscribe();
         let (client, inputs) = (self.client.clone(), self.inputs(&leading));
-        let (observation, mut observers) =
-            Observation::start(&self, &settings, replica, &metrics, &health, &leading);
+        let (observer, mut observers) =
+            observation::start(&self, &settings, replica, &metrics, &health, &leading);
         let minter = Arc::new(Counted::new(Arc::clone(&self.cloud), Arc::clone(&metrics)));
         let mut tasks = self.start(minter, leading, true);
 
@@ -228,8 +228,7 @@ impl Wiring {
             async move { candidate.run(becomes_true(finished)).await }
         });
 
-        let controller =
-            Controller::new(client, settings, inputs, Mode::Forever, clock, Arc::new(observation));
+        let controller = Controller::new(client, settings, inputs, Mode::Forever, clock, observer);
         let exit = tokio::select! {
             // In this order: whoever ends first takes others along, and the cause is what people should read.
             biased;

@@ -11,10 +11,10 @@ use super::*;
 use crate::broker::testing::{FakeCloud, TestClock, epoch, registry};
 use crate::broker::{ActiveConfiguration, ResolvedRegistry, mint_once};
 use crate::cluster::observed::{Namespace, PullSecret, ServiceAccount};
-use crate::cluster::observer::Nobody;
 use crate::cluster::plan::SecretAction;
 use crate::cluster::watches::WatchEvent;
 use crate::configuration;
+use crate::telemetry::health::Health;
 
 type ApiServer = mock::Handle<Request<Body>, Response<Body>>;
 
@@ -60,7 +60,7 @@ impl World {
             inputs,
             mode,
             Arc::<TestClock>::clone(&clock),
-            Arc::new(Nobody),
+            Observer::new("acr-pull".into(), Arc::default(), Health::new(), None),
         );
         controller.take_in_leadership();
         let mut world = Self { controller, plans, snapshots, leading, clock, _stop: stop, _server: server };
