@@ -42,7 +42,10 @@ pub(super) fn when_managed(
         }
         // Nothing can be written to it, and its end will be an event.
         Some(found) if found.terminating => SecretAction::Leave,
-        Some(found) if found.ours => ours(situation, rules, content, found, plan),
+        Some(found) if found.ours => {
+            let left = left(found, situation.now);
+            ours(&Ours { situation, spread: rules.spread, content, found, left }, plan)
+        }
         Some(found) => foreign(rules, content, found, plan),
     }
 }
@@ -70,50 +73,87 @@ pub(super) fn when_deselected(situation: &Situation<'_>, plan: &mut Plan) -> Sec
     SecretAction::Leave
 }
 
-fn ours(
-    situation: &Situation<'_>,
-    rules: &Rules<'_>,
-    content: &Arc<DesiredSecret>,
-    found: &PullSecret,
-    plan: &mut Plan,
-) -> SecretAction {
-    let update =
-        |cause| SecretAction::Update { content: Arc::clone(content), version: found.version(), cause };
-    if !found.intact {
-        // Whatever it holds now, there is nothing better to put there.
-        if content.is_empty() && !content.awaited.is_empty() {
-            return SecretAction::Leave;
-        }
-        let by = found.other_manager.as_deref().unwrap_or("an unknown manager");
-        plan.when_written = Some(repaired(&format!("{by} changed")));
-        return update(Cause::Repaired);
+/// A pull secret of our own, and what it should hold.
+struct Ours<'a> {
+    situation: &'a Situation<'a>,
+    spread: Duration,
+    content: &'a Arc<DesiredSecret>,
+    found: &'a PullSecret,
+    /// What is left of its first credential.
+    left: Duration,
+}
+
+/// Decides about a pull secret, or leaves it to the next check.
+type Check = fn(&Ours<'_>, &mut Plan) -> Option<SecretAction>;
+
+/// In this order. A pull secret that passes all of them is renewed.
+const CHECKS: [Check; 5] =
+    [is_intact, has_other_content, is_worse_than_the_new, has_the_same_registries, has_waited_for_its_turn];
+
+fn ours(ours: &Ours<'_>, plan: &mut Plan) -> SecretAction {
+    let decided = CHECKS.iter().find_map(|check| check(ours, plan));
+    decided.unwrap_or_else(|| ours.update(Cause::Renewed))
+}
+
+fn is_intact(ours: &Ours<'_>, plan: &mut Plan) -> Option<SecretAction> {
+    let Ours { content, found, .. } = ours;
+    if found.intact {
+        return None;
     }
-    if *found.hash == *content.docker_config.hash {
-        // The metadata looks right, but only the API server can tell whether the data is: a write of equal data is none.
-        return if situation.touched { update(Cause::Repaired) } else { SecretAction::Leave };
+    // Whatever it holds now, there is nothing better to put there.
+    if content.is_empty() && !content.awaited.is_empty() {
+        return Some(SecretAction::Leave);
     }
-    let left = left(found, situation.now);
+    let by = found.other_manager.as_deref().unwrap_or("an unknown manager");
+    plan.when_written = Some(repaired(&format!("{by} changed")));
+    Some(ours.update(Cause::Repaired))
+}
+
+fn has_other_content(ours: &Ours<'_>, _: &mut Plan) -> Option<SecretAction> {
+    if *ours.found.hash != *ours.content.docker_config.hash {
+        return None;
+    }
+    // The metadata looks right, but only the API server can tell whether the data is: a write of equal data changes nothing.
+    Some(if ours.situation.touched { ours.update(Cause::Repaired) } else { SecretAction::Leave })
+}
+
+fn is_worse_than_the_new(ours: &Ours<'_>, plan: &mut Plan) -> Option<SecretAction> {
+    let Ours { situation, content, found, left, .. } = ours;
     let before_the_end = left.saturating_sub(LAST_MOMENT);
-    if !before_the_end.is_zero() && is_better(found, content) {
-        if situation.is_superseded && !holds_awaited(found, content) {
-            // A replica that wrote it would have left its credentials in the state. What was minted since is as good as any that
-            // it can hold, and whoever invented it cannot have it believed for longer.
-            return update(Cause::Renewed);
-        }
-        plan.again_in(before_the_end.min(LONGEST_NAP));
-        return SecretAction::Leave;
+    if before_the_end.is_zero() || !is_better(found, content) {
+        return None;
     }
-    if *found.inputs != *content.inputs || *found.registries != *content.registries {
-        return update(Cause::Changed);
+    if situation.is_superseded && !holds_awaited(found, content) {
+        // A replica that wrote it would have left its credentials in the state. What was minted since is as good as any that
+        // it can hold, and a forged one is not believed for longer.
+        return Some(ours.update(Cause::Renewed));
     }
-    let slot = slot(situation.name, rules.spread).min(left / 2);
-    let wait = slot.saturating_sub(situation.waited);
+    plan.again_in(before_the_end.min(LONGEST_NAP));
+    Some(SecretAction::Leave)
+}
+
+fn has_the_same_registries(ours: &Ours<'_>, _: &mut Plan) -> Option<SecretAction> {
+    let Ours { content, found, .. } = ours;
+    let is_same = *found.inputs == *content.inputs && *found.registries == *content.registries;
+    (!is_same).then(|| ours.update(Cause::Changed))
+}
+
+fn has_waited_for_its_turn(ours: &Ours<'_>, plan: &mut Plan) -> Option<SecretAction> {
+    let Ours { situation, spread, left, .. } = ours;
+    let wait = slot(situation.name, *spread).min(*left / 2).saturating_sub(situation.waited);
     if wait.is_zero() {
-        return update(Cause::Renewed);
+        return None;
     }
     plan.waits_for_turn = true;
     plan.again_in(wait);
-    SecretAction::Leave
+    Some(SecretAction::Leave)
+}
+
+impl Ours<'_> {
+    fn update(&self, cause: Cause) -> SecretAction {
+        let Self { content, found, .. } = self;
+        SecretAction::Update { content: Arc::clone(content), version: found.version(), cause }
+    }
 }
 
 fn repaired(what_happened: &str) -> Notice {
