@@ -11,9 +11,9 @@ func TestTheNotesSayWhatIsInstalled(t *testing.T) {
 		try     = "kubectl run demo"
 		off     = "The policies are switched off"
 		monitor = "no policy adds the pull secret"
-		nothing = "Nothing puts the pull secret on Pods"
-		sidecar = "Service accounts get the pull secret from the sidecar"
-		metrics = "Nobody may read its metrics"
+		nothing = "Nothing adds the pull secret to Pods"
+		sidecar = "The sidecar adds the pull secret to service accounts"
+		metrics = "Prometheus cannot read the sidecar's metrics"
 	)
 	all := []string{metrics, wait, try, off, monitor, nothing, sidecar}
 	for _, test := range []struct {

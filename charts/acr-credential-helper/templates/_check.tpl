@@ -1,7 +1,7 @@
-{{/* What values.schema.json cannot say. */}}
+{{/* Checks that values.schema.json cannot express. */}}
 {{- define "acr.check" -}}
 {{- if eq .Values.pullSecret "acr-credential-sidecar-state" }}
-  {{- fail "pullSecret: acr-credential-sidecar-state is the Secret that the sidecar keeps for itself: take another name" }}
+  {{- fail "pullSecret: acr-credential-sidecar-state is the Secret in which the sidecar keeps its state: choose another name" }}
 {{- end }}
 {{- include "acr.check.nulls" . }}
 {{- include "acr.check.threshold" . }}
@@ -9,7 +9,7 @@
 {{- include "acr.check.hosts" . }}
 {{- include "acr.check.arguments" . }}
 {{- if and .Values.rrsa.enabled (eq .Values.rrsa.injection "webhook") (hasKey (.Values.serviceAccount.annotations | default dict) "pod-identity.alibabacloud.com/role-name") }}
-  {{- fail "rrsa.roleName and the annotation pod-identity.alibabacloud.com/role-name of serviceAccount.annotations name the same role: remove the annotation" }}
+  {{- fail "rrsa.roleName and the annotation pod-identity.alibabacloud.com/role-name in serviceAccount.annotations both set the role: remove the annotation" }}
 {{- end }}
 {{- if .Values.configuration.existing }}
   {{- if .Values.registries }}
@@ -44,11 +44,11 @@
 {{- end }}
 {{- end }}
 
-{{/* Helm drops a value that is null, default and all, so that what was narrowed would be for everything. */}}
+{{/* Helm removes a value that is null together with its default, so a narrowed selection would apply to everything. */}}
 {{- define "acr.check.nulls" -}}
 {{- range list "registries" "namespaces" "excludedNamespaces" "namespaceSelector" "serviceAccounts" }}
   {{- if not (hasKey $.Values .) }}
-    {{- fail (printf "%s is null: write a list, or leave the key out for the default" .) }}
+    {{- fail (printf "%s is null: write a list, or remove the key to use the default" .) }}
   {{- end }}
 {{- end }}
 {{- range $index, $registry := .Values.registries }}
@@ -60,7 +60,7 @@
 {{- end }}
 {{- end }}
 
-{{/* From a minute to 12 hours, as the sidecar has it. */}}
+{{/* From one minute to 12 hours, as in the sidecar. */}}
 {{- define "acr.check.threshold" -}}
 {{- $seconds := 0.0 }}
 {{- $units := dict "h" 3600.0 "m" 60.0 "s" 1.0 }}
@@ -73,18 +73,18 @@
 {{- end }}
 {{- end }}
 
-{{/* An exclusion beats a glob, so that one of everything leaves no glob anything. */}}
+{{/* An exclusion overrides a glob, so an exclusion of everything leaves nothing for any glob to select. */}}
 {{- define "acr.check.namespaces" -}}
 {{- if include "acr.hasGlobs" . }}
   {{- range $excluded := .Values.excludedNamespaces }}
     {{- if or (eq $excluded "all") (eq $excluded "*") (and (or (contains "*" $excluded) (contains "?" $excluded)) (has $excluded $.Values.namespaces)) }}
-      {{- fail (printf "excludedNamespaces: %s takes out all that a glob of namespaces selects: remove one of the two" $excluded) }}
+      {{- fail (printf "excludedNamespaces: %s excludes everything that a glob in namespaces selects: remove one of the two" $excluded) }}
     {{- end }}
   {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* A pull secret holds one login for a host. Of globs, only those that are equal or select everything are seen here; the sidecar sees the others. */}}
+{{/* A pull secret holds one login for each host. This finds only globs that are equal or select everything; the sidecar finds the others. */}}
 {{- define "acr.check.hosts" -}}
 {{- range $second, $registry := .Values.registries }}
   {{- range $first, $earlier := slice $.Values.registries 0 $second }}
@@ -97,10 +97,10 @@
     {{- end }}
     {{- range $host := $registry.domains }}
       {{- if and $shared (has $host ($earlier.domains | default list)) }}
-        {{- fail (printf "registries[%d].domains: %s is in registries[%d], too, for the same namespaces: leave it to one of them, or give them different namespaces" $second $host $first) }}
+        {{- fail (printf "registries[%d].domains: %s is also in registries[%d] for the same namespaces: remove it from one of them, or give them different namespaces" $second $host $first) }}
       {{- end }}
     {{- end }}
-    {{- /* Without domains, both are for all hosts of Personal Edition in the region. */}}
+    {{- /* Without domains, both apply to all hosts of Personal Edition in the region. */}}
     {{- $isPersonal := not (or $registry.instanceId $earlier.instanceId $registry.domains $earlier.domains) }}
     {{- $isOneRegion := eq ($registry.regionId | default "") ($earlier.regionId | default "") }}
     {{- $identities := list }}
@@ -114,7 +114,7 @@
 {{- end }}
 {{- end }}
 
-{{/* What has a value, or what the chart relies on. */}}
+{{/* Refuses arguments that a value sets, and arguments whose defaults the chart relies on. */}}
 {{- define "acr.check.arguments" -}}
 {{- $values := dict
   "--adopt" "adopt"
@@ -131,10 +131,10 @@
 {{- range .Values.extraArgs }}
   {{- $flag := regexFind "^[^= ]*" . }}
   {{- with get $values $flag }}
-    {{- fail (printf "extraArgs: %s is made out of the value %s: set that" $flag .) }}
+    {{- fail (printf "extraArgs: %s is set by the value %s: change that value instead" $flag .) }}
   {{- end }}
   {{- if has $flag $fixed }}
-    {{- fail (printf "extraArgs: the rest of the chart relies on %s as it is: remove it" $flag) }}
+    {{- fail (printf "extraArgs: the rest of the chart relies on the default of %s: remove the argument" $flag) }}
   {{- end }}
 {{- end }}
 {{- end }}

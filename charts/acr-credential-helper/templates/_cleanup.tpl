@@ -6,7 +6,7 @@ acr-credential-sidecar-cleanup
 {{ include "acr.labels" (dict "name" (include "acr.cleanup" .) "root" .) }}
 {{- end }}
 
-{{/* Takes the weight: what is lighter is made first. What is left of a failed attempt is replaced by the next one. */}}
+{{/* Takes the weight: Helm creates objects with a lower weight first. Each attempt replaces what a failed attempt has left. */}}
 {{- define "acr.cleanup.hook" -}}
 helm.sh/hook: pre-delete
 helm.sh/hook-weight: {{ . | quote }}

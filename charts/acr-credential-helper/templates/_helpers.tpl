@@ -1,6 +1,6 @@
 {{/*
-Names. They are fixed: the sidecar finds its policies by their names, tells which right of which role is missing, and there can
-be one of it in a cluster.
+Names. They are fixed, because the sidecar finds its policies by their names, reports missing rights with the name of the role, and
+exists only once in a cluster.
 */}}
 {{- define "acr.sidecar" -}}
 acr-credential-sidecar
@@ -14,12 +14,12 @@ acr-credential-sidecar
 {{ .Values.configuration.existing | default "acr-configuration" }}
 {{- end }}
 
-{{/* What Kubernetes calls the sidecar's account. */}}
+{{/* The username of the sidecar's service account in Kubernetes. */}}
 {{- define "acr.username" -}}
 system:serviceaccount:{{ .Release.Namespace }}:{{ include "acr.account" . }}
 {{- end }}
 
-{{/* Maps as one, each key once. Takes a list of maps; where two have a key, the later one wins. */}}
+{{/* Merges maps. Takes a list of maps; if two have the same key, the later one takes precedence. */}}
 {{- define "acr.merged" -}}
 {{- $all := dict }}
 {{- range . }}
@@ -28,7 +28,7 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "acr.account" . }}
 {{- toYaml $all }}
 {{- end }}
 
-{{/* Labels. Takes a dict of `name`, `root`, and `more` where the object has labels of its own. */}}
+{{/* Labels. Takes a dict of `name`, `root`, and `more` if the object has its own labels. */}}
 {{- define "acr.labels" -}}
 {{- $ours := dict "app.kubernetes.io/name" .name "app.kubernetes.io/part-of" "acr-credential-helper" }}
 {{- $helms := dict }}
@@ -46,12 +46,12 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "acr.account" . }}
 {{ include "acr.labels" (dict "name" (include "acr.sidecar" .) "root" .) }}
 {{- end }}
 
-{{/* Of a monitor or a rule. Takes a list of the root and the labels that people add. */}}
+{{/* Labels of a monitor or a rule. Takes a list of the root and the labels that users add. */}}
 {{- define "acr.monitoring.labels" -}}
 {{ include "acr.labels" (dict "name" (include "acr.sidecar" (first .)) "root" (first .) "more" (last .)) }}
 {{- end }}
 
-{{/* The label that takes something out of the policies' hands. */}}
+{{/* The label that exempts an object from the policies. */}}
 {{- define "acr.optOut" -}}
 acr-credential-helper.io/inject
 {{- end }}
@@ -60,7 +60,7 @@ acr-credential-helper.io/inject
 {{ include "acr.labels" (dict "name" "acr-credential-helper-policy" "root" .) }}
 {{- end }}
 
-{{/* What is published where: takes a dict of `what` (repository, tag, digest) and `root`. */}}
+{{/* The reference of an image or a module. Takes a dict of `what` (repository, tag, digest) and `root`. */}}
 {{- define "acr.published" -}}
 {{ .root.Values.imageRegistry | trimSuffix "/" }}/{{ .what.repository }}
 {{- if .what.digest }}@{{ .what.digest }}{{ else }}:{{ .what.tag | default (printf "v%s" .root.Chart.AppVersion) }}{{ end }}
@@ -70,7 +70,7 @@ acr-credential-helper.io/inject
 {{ include "acr.published" (dict "what" .Values.image "root" .) }}
 {{- end }}
 
-{{/* Whether anything but names is among the namespaces: `true`, or nothing. */}}
+{{/* Whether the namespaces contain a glob: `true`, or nothing. */}}
 {{- define "acr.hasGlobs" -}}
 {{- range .Values.namespaces }}
 {{- if or (eq . "all") (contains "*" .) (contains "?" .) }}true{{ end }}
@@ -78,7 +78,7 @@ acr-credential-helper.io/inject
 {{- end }}
 
 {{/*
-The label selector of the namespaces in the configuration's syntax, out of matchExpressions.
+The label selector of the namespaces in the configuration's syntax, made from matchExpressions.
 */}}
 {{- define "acr.selectorText" -}}
 {{- $terms := list }}
@@ -102,7 +102,7 @@ The label selector of the namespaces in the configuration's syntax, out of match
 {{- $names | uniq | toJson }}
 {{- end }}
 
-{{/* Labels of an alert: takes a list of the severity and the labels that people add. */}}
+{{/* Labels of an alert: takes a list of the severity and the labels that users add. */}}
 {{- define "acr.alertLabels" -}}
 {{ include "acr.merged" (list (dict "severity" (first .)) (last .)) }}
 {{- end }}

@@ -1,6 +1,6 @@
 {{/*
-What the three policies share. Names and selection come from the same values as the sidecar's configuration, so that the halves
-cannot disagree.
+The parts that the three policies share. Names and selection come from the same values as the sidecar's configuration, so the policies
+and the sidecar cannot disagree.
 */}}
 {{- define "acr.policy.metadata" -}}
 name: acr-credential-helper-{{ .name }}
@@ -11,12 +11,12 @@ annotations:
   io.kubewarden.policy.severity: {{ .severity }}
 {{- end }}
 
-{{/* Whether the policy that adds the pull secret to Pods is among them: `true`, or nothing. */}}
+{{/* Whether the policy that adds the pull secret to Pods is installed: `true`, or nothing. */}}
 {{- define "acr.policy.injects" -}}
 {{- if and .Values.policies.enabled .Values.policies.inject.enabled (ne .Values.attach "service-account") }}true{{ end }}
 {{- end }}
 
-{{/* What becomes of the Pods of a workload: nothing adds the pull secret to them where inject is left out, or only monitors. */}}
+{{/* What happens to the Pods of a workload. Nothing adds the pull secret to them if inject is not installed, or only monitors. */}}
 {{- define "acr.policy.guard.ownedPods" -}}
 {{- if and (include "acr.policy.injects" .) (eq .Values.policies.mode "protect") }}{{ .Values.policies.manualPullSecrets.ownedPods }}{{ else }}ignore{{ end }}
 {{- end }}
@@ -27,14 +27,14 @@ module: registry://{{ include "acr.published" (dict "what" .Values.policies.modu
 {{- end }}
 
 {{- define "acr.policy.namespaceSelector" -}}
-# matchExpressions only: Kubewarden drops `matchLabels` here without a word.
+# Use only matchExpressions: Kubewarden silently drops `matchLabels` here.
 namespaceSelector:
   matchExpressions:
-    # The literal names of settings.namespaces. With a glob among them, name what is excluded instead:
+    # The exact names in settings.namespaces. If settings.namespaces contains a glob, list the excluded namespaces instead:
     #   - key: kubernetes.io/metadata.name
     #     operator: NotIn
     #     values: [kube-system, kube-public, kube-node-lease]
-    # and leave out of it what settings.namespaces names exactly.
+    # and leave out the namespaces that settings.namespaces names exactly.
     {{- if include "acr.hasGlobs" . }}
     {{- $excluded := list }}
     {{- range .Values.excludedNamespaces }}
@@ -52,7 +52,7 @@ namespaceSelector:
       operator: In
       values: {{ toJson .Values.namespaces }}
     {{- end }}
-    # Opt-out of a namespace. NotIn matches namespaces without the label, too.
+    # Opt-out of a namespace. NotIn also matches namespaces without the label.
     - key: acr-credential-helper.io/inject
       operator: NotIn
       values: ["false"]
@@ -72,7 +72,7 @@ objectSelector:
 
 {{- define "acr.policy.selection" -}}
 namespaces: {{ toJson .Values.namespaces }}
-# An exact name above beats an exclusion; an exclusion beats a glob.
+# An exact name above overrides an exclusion; an exclusion overrides a glob.
 excludedNamespaces: {{ toJson .Values.excludedNamespaces }}
 serviceAccounts: {{ toJson .Values.serviceAccounts }}
 pullSecret: {{ toYaml .Values.pullSecret }}

@@ -1,4 +1,4 @@
-{{/* Files that the sidecar reads: access keys, the OIDC token, and what people add. */}}
+{{/* Files that the sidecar reads: access keys, the OIDC token, and files that users add. */}}
 
 {{- define "acr.rrsa.projected" -}}
 {{- if and .Values.rrsa.enabled (eq .Values.rrsa.injection "chart") }}true{{ end }}
@@ -18,7 +18,7 @@
 
 {{- define "acr.volumeMounts" -}}
 {{- if include "acr.rrsa.projected" . }}
-# Where the sidecar looks for it by itself.
+# The sidecar looks for the token here by default.
 - name: oidc-token
   mountPath: /var/run/secrets/ack.alibabacloud.com/rrsa-tokens
   readOnly: true
@@ -47,7 +47,7 @@
 - name: {{ include "acr.keyVolume" . }}
   secret:
     secretName: {{ toYaml . }}
-    # One that is missing concerns its registry alone. The kubelet brings it when it is there.
+    # A missing Secret affects only its registry. The kubelet mounts it as soon as it exists.
     optional: true
     defaultMode: 0440
 {{- end }}
@@ -56,7 +56,7 @@
 {{- end }}
 {{- end }}
 
-{{/* The name of a Secret may have dots and 253 characters, that of a volume neither. */}}
+{{/* The name of a Secret may contain dots and be 253 characters long; the name of a volume may not. */}}
 {{- define "acr.keyVolume" -}}
 key-{{ sha256sum . | trunc 16 }}
 {{- end }}

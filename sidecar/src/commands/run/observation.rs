@@ -60,7 +60,6 @@ pub(super) fn start(
         Arc::clone(metrics),
         events.clone(),
     ));
-    tasks.spawn(leadership(leading.clone(), Arc::clone(metrics)));
     tasks.spawn(registries::watch(
         parts.snapshots.subscribe(),
         leading.clone(),
@@ -92,15 +91,6 @@ pub(super) fn start(
     ));
     let pull_secret = Arc::clone(&settings.pull_secret);
     (Observer::new(pull_secret, Arc::clone(metrics), Arc::clone(health), Some(events)), tasks)
-}
-
-async fn leadership(mut leading: watch::Receiver<bool>, metrics: Arc<Metrics>) -> Ended {
-    loop {
-        metrics.leader.set((*leading.borrow_and_update()).into());
-        if leading.changed().await.is_err() {
-            return Ended("the election of a leader");
-        }
-    }
 }
 
 /// Tells how the ConfigMap stands. A mistake does not make the sidecar unready while an earlier configuration is in use.
