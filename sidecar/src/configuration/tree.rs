@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle};
 
-use self::flaw::{Flaw, Misplaced, Unreadable, flaw};
+use self::flaw::{Flaw, Unreadable, flaw};
 use super::findings::Findings;
 use super::typography::{self, Quoted};
 
@@ -65,11 +65,6 @@ const DEEPEST: usize = 16;
 /// Values at most: some hundred registries with all of their keys.
 const MOST_VALUES: usize = 20_000;
 
-/// Mistakes of syntax that are mended to find the next one, and the longest text in which that is done: each takes one
-/// more pass.
-const REPAIRS: usize = 16;
-const LONGEST_TO_REPAIR: usize = 64 * 1024;
-
 /// A document of a text.
 pub(super) struct Document {
     /// The line in which it begins, from 1.
@@ -92,12 +87,10 @@ pub(super) fn read(text: &str, place: &str, findings: &mut Findings) -> Option<N
     Some(first.root)
 }
 
-/// Reads all documents of a text, of which there is at least one; `place` is empty for a whole file.
-///
-/// A document with a flaw may be read all the same, as far as it can be mended: what else is wrong shows in one pass.
+/// Reads all documents of a text, of which there is at least one; `place` is empty for a whole file. `None` at the first
+/// mistake of syntax, which then has been reported.
 pub(super) fn documents(text: &str, place: &str, findings: &mut Findings) -> Option<Vec<Document>> {
     let mut text = Cow::Borrowed(text);
-    let mut repairs = if text.len() > LONGEST_TO_REPAIR { 0 } else { REPAIRS };
     // In a value, all but the comments is the configuration's own. A file has more in it, so that it is looked at only
     // when it makes no sense.
     if !place.is_empty()
@@ -107,37 +100,20 @@ pub(super) fn documents(text: &str, place: &str, findings: &mut Findings) -> Opt
     }
     loop {
         let built = Builder::default().build(&text);
-        let makes_sense = built.as_ref().is_ok_and(|documents| {
-            !place.is_empty() || documents.iter().all(|document| document.root.has_plain_keys())
-        });
-        // Where quotes end cannot be told in what cannot be read.
-        let ways: &[_] = if built.is_ok() { &[Quoted::Kept] } else { &[Quoted::Kept, Quoted::Replaced] };
-        if !makes_sense && let Some(plain) = plain_document(&text, ways, place, findings) {
-            text = Cow::Owned(plain);
-            continue;
-        }
-        let error = match built {
-            Ok(documents) => return Some(documents),
-            Err(error) => error,
+        let ways: &[_] = match &built {
+            Ok(documents)
+                if !place.is_empty() || documents.iter().all(|document| document.root.has_plain_keys()) =>
+            {
+                &[]
+            }
+            Ok(_) => &[Quoted::Kept],
+            // Where quotes end cannot be told in what cannot be read.
+            Err(_) => &[Quoted::Kept, Quoted::Replaced],
         };
-        let misplaced = error.misplaced(&text, place);
-        let (problem, fix) = error.words(place, misplaced.as_ref());
-        findings.mistake(error.place(place), problem, fix);
-        let mended = match misplaced {
-            Some(Misplaced::InValue(_)) => error.without_line(&text)?,
-            Some(Misplaced::InFile(_)) => error.beside_other_keys(&text)?,
-            Some(Misplaced::OfRegistry) => return None,
-            None => error.mended(&text)?,
-        };
-        if mended == text {
-            return None;
+        match plain_document(&text, ways, place, findings) {
+            Some(plain) => text = Cow::Owned(plain),
+            None => return built.map_err(|error| error.report(&text, place, findings)).ok(),
         }
-        if misplaced.is_none() && matches!(error.flaw, Flaw::Layout | Flaw::Tab) {
-            // It may have been meant otherwise, so that flaws that follow would not be the user's.
-            return Builder::default().build(&mended).ok();
-        }
-        text = Cow::Owned(mended);
-        repairs = repairs.checked_sub(1)?;
     }
 }
 
@@ -193,12 +169,11 @@ impl Builder {
             let (event, span) = match next {
                 Ok(next) => next,
                 Err(error) => {
-                    let (line, at) = (error.marker().line(), error.marker().byte_offset());
-                    return Err(self.unreadable(line, at, flaw(&error, text)));
+                    return Err(self.unreadable(error.marker().line(), flaw(&error, text)));
                 }
             };
-            let (line, at) = (span.start.line(), span.start.byte_offset());
-            self.take(event, line).map_err(|flaw| self.unreadable(line, at, flaw))?;
+            let line = span.start.line();
+            self.take(event, line).map_err(|flaw| self.unreadable(line, flaw))?;
         }
         self.end_document();
         if self.documents.is_empty() {
@@ -270,7 +245,7 @@ impl Builder {
         Ok(())
     }
 
-    fn unreadable(&self, line: usize, at: Option<usize>, flaw: Flaw) -> Unreadable {
+    fn unreadable(&self, line: usize, flaw: Flaw) -> Unreadable {
         let certain = match (flaw, self.open.split_last()) {
             (Flaw::TooMany, _) => &[],
             // A line that does not fit is neither a value of the key above it nor an entry after the one above it.
@@ -278,7 +253,7 @@ impl Builder {
             _ => self.open.as_slice(),
         };
         let path = certain.iter().map_while(Open::step).collect();
-        Unreadable { path, line, at, flaw }
+        Unreadable { path, line, flaw }
     }
 }
 
