@@ -25,10 +25,10 @@ use std::fmt;
 use std::time::Duration;
 
 use acr_credential_core::{Pattern, Selection};
+use kube::core::Selector;
 
 pub use findings::{Finding, Mistakes};
 pub use overlap::PERSONAL_EDITION_TWICE;
-pub use selector::LabelSelector;
 pub use values::{
     AccessKeyId, ExternalId, Host, InstanceId, KeyPair, OidcProviderArn, Origin, Region, RoleArn, SecretName,
     without_token_api,
@@ -44,7 +44,7 @@ pub struct Configuration {
     /// Managed namespaces: `watch-namespace` without `exclude-namespace`.
     pub namespaces: Selection<'static>,
     /// Label selector that narrows the managed namespaces further: `watch-namespace-selector`.
-    pub namespace_selector: Option<LabelSelector>,
+    pub namespace_selector: Option<Selector>,
     /// Selected service accounts: `service-account`.
     pub service_accounts: Selection<'static>,
     /// Where the reference to the pull secret is put.

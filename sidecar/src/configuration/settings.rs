@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use acr_credential_core::{DEFAULT_EXCLUDED_NAMESPACES, Pattern, Selection, Vocabulary, spelling};
+use kube::core::Selector;
 
 use super::findings::{Field, Findings};
 use super::keys::{self, Key};
@@ -136,8 +137,8 @@ fn replace_unless_empty(default: &mut Vec<Pattern<'static>>, patterns: Field<Vec
 }
 
 /// A selector narrows. One without a value was meant to do so, too.
-fn label_selector(place: &str, node: Node, findings: &mut Findings) -> Option<selector::LabelSelector> {
-    let field = findings.parsed(place, node, selector::LabelSelector::parse);
+fn label_selector(place: &str, node: Node, findings: &mut Findings) -> Option<Selector> {
+    let field = findings.parsed(place, node, selector::parse);
     if field.is_absent() {
         findings.mistake(
             place,
