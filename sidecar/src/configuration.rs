@@ -2,12 +2,12 @@
 //!
 //! `source` finds out in which of its forms a configuration comes, and `wrapping` takes it out of what is around it. `tree` reads
 //! YAML, and `typography` finds what only looks like ASCII. `keys` names the keys of each level, `settings` and `registry` turn
-//! them into values, `overlap` looks at the registries together, and `findings` collects what is wrong on the way.
+//! them into values, `conflicts` compares the registries with each other, and `findings` collects what is wrong on the way.
 
+mod conflicts;
 mod duration;
 mod findings;
 mod keys;
-mod overlap;
 mod registry;
 mod selector;
 mod settings;
@@ -27,8 +27,8 @@ use std::time::Duration;
 use acr_credential_core::{Pattern, Selection};
 use kube::core::Selector;
 
+pub use conflicts::PERSONAL_EDITION_TWICE;
 pub use findings::{Finding, Mistakes};
-pub use overlap::PERSONAL_EDITION_TWICE;
 pub use values::{
     AccessKeyId, ExternalId, Host, InstanceId, KeyPair, OidcProviderArn, Origin, Region, RoleArn, SecretName,
     without_token_api,

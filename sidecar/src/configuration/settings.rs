@@ -10,7 +10,7 @@ use super::keys::{self, Key};
 use super::source::{Source, within_text};
 use super::tree::Node;
 use super::values::ValueError;
-use super::{Attach, Configuration, Registry, duration, overlap, registry, selector};
+use super::{Attach, Configuration, Registry, conflicts, duration, registry, selector};
 
 /// The vendor's default.
 const DEFAULT_THRESHOLD: Duration = Duration::from_mins(15);
@@ -102,7 +102,7 @@ pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
     let rrsa = registry::Rrsa { enabled: rrsa, enable: enable_rrsa };
     let (place, node) = registries;
     configuration.registries = registry::read_all(place, node, &rrsa, findings);
-    overlap::check(place, &configuration.registries, findings);
+    conflicts::check(place, &configuration.registries, findings);
     if namespaces_are_known {
         namespaces(&configuration.namespaces, &names, findings);
         unmanaged(place, &configuration, &names, findings);
