@@ -9,10 +9,10 @@ use crate::configuration::keys;
 /// Why a text cannot be read, and where.
 pub(super) struct Unreadable {
     /// Such as `[1].domains`.
-    pub(super) path: String,
+    path: String,
     /// Line, from 1.
     pub(super) line: usize,
-    pub(super) flaw: Flaw,
+    flaw: Flaw,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +32,34 @@ pub(super) enum Flaw {
 }
 
 impl Unreadable {
+    pub(super) fn new(line: usize, flaw: Flaw) -> Self {
+        Self { path: String::new(), line, flaw }
+    }
+
+    pub(super) fn is_of_layout(&self) -> bool {
+        matches!(self.flaw, Flaw::Layout | Flaw::Tab)
+    }
+
+    pub(super) fn in_entry(self, at: usize) -> Self {
+        let path = format!("[{at}]{}", self.path);
+        Self { path, ..self }
+    }
+
+    /// Keys are shown when they look like ours: one can be a value out of place.
+    pub(super) fn below_key(self, key: &str) -> Self {
+        let is_name = key.len() <= 24 && key.chars().all(|c| c.is_ascii_alphabetic() || c == '-');
+        let path = if is_name { format!(".{key}{}", self.path) } else { String::new() };
+        Self { path, ..self }
+    }
+
     /// Reports it. Lines count within the text, which is the value at the place `outer`, or a file where that is empty.
     pub(super) fn report(&self, text: &str, outer: &str, findings: &mut Findings) {
-        let place = match (outer, self.path.trim_start_matches('.')) {
+        // There is no one place where values are too many.
+        let path = if self.flaw == Flaw::TooMany { "" } else { &self.path };
+        let place = match (outer, path.trim_start_matches('.')) {
             ("", "") => "configuration".to_owned(),
             ("", path) => path.to_owned(),
-            _ => format!("{outer}{}", self.path),
+            _ => format!("{outer}{path}"),
         };
         let line = if outer.is_empty() { self.line.to_string() } else { format!("{} of {outer}", self.line) };
         let (problem, fix) = match self.flaw {
