@@ -2,10 +2,12 @@
 //!
 //! `source` finds out in which of its forms a configuration comes, and `wrapping` takes it out of what is around it. `tree` reads
 //! YAML, and `typography` finds what only looks like ASCII. `keys` names the keys of each level, `settings` and `registry` turn
-//! them into values, `conflicts` compares the registries with each other, and `findings` collects what is wrong on the way.
+//! them into values by the readers of `fields`, `conflicts` compares the registries with each other, and `findings` collects what is
+//! wrong on the way.
 
 mod conflicts;
 mod duration;
+mod fields;
 mod findings;
 mod keys;
 mod registry;

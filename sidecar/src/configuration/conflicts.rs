@@ -96,24 +96,23 @@ fn claims_are_disjoint<'a>(
     claims: fn(&'a Registry) -> Vec<Claim<'a>>,
     findings: &mut Findings,
 ) -> bool {
-    let mut claimants: BTreeMap<Claim<'_>, Vec<&Registry>> = BTreeMap::new();
-    for registry in registries {
+    let mut claimants: BTreeMap<Claim<'_>, Vec<(usize, &Registry)>> = BTreeMap::new();
+    for (at, registry) in registries.iter().enumerate() {
         for claim in claims(registry) {
-            claimants.entry(claim).or_default().push(registry);
+            claimants.entry(claim).or_default().push((at, registry));
         }
     }
-    let mut known: BTreeMap<(&str, &str), bool> = BTreeMap::new();
+    let mut known: BTreeMap<(usize, usize), bool> = BTreeMap::new();
     let mut left = MOST_STEPS;
     for (claim, claimants) in claimants {
-        for (one, other) in pairs(&claimants) {
-            let pair = (&*one.place, &*other.place);
-            let before = known.get(&pair).copied();
+        for ((first, one), (second, other)) in pairs(&claimants) {
+            let before = known.get(&(first, second)).copied();
             let steps = before.map_or_else(|| steps(one, other), |_| OF_ANY_PAIR);
             let Some(rest) = left.checked_sub(steps) else { return false };
             left = rest;
             let conflict =
                 before.unwrap_or_else(|| one.conflicts_with(other, one.identity == other.identity));
-            known.insert(pair, conflict);
+            known.insert((first, second), conflict);
             if findings.is_full() {
                 return true;
             }

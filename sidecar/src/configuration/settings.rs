@@ -5,11 +5,12 @@ use std::time::Duration;
 use acr_credential_core::{DEFAULT_EXCLUDED_NAMESPACES, Pattern, Selection, Vocabulary, spelling};
 use kube::core::Selector;
 
-use super::findings::{Field, Findings};
+use super::fields::Field;
+use super::findings::Findings;
 use super::keys::{self, Key};
 use super::source::{Source, within_text};
 use super::tree::Node;
-use super::values::ValueError;
+use super::values::{ValueError, refuse_if};
 use super::{Attach, Configuration, Registry, conflicts, duration, registry, selector};
 
 /// The vendor's default.
@@ -151,9 +152,8 @@ fn label_selector(place: &str, node: Node, findings: &mut Findings) -> Option<Se
 
 fn threshold(text: &str) -> Result<Duration, ValueError> {
     let threshold = duration::parse(text)?;
-    if !THRESHOLDS.contains(&threshold) {
-        return Err(ValueError::new("is not between 1m and 12h", "write 15m, or remove it for that default"));
-    }
+    let is_sensible = THRESHOLDS.contains(&threshold);
+    refuse_if(!is_sensible, "is not between 1m and 12h", "write 15m, or remove it for that default")?;
     Ok(threshold)
 }
 
@@ -203,17 +203,15 @@ fn webhook(place: &str, node: Node, findings: &mut Findings) {
         match key {
             "enable" => enabled = matches!(findings.boolean(&place, node), Field::Given(true)),
             "failure-policy" => {
-                findings.parsed(&place, node, |text| match text {
-                    "Ignore" | "Fail" => Ok(()),
-                    _ => Err(ValueError::new("is neither Ignore nor Fail", "write Ignore or Fail")),
+                findings.parsed(&place, node, |text| {
+                    let is_known = matches!(text, "Ignore" | "Fail");
+                    refuse_if(!is_known, "is neither Ignore nor Fail", "write Ignore or Fail")
                 });
             }
             _ => {
-                findings.parsed(&place, node, |text| match text.parse::<u8>() {
-                    Ok(1..=30) => Ok(()),
-                    _ => {
-                        Err(ValueError::new("is not a number from 1 to 30", "write the seconds, such as 10"))
-                    }
+                findings.parsed(&place, node, |text| {
+                    let is_number = matches!(text.parse::<u8>(), Ok(1..=30));
+                    refuse_if(!is_number, "is not a number from 1 to 30", "write the seconds, such as 10")
                 });
             }
         }

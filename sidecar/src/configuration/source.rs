@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::findings::{Field, Findings};
+use super::fields::Field;
+use super::findings::Findings;
 use super::keys::{self, CONFIG_MAP, Key, Keys, MANAGED, MANIFEST};
 use super::tree::{self, Node};
 use super::wrapping;

@@ -10,7 +10,7 @@ use granit_parser::{Event, Options, Parser, ScalarStyle, StrInput};
 
 use self::flaw::{Flaw, Unreadable, flaw};
 use super::findings::Findings;
-use super::typography::{self, Quoted};
+use super::typography::{self, InLines, Quoted};
 
 /// Any value. It has no `Debug`: it may hold a key.
 #[derive(Clone)]
@@ -120,19 +120,17 @@ pub(super) fn documents(text: &str, place: &str, findings: &mut Findings) -> Opt
 /// Reports characters that only look like ASCII. Returns the document as it was meant, if there are any.
 fn plain_document(text: &str, ways: &[Quoted], place: &str, findings: &mut Findings) -> Option<String> {
     let (plain, found) = ways.iter().find_map(|&quoted| typography::plain_document(text, quoted))?;
-    for found in found {
-        let of = if place.is_empty() { String::new() } else { format!(" of {place}") };
-        let more = match found.more_lines {
+    let (whole, of) = match place {
+        "" => ("configuration", String::new()),
+        _ => (place, format!(" of {place}")),
+    };
+    for InLines { look_alike, line, more_lines } in found {
+        let more = match more_lines {
             0 => String::new(),
             1 => ", and so does 1 more line".to_owned(),
             lines => format!(", and so do {lines} more lines"),
         };
-        let problem = format!("line {}{of} holds {}{more}", found.line, found.look_alike);
-        findings.character(
-            if place.is_empty() { "configuration" } else { place },
-            problem,
-            found.look_alike.fix(),
-        );
+        findings.character(whole, format!("line {line}{of} holds {look_alike}{more}"), look_alike);
     }
     Some(plain)
 }
