@@ -23,12 +23,6 @@ const DEFAULT_SESSION: Duration = Duration::from_hours(1);
 /// What STS takes as `DurationSeconds`; a role may allow less.
 const SESSION_SECONDS: std::ops::RangeInclusive<u64> = 900..=43_200;
 
-/// Whether RRSA is on, and how to switch it on.
-pub(super) struct Rrsa {
-    pub(super) enabled: bool,
-    pub(super) enable: &'static str,
-}
-
 impl Registry {
     /// Personal Edition of the cluster's region, with the default identity: what an empty list means.
     pub(super) fn of_cluster(place: &str) -> Self {
@@ -43,25 +37,26 @@ impl Registry {
     }
 }
 
-/// Reads the list, which may be YAML within a text. Entries with mistakes stand in it as far as they could be read, so
+/// Reads the list, which may be YAML within a text. `enable_rrsa` is how RRSA is switched on, where it is off. Entries with mistakes stand in it as far as they could be read, so
 /// that places stay right.
-pub(super) fn read_all(place: &str, node: Node, rrsa: &Rrsa, findings: &mut Findings) -> Vec<Registry> {
+pub(super) fn read_all(
+    place: &str,
+    node: Node,
+    enable_rrsa: Option<&str>,
+    findings: &mut Findings,
+) -> Vec<Registry> {
     const FIX: &str = "write a list, each entry of which begins with \"- instanceId:\"";
     let list = match within_text(place, node, findings) {
         None | Some(Node::Null) => return Vec::new(),
         Some(Node::List(list)) => list,
         Some(Node::Scalar(text)) if text.trim().is_empty() => return Vec::new(),
-        Some(Node::Map(entries)) => {
-            findings.mistake(place, "is a map", FIX);
-            vec![Node::Map(entries)]
-        }
-        Some(Node::Scalar(_)) => {
-            findings.mistake(place, "is a single value", FIX);
-            return Vec::new();
+        Some(node) => {
+            findings.mistake(place, format!("is {}", node.kind()), FIX);
+            Vec::from_iter(matches!(node, Node::Map(_)).then_some(node))
         }
     };
     let entries = list.into_iter().enumerate();
-    entries.map(|(at, node)| read(&format!("{place}[{at}]"), node, rrsa, findings)).collect()
+    entries.map(|(at, node)| read(&format!("{place}[{at}]"), node, enable_rrsa, findings)).collect()
 }
 
 /// An entry, key by key, before they are looked at together.
@@ -81,7 +76,7 @@ struct Entry {
     key_secret: Field<SecretString>,
 }
 
-fn read(place: &str, node: Node, rrsa: &Rrsa, findings: &mut Findings) -> Registry {
+fn read(place: &str, node: Node, enable_rrsa: Option<&str>, findings: &mut Findings) -> Registry {
     if matches!(node, Node::Null) {
         findings.mistake(
             place,
@@ -101,7 +96,7 @@ fn read(place: &str, node: Node, rrsa: &Rrsa, findings: &mut Findings) -> Regist
             .given()
             .map_or(Instance::Personal, Instance::Enterprise),
         region: std::mem::take(&mut entry.region).given(),
-        identity: identity(place, entry, rrsa, findings),
+        identity: identity(place, entry, enable_rrsa, findings),
     }
 }
 
@@ -292,14 +287,16 @@ fn rrsa_role(
     place: &str,
     role: Field<RoleArn>,
     provider: Field<OidcProviderArn>,
-    rrsa: &Rrsa,
+    enable_rrsa: Option<&str>,
     findings: &mut Findings,
 ) -> Field<(RoleArn, OidcProviderArn)> {
     const ROLE: &str = "rrsaRoleARN";
     const PROVIDER: &str = "rrsaOIDCProviderRoleARN";
-    if !rrsa.enabled && !(role.is_absent() && provider.is_absent()) {
+    if let Some(enable) = enable_rrsa
+        && !(role.is_absent() && provider.is_absent())
+    {
         let key = if role.is_absent() { PROVIDER } else { ROLE };
-        findings.mistake(format!("{place}.{key}"), "is set, but RRSA is not switched on", rrsa.enable);
+        findings.mistake(format!("{place}.{key}"), "is set, but RRSA is not switched on", enable);
     }
     let fix = |lacks: &str| match lacks {
         ROLE => format!("add the ARN of the role in the cluster's account as {ROLE}"),
@@ -309,10 +306,10 @@ fn rrsa_role(
 }
 
 /// Where the first keys come from, of which an entry names one at most, and the role that is assumed with them.
-fn identity(place: &str, entry: Entry, rrsa: &Rrsa, findings: &mut Findings) -> Identity {
+fn identity(place: &str, entry: Entry, enable_rrsa: Option<&str>, findings: &mut Findings) -> Identity {
     let Entry { secret_ref, assume_role: role, duration, external_id, .. } = entry;
     let key_pair = key_pair(place, entry.key_id, entry.key_secret, findings);
-    let rrsa = rrsa_role(place, entry.rrsa_role, entry.rrsa_provider, rrsa, findings);
+    let rrsa = rrsa_role(place, entry.rrsa_role, entry.rrsa_provider, enable_rrsa, findings);
     let mut given = Vec::new();
     given.extend((!key_pair.is_absent()).then_some("customAccessKey"));
     given.extend((!secret_ref.is_absent()).then_some("accessKeySecretRef"));

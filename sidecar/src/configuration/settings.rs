@@ -31,7 +31,7 @@ const ATTACH: [(&str, Attach); 3] =
 
 /// Turns the keys into a configuration. Where one is wrong, its default stands in, so that all others are looked at.
 pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
-    let Source { entries, registries, enable_rrsa } = source;
+    let Source { entries, form } = source;
     let mut configuration = Configuration {
         namespaces: Selection { include: vec![default_name()], exclude: default_exclusions() },
         namespace_selector: None,
@@ -40,7 +40,7 @@ pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
         expiring_threshold: DEFAULT_THRESHOLD,
         registries: Vec::new(),
     };
-    let mut registries = (registries, Node::Null);
+    let mut registries = Node::Null;
     let mut rrsa = false;
     let mut namespaces_are_known = true;
     let mut names = Names { watch: "watch-namespace", exclude: "exclude-namespace" };
@@ -74,11 +74,17 @@ pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
             Key::NamespaceSelector => {
                 configuration.namespace_selector = label_selector(name, node, findings);
             }
-            Key::Registries => registries = (name, node),
+            Key::Registries => registries = node,
             Key::ExpiringThreshold => {
                 if let Field::Given(threshold) = findings.parsed(name, node, threshold) {
                     configuration.expiring_threshold = threshold;
-                    unwise_threshold(name, threshold, findings);
+                    if threshold > NO_LONGER_EFFECTIVE {
+                        findings.warning(
+                            name,
+                            "is longer than 40m, but a credential of one hour is never renewed in its first 20 minutes",
+                            "write 15m, unless your sessions last longer than an hour",
+                        );
+                    }
                 }
             }
             Key::Attach => {
@@ -100,9 +106,9 @@ pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
             Key::NotifyEmail => {}
         }
     }
-    let rrsa = registry::Rrsa { enabled: rrsa, enable: enable_rrsa };
-    let (place, node) = registries;
-    configuration.registries = registry::read_all(place, node, &rrsa, findings);
+    let place = form.registries;
+    let enable_rrsa = (!rrsa).then_some(form.enable_rrsa);
+    configuration.registries = registry::read_all(place, registries, enable_rrsa, findings);
     conflicts::check(place, &configuration.registries, findings);
     if namespaces_are_known {
         namespaces(&configuration.namespaces, &names, findings);
@@ -155,16 +161,6 @@ fn threshold(text: &str) -> Result<Duration, ValueError> {
     let is_sensible = THRESHOLDS.contains(&threshold);
     refuse_if(!is_sensible, "is not between 1m and 12h", "write 15m, or remove it for that default")?;
     Ok(threshold)
-}
-
-fn unwise_threshold(place: &str, threshold: Duration, findings: &mut Findings) {
-    if threshold > NO_LONGER_EFFECTIVE {
-        findings.warning(
-            place,
-            "is longer than 40m, but a credential of one hour is never renewed in its first 20 minutes",
-            "write 15m, unless your sessions last longer than an hour",
-        );
-    }
 }
 
 fn attach(text: &str) -> Result<Attach, ValueError> {

@@ -124,7 +124,7 @@ fn plain_document(text: &str, ways: &[Quoted], place: &str, findings: &mut Findi
         "" => ("configuration", String::new()),
         _ => (place, format!(" of {place}")),
     };
-    for InLines { look_alike, line, more_lines } in found {
+    for InLines { look_alike, line, more_lines, .. } in found {
         let more = match more_lines {
             0 => String::new(),
             1 => ", and so does 1 more line".to_owned(),

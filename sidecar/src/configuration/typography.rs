@@ -129,6 +129,7 @@ pub(super) struct InLines {
     /// The first line, from 1.
     pub(super) line: usize,
     pub(super) more_lines: usize,
+    last_line: usize,
 }
 
 /// What becomes of values in quotes.
@@ -145,7 +146,7 @@ pub(super) fn plain_document(text: &str, quoted: Quoted) -> Option<(String, Vec<
     if text.is_ascii() {
         return None;
     }
-    let mut found: Vec<(InLines, usize)> = Vec::new();
+    let mut found: Vec<InLines> = Vec::new();
     let mut plain = String::with_capacity(text.len());
     for (at, line) in text.split_inclusive('\n').enumerate() {
         let number = at + 1;
@@ -154,13 +155,14 @@ pub(super) fn plain_document(text: &str, quoted: Quoted) -> Option<(String, Vec<
         while let Some(c) = characters.next() {
             let look_alike = LookAlike::new(c).filter(|_| !is_comment && !is_quoted);
             if let Some(look_alike) = look_alike {
-                match found.iter_mut().find(|(known, _)| known.look_alike.is_like(look_alike)) {
-                    Some((known, last_line)) if *last_line != number => {
-                        known.more_lines += 1;
-                        *last_line = number;
+                match found.iter_mut().find(|known| known.look_alike.is_like(look_alike)) {
+                    Some(known) => {
+                        known.more_lines += usize::from(known.last_line != number);
+                        known.last_line = number;
                     }
-                    Some(_) => {}
-                    None => found.push((InLines { look_alike, line: number, more_lines: 0 }, number)),
+                    None => {
+                        found.push(InLines { look_alike, line: number, more_lines: 0, last_line: number })
+                    }
                 }
             }
             let c = look_alike.map_or(Some(c), |look_alike| look_alike.twin);
@@ -176,7 +178,6 @@ pub(super) fn plain_document(text: &str, quoted: Quoted) -> Option<(String, Vec<
             last = c.unwrap_or(last);
         }
     }
-    let found: Vec<_> = found.into_iter().map(|(found, _)| found).collect();
     (!found.is_empty()).then_some((plain, found))
 }
 

@@ -109,7 +109,7 @@ impl Unreadable {
 
 /// Problem and fix where a line, which begins with this key, does not fit the lines above it.
 fn layout(key: &str, line: &str, outer: &str) -> (String, String) {
-    let is_key = keys::is_one_of(keys::CONFIG_MAP, key);
+    let is_key = keys::CONFIG_MAP.has(key);
     if is_key && !outer.is_empty() {
         return (
             format!("{key} in line {line} belongs one level up"),
