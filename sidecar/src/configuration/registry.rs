@@ -37,8 +37,8 @@ impl Registry {
     }
 }
 
-/// Reads the list, which may be YAML within a text. `enable_rrsa` is how RRSA is switched on, where it is off. Entries with mistakes stand in it as far as they could be read, so
-/// that places stay right.
+/// Reads the list, which may be YAML within a text. Entries with mistakes are in it as far as they could be read, so that places
+/// stay right. `enable_rrsa` is how to switch RRSA on, where it is off.
 pub(super) fn read_all(
     place: &str,
     node: Node,
@@ -66,6 +66,12 @@ struct Entry {
     region: Field<Region>,
     domains: Vec<(String, Host)>,
     namespaces: Option<Vec<Pattern<'static>>>,
+    identity: IdentityKeys,
+}
+
+/// The keys that say whose rights are used.
+#[derive(Default)]
+struct IdentityKeys {
     assume_role: Field<RoleArn>,
     duration: Field<Duration>,
     external_id: Field<ExternalId>,
@@ -84,24 +90,24 @@ fn read(place: &str, node: Node, enable_rrsa: Option<&str>, findings: &mut Findi
             "remove it, or write `instanceId: \"\"` for Personal Edition of the cluster's region",
         );
     }
-    let mut entry = read_keys(place, node, findings);
+    let entry = read_keys(place, node, findings);
     editions(place, &entry, findings);
+    let Entry { instance, region, domains, namespaces, identity: keys } = entry;
     let mut seen = BTreeSet::new();
-    let domains = std::mem::take(&mut entry.domains).into_iter().map(|(_, host)| host);
+    let domains = domains.into_iter().map(|(_, host)| host).filter(|host| seen.insert(host.clone()));
     Registry {
         place: place.to_owned(),
-        domains: domains.filter(|host| seen.insert(host.clone())).collect(),
-        namespaces: entry.namespaces.take(),
-        instance: std::mem::take(&mut entry.instance)
-            .given()
-            .map_or(Instance::Personal, Instance::Enterprise),
-        region: std::mem::take(&mut entry.region).given(),
-        identity: identity(place, entry, enable_rrsa, findings),
+        instance: instance.given().map_or(Instance::Personal, Instance::Enterprise),
+        region: region.given(),
+        domains: domains.collect(),
+        namespaces,
+        identity: identity(place, keys, enable_rrsa, findings),
     }
 }
 
 fn read_keys(place: &str, node: Node, findings: &mut Findings) -> Entry {
     let mut entry = Entry::default();
+    let keys = &mut entry.identity;
     for (key, node) in findings.entries(place, node, &keys::REGISTRY) {
         let place = &format!("{place}.{key}");
         match key {
@@ -109,16 +115,16 @@ fn read_keys(place: &str, node: Node, findings: &mut Findings) -> Entry {
             "regionId" => entry.region = findings.parsed(place, node, Region::parse),
             "domains" => entry.domains = domains(place, node, findings),
             "namespaces" => entry.namespaces = Some(namespaces(place, node, findings)),
-            "assumeRoleARN" => entry.assume_role = findings.parsed(place, node, RoleArn::parse),
-            "expireDuration" => entry.duration = expire_duration(place, node, findings),
-            "externalId" => entry.external_id = findings.parsed(place, node, ExternalId::parse),
-            "rrsaRoleARN" => entry.rrsa_role = findings.parsed(place, node, RoleArn::parse),
+            "assumeRoleARN" => keys.assume_role = findings.parsed(place, node, RoleArn::parse),
+            "expireDuration" => keys.duration = expire_duration(place, node, findings),
+            "externalId" => keys.external_id = findings.parsed(place, node, ExternalId::parse),
+            "rrsaRoleARN" => keys.rrsa_role = findings.parsed(place, node, RoleArn::parse),
             "rrsaOIDCProviderRoleARN" => {
-                entry.rrsa_provider = findings.parsed(place, node, OidcProviderArn::parse);
+                keys.rrsa_provider = findings.parsed(place, node, OidcProviderArn::parse);
             }
-            "accessKeySecretRef" => entry.secret_ref = secret_ref(place, node, findings),
-            "customAccessKey" => entry.key_id = findings.parsed(place, node, key_id),
-            _ => entry.key_secret = findings.parsed(place, node, parse_key_secret),
+            "accessKeySecretRef" => keys.secret_ref = secret_ref(place, node, findings),
+            "customAccessKey" => keys.key_id = findings.parsed(place, node, key_id),
+            _ => keys.key_secret = findings.parsed(place, node, parse_key_secret),
         }
     }
     entry
@@ -306,10 +312,10 @@ fn rrsa_role(
 }
 
 /// Where the first keys come from, of which an entry names one at most, and the role that is assumed with them.
-fn identity(place: &str, entry: Entry, enable_rrsa: Option<&str>, findings: &mut Findings) -> Identity {
-    let Entry { secret_ref, assume_role: role, duration, external_id, .. } = entry;
-    let key_pair = key_pair(place, entry.key_id, entry.key_secret, findings);
-    let rrsa = rrsa_role(place, entry.rrsa_role, entry.rrsa_provider, enable_rrsa, findings);
+fn identity(place: &str, keys: IdentityKeys, enable_rrsa: Option<&str>, findings: &mut Findings) -> Identity {
+    let IdentityKeys { secret_ref, assume_role: role, duration, external_id, .. } = keys;
+    let key_pair = key_pair(place, keys.key_id, keys.key_secret, findings);
+    let rrsa = rrsa_role(place, keys.rrsa_role, keys.rrsa_provider, enable_rrsa, findings);
     let mut given = Vec::new();
     given.extend((!key_pair.is_absent()).then_some("customAccessKey"));
     given.extend((!secret_ref.is_absent()).then_some("accessKeySecretRef"));

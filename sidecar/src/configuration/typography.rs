@@ -161,7 +161,7 @@ pub(super) fn plain_document(text: &str, quoted: Quoted) -> Option<(String, Vec<
                         known.last_line = number;
                     }
                     None => {
-                        found.push(InLines { look_alike, line: number, more_lines: 0, last_line: number })
+                        found.push(InLines { look_alike, line: number, more_lines: 0, last_line: number });
                     }
                 }
             }
