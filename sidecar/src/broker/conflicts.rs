@@ -74,18 +74,17 @@ impl HostClaim<'_> {
     /// Whether one namespace can see different credentials for a host of both. Two lists of `domains` have been
     /// compared when the configuration was read.
     ///
-    /// Two long lists of namespaces are taken to overlap: comparing them takes time, and the price of an error is a warning too many.
+    /// Two long lists of namespaces are assumed to overlap: comparing them takes time, and the price of an error is a
+    /// warning too many.
     fn conflicts_with(&self, other: &Self) -> bool {
         const MOST_COMPARISONS: usize = 10_000;
         let (own, others) = (&self.registry.registry, &other.registry.registry);
         let length = |registry: &Registry| registry.namespaces.as_ref().map_or(1, Vec::len);
-        let is_same_credential = self.key == other.key;
-        if own.lists_hosts() && others.lists_hosts() {
-            return false;
+        let differs = self.key != other.key;
+        match (own.lists_hosts() && others.lists_hosts(), length(own) * length(others) > MOST_COMPARISONS) {
+            (true, _) => false,
+            (false, true) => differs,
+            (false, false) => own.conflicts_with(others, !differs),
         }
-        if length(own) * length(others) > MOST_COMPARISONS {
-            return !is_same_credential;
-        }
-        own.conflicts_with(others, is_same_credential)
     }
 }

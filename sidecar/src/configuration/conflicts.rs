@@ -1,5 +1,5 @@
-//! When registries that claim one host conflict, and what a configuration shows of that without the cloud. `broker::conflicts` applies
-//! the same rule to hosts that are discovered.
+//! When registries that claim one host conflict, and which conflicts a configuration shows without the cloud.
+//! `broker::conflicts` applies the same rule to hosts that are discovered.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
