@@ -93,15 +93,9 @@ impl ResolvedRegistry {
         CredentialKey { identity: identity.clone(), region: self.region.clone(), instance: instance.clone() }
     }
 
-    /// Of registries that claim a host, the one with the least rank gets it; of equal ones, the first. A list in `domains` beats
-    /// discovery.
-    pub fn claim_rank(&self) -> u8 {
-        u8::from(self.needs_discovery())
-    }
-
     /// Whether its hosts are not written down.
     fn needs_discovery(&self) -> bool {
-        self.registry.domains.is_empty()
+        !self.registry.lists_hosts()
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! `source` finds out in which of its forms a configuration comes, and `wrapping` takes it out of what is around it. `tree` reads
 //! YAML, and `typography` finds what only looks like ASCII. `keys` names the keys of each level, `settings` and `registry` turn
-//! them into values, `overlap` looks at the registries together, and `findings` collects what is wrong on the way.
+//! them into values by the readers of `fields`, `conflicts` compares the registries with each other, and `findings` collects what is
+//! wrong on the way.
 
+mod conflicts;
 mod duration;
+mod fields;
 mod findings;
 mod keys;
-mod overlap;
 mod registry;
 mod selector;
 mod settings;
@@ -25,10 +27,10 @@ use std::fmt;
 use std::time::Duration;
 
 use acr_credential_core::{Pattern, Selection};
+use kube::core::Selector;
 
+pub use conflicts::PERSONAL_EDITION_TWICE;
 pub use findings::{Finding, Mistakes};
-pub use overlap::PERSONAL_EDITION_TWICE;
-pub use selector::LabelSelector;
 pub use values::{
     AccessKeyId, ExternalId, Host, InstanceId, KeyPair, OidcProviderArn, Origin, Region, RoleArn, SecretName,
     without_token_api,
@@ -44,7 +46,7 @@ pub struct Configuration {
     /// Managed namespaces: `watch-namespace` without `exclude-namespace`.
     pub namespaces: Selection<'static>,
     /// Label selector that narrows the managed namespaces further: `watch-namespace-selector`.
-    pub namespace_selector: Option<LabelSelector>,
+    pub namespace_selector: Option<Selector>,
     /// Selected service accounts: `service-account`.
     pub service_accounts: Selection<'static>,
     /// Where the reference to the pull secret is put.

@@ -88,7 +88,7 @@ impl DockerConfig {
         let mut judged = Vec::new();
         let entries = set.positions().iter().filter_map(|&at| Some((at, snapshot.entries.get(at)?)));
         let mut in_turn: Vec<_> = entries.collect();
-        in_turn.sort_by_key(|(_, entry)| entry.registry.claim_rank());
+        in_turn.sort_by_key(|(_, entry)| entry.registry.registry.claim_rank());
         for (position, entry) in in_turn {
             for host in &*entry.hosts {
                 owners.entry(host.as_str()).or_insert((position, entry));

@@ -38,12 +38,13 @@ pub fn among(claims: &[HostClaim<'_>]) -> Vec<HostConflict> {
     let mut claimants: BTreeMap<&Host, Vec<usize>> = BTreeMap::new();
     let mut conflicts = Vec::new();
     let mut in_turn: Vec<_> = claims.iter().enumerate().collect();
-    in_turn.sort_by_key(|(_, claim)| claim.registry.claim_rank());
+    in_turn.sort_by_key(|(_, claim)| claim.registry.registry.claim_rank());
     for (loser, claim) in in_turn {
         for host in claim.hosts {
             let earlier = claimants.entry(host).or_default();
             let clashing = earlier.iter().filter_map(|&at| Some((at, claims.get(at)?)));
-            if let Some((winner, other)) = clashing.into_iter().find(|(_, other)| other.clashes_with(claim)) {
+            if let Some((winner, other)) = clashing.into_iter().find(|(_, other)| other.conflicts_with(claim))
+            {
                 let finding = finding(host, other.registry, claim.registry);
                 conflicts.push(HostConflict { host: host.clone(), winner, loser, finding });
             }
@@ -72,17 +73,18 @@ fn finding(host: &Host, winner: &ResolvedRegistry, loser: &ResolvedRegistry) -> 
 impl HostClaim<'_> {
     /// Whether one namespace can see different credentials for a host of both. Two lists of `domains` have been
     /// compared when the configuration was read.
-    fn clashes_with(&self, other: &Self) -> bool {
-        self.key != other.key
-            && (self.registry.needs_discovery() || other.registry.needs_discovery())
-            && self.may_share_namespaces_with(other)
-    }
-
-    /// Two long lists are taken to overlap: comparing them takes time, and the price of an error is a warning too many.
-    fn may_share_namespaces_with(&self, other: &Self) -> bool {
+    ///
+    /// Two long lists of namespaces are assumed to overlap: comparing them takes time, and the price of an error is a
+    /// warning too many.
+    fn conflicts_with(&self, other: &Self) -> bool {
         const MOST_COMPARISONS: usize = 10_000;
         let (own, others) = (&self.registry.registry, &other.registry.registry);
         let length = |registry: &Registry| registry.namespaces.as_ref().map_or(1, Vec::len);
-        length(own) * length(others) > MOST_COMPARISONS || own.shares_namespaces_with(others)
+        let differs = self.key != other.key;
+        match (own.lists_hosts() && others.lists_hosts(), length(own) * length(others) > MOST_COMPARISONS) {
+            (true, _) => false,
+            (false, true) => differs,
+            (false, false) => own.conflicts_with(others, !differs),
+        }
     }
 }

@@ -91,7 +91,7 @@ fn read_hosts(fields: Fields<'_>) -> Vec<Host> {
 /// One odd domain must not cost an instance its other ones, so it is left out, and said so. The owner of an instance chooses
 /// its domains, and may be another account: a public registry is none of them.
 fn read_host(domain: &str) -> Option<Host> {
-    match Host::of_api(domain) {
+    match Host::from_api(domain) {
         Ok(host) if host.is_elsewhere() => {
             tracing::warn!(%host, "the instance names a host that cannot be its own; it is left out");
             None

@@ -5,10 +5,11 @@
 //! depend on what tenants write in it: what is longer than ours can be is not ours.
 
 use jiff::Timestamp;
+use kube::core::{Selector, SelectorExt as _};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::configuration::{Configuration, LabelSelector};
+use crate::configuration::Configuration;
 use crate::kubernetes::{Entry, FIELD_MANAGER, Metadata, elements, member, text};
 
 /// The label that says whose a Secret is.
@@ -109,9 +110,9 @@ struct Lists<'a> {
 
 impl Namespace {
     /// Reduces a namespace's metadata.
-    pub fn of(metadata: &Metadata<'_>, selector: Option<&LabelSelector>) -> Self {
+    pub fn of(metadata: &Metadata<'_>, selector: Option<&Selector>) -> Self {
         Self {
-            is_left_out: selector.is_some_and(|selector| !selector.matches(|key| metadata.label(key))),
+            is_left_out: selector.is_some_and(|selector| !selector.matches(&metadata.labels())),
             terminating: metadata.is_terminating(),
         }
     }

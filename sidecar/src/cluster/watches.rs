@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 use acr_credential_core::selection::Selection;
 use k8s_openapi::api::core::v1::{Namespace as NamespaceKind, Secret, ServiceAccount as ServiceAccountKind};
 use kube::Client;
+use kube::core::Selector;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::observed::{Namespace, PullSecret, ServiceAccount};
 use super::store::Kind;
-use crate::configuration::LabelSelector;
 use crate::kubernetes::{Change, Collection, Metadata, Place, follow};
 
 /// Events of one watch on their way; more than these make the watch wait.
@@ -49,7 +49,7 @@ pub enum WatchEvent {
 pub struct Watches {
     client: Client,
     pull_secret: Arc<str>,
-    selector: Option<LabelSelector>,
+    selector: Option<Selector>,
     /// By [`Kind`].
     running: [Option<Watch>; 3],
     /// Which of them is asked first: they take turns.
@@ -80,7 +80,7 @@ impl Watches {
     }
 
     /// Uses this label selector from now on. Returns whether namespaces are listed again for it.
-    pub fn select(&mut self, selector: Option<&LabelSelector>) -> bool {
+    pub fn select(&mut self, selector: Option<&Selector>) -> bool {
         let is_new = self.selector.as_ref() != selector;
         if is_new {
             self.selector = selector.cloned();

@@ -6,13 +6,14 @@
 use acr_credential_core::DEFAULT_PULL_SECRET;
 use acr_credential_core::Pattern;
 use clap::{Args, ValueEnum};
+use kube::core::{Expression, Selector};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
 use super::Exit;
 use super::report::{self};
 use super::setup::{self, CommandError};
-use crate::configuration::{Attach, Configuration, LabelSelector};
+use crate::configuration::{Attach, Configuration};
 
 /// The right of the policy server, for `readServiceAccounts` of the first policy.
 const RBAC: &str = include_str!("../../../deploy/rbac.yaml");
@@ -107,7 +108,7 @@ struct Selection<'a> {
     include: &'a [Pattern<'static>],
     exclude: &'a [Pattern<'static>],
     service_accounts: &'a [Pattern<'static>],
-    labels: Option<&'a LabelSelector>,
+    labels: Option<&'a Selector>,
     pull_secret: &'a str,
     sidecar_namespace: &'a str,
     /// Whether a policy adds the pull secret to Pods.
@@ -198,9 +199,17 @@ impl<'a> Selection<'a> {
         let mut text = String::new();
         let Some(labels) = self.labels else { return text };
         push(&mut text, "      # The same as watch-namespace-selector.");
-        for (key, operator, values) in labels.expressions() {
+        for part in labels.clone() {
+            let (key, operator, values) = match part {
+                Expression::Equal(key, value) => (key, "In", vec![value]),
+                Expression::NotEqual(key, value) => (key, "NotIn", vec![value]),
+                Expression::In(key, values) => (key, "In", values.into_iter().collect()),
+                Expression::NotIn(key, values) => (key, "NotIn", values.into_iter().collect()),
+                Expression::Exists(key) => (key, "Exists", Vec::new()),
+                Expression::DoesNotExist(key) => (key, "DoesNotExist", Vec::new()),
+            };
             // In quotes, since a key such as 1.5 or true would be something else.
-            push(&mut text, &expression("      ", &json!(key).to_string(), operator, values));
+            push(&mut text, &expression("      ", &json!(key).to_string(), operator, &values));
         }
         text
     }

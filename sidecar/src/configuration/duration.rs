@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use super::values::ValueError;
+use super::values::{ValueError, refuse_if};
 
 /// Reads a positive duration (syntax: <https://pkg.go.dev/time#ParseDuration>).
 pub(super) fn parse(text: &str) -> Result<Duration, ValueError> {
     const FIX: &str = "write a number and a unit, such as 15m or 1h30m";
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(ValueError::new("has no unit", FIX));
-    }
-    if text.starts_with('-') {
-        return Err(ValueError::new("is negative", FIX));
-    }
+    let has_no_unit = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    refuse_if(has_no_unit, "has no unit", FIX)?;
+    refuse_if(text.starts_with('-'), "is negative", FIX)?;
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
@@ -20,9 +17,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, ValueError> {
         total = total.checked_add(part).ok_or_else(|| ValueError::new("is too long", FIX))?;
         rest = following;
     }
-    if total.is_zero() {
-        return Err(ValueError::new("is not a duration above zero", FIX));
-    }
+    refuse_if(total.is_zero(), "is not a duration above zero", FIX)?;
     Ok(total)
 }
 

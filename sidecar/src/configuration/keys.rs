@@ -17,33 +17,53 @@ pub(super) enum Key {
     NotifyEmail,
 }
 
-/// The keys of a form, by their names.
-pub(super) type Keys = [(&'static str, Key)];
+/// A form of the configuration: its keys by their names, and what messages call its parts.
+pub(super) struct Form {
+    pub(super) keys: &'static [(&'static str, Key)],
+    /// The list of registries.
+    pub(super) registries: &'static str,
+    /// How RRSA is switched on.
+    pub(super) enable_rrsa: &'static str,
+}
 
 /// The vendor's keys of the self-managed component, and ours.
-pub(super) const CONFIG_MAP: &Keys = &[
-    ("service-account", Key::ServiceAccount),
-    ("watch-namespace", Key::WatchNamespace),
-    ("exclude-namespace", Key::ExcludeNamespace),
-    ("watch-namespace-selector", Key::NamespaceSelector),
-    ("acr-registry-info", Key::Registries),
-    ("expiring-threshold", Key::ExpiringThreshold),
-    ("attach", Key::Attach),
-    ("rrsa", Key::Rrsa),
-    ("webhook-configuration", Key::Webhook),
-    ("acr-api-version", Key::ApiVersion),
-    ("notify-email", Key::NotifyEmail),
-];
+pub(super) static CONFIG_MAP: Form = Form {
+    keys: &[
+        ("service-account", Key::ServiceAccount),
+        ("watch-namespace", Key::WatchNamespace),
+        ("exclude-namespace", Key::ExcludeNamespace),
+        ("watch-namespace-selector", Key::NamespaceSelector),
+        ("acr-registry-info", Key::Registries),
+        ("expiring-threshold", Key::ExpiringThreshold),
+        ("attach", Key::Attach),
+        ("rrsa", Key::Rrsa),
+        ("webhook-configuration", Key::Webhook),
+        ("acr-api-version", Key::ApiVersion),
+        ("notify-email", Key::NotifyEmail),
+    ],
+    registries: "acr-registry-info",
+    enable_rrsa: "add the key rrsa with the text `enable: true`",
+};
 
 /// The vendor's keys of the managed add-on.
-pub(super) const MANAGED: &Keys = &[
-    ("serviceAccount", Key::ServiceAccount),
-    ("watchNamespace", Key::WatchNamespace),
-    ("AcrInstanceInfo", Key::Registries),
-    ("expiringThreshold", Key::ExpiringThreshold),
-    ("enableRRSA", Key::EnableRrsa),
-    ("notifyEmail", Key::NotifyEmail),
-];
+pub(super) static MANAGED: Form = Form {
+    keys: &[
+        ("serviceAccount", Key::ServiceAccount),
+        ("watchNamespace", Key::WatchNamespace),
+        ("AcrInstanceInfo", Key::Registries),
+        ("expiringThreshold", Key::ExpiringThreshold),
+        ("enableRRSA", Key::EnableRrsa),
+        ("notifyEmail", Key::NotifyEmail),
+    ],
+    registries: "AcrInstanceInfo",
+    enable_rrsa: "set enableRRSA to true",
+};
+
+impl Form {
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.keys.iter().any(|(known, _)| *known == name)
+    }
+}
 
 /// What the vendor's add-ons are installed with, in both editions; it says whose rights the vendor's component uses.
 pub(super) const TOKEN_MODE: &str = "tokenMode";
@@ -73,13 +93,9 @@ pub(super) const RRSA: [&str; 1] = ["enable"];
 /// The keys below `webhook-configuration`.
 pub(super) const WEBHOOK: [&str; 3] = ["enable", "failure-policy", "timeout-seconds"];
 
-pub(super) fn is_one_of(keys: &Keys, name: &str) -> bool {
-    keys.iter().any(|(known, _)| *known == name)
-}
-
 /// The name that the other form of a configuration has for a key of this one.
 pub(super) fn in_other_form(name: &str, known: &[&'static str]) -> Option<&'static str> {
-    let all = || CONFIG_MAP.iter().chain(MANAGED);
+    let all = || CONFIG_MAP.keys.iter().chain(MANAGED.keys);
     let (_, meant) = all().find(|(other, _)| *other == name)?;
     all().find(|(other, key)| key == meant && known.contains(other)).map(|(other, _)| *other)
 }
@@ -99,20 +115,19 @@ pub(super) fn replaced(name: &str) -> Option<(&'static str, &'static str)> {
 pub(super) fn misplaced(place: &str, name: &str, known: &[&'static str]) -> Option<(&'static str, String)> {
     const UP: &str = "belongs one level up";
     const DEEPER: &str = "belongs one level deeper";
-    let registries =
-        CONFIG_MAP.iter().chain(MANAGED).find(|(list, key)| *key == Key::Registries && known.contains(list));
     if known.contains(&"data") {
-        return if is_one_of(CONFIG_MAP, name) {
+        return if CONFIG_MAP.has(name) {
             Some((DEEPER, "write it below data".to_owned()))
         } else {
             REGISTRY.contains(&name).then(|| (DEEPER, "write it in an entry of acr-registry-info".to_owned()))
         };
     }
-    if let Some((list, _)) = registries {
+    if let Some(form) = [&CONFIG_MAP, &MANAGED].into_iter().find(|form| known.contains(&form.registries)) {
+        let list = form.registries;
         return match name {
             "enable" => Some((DEEPER, "write it below rrsa or webhook-configuration".to_owned())),
             // Which namespaces are managed is said here, which of them get a registry is said there.
-            "namespaces" if is_one_of(CONFIG_MAP, list) => Some((
+            "namespaces" if CONFIG_MAP.has(list) => Some((
                 DEEPER,
                 format!(
                     "write it in an entry of {list}, or write watch-namespace for the managed namespaces"
@@ -130,7 +145,7 @@ pub(super) fn misplaced(place: &str, name: &str, known: &[&'static str]) -> Opti
         return Some((UP, format!("write it beside {beside}")));
     }
     let outer = place.split(['[', '.']).next().unwrap_or(place);
-    if is_one_of(CONFIG_MAP, name) || is_one_of(MANAGED, name) {
+    if CONFIG_MAP.has(name) || MANAGED.has(name) {
         return Some((UP, format!("write it beside {outer}")));
     }
     let is_of_list = REGISTRY.contains(&name) && !known.contains(&name);

@@ -6,11 +6,12 @@ use std::time::Duration;
 use acr_credential_core::{Pattern, Vocabulary};
 use secrecy::SecretString;
 
-use super::findings::{Field, Findings};
+use super::fields::Field;
+use super::findings::Findings;
 use super::keys;
 use super::source::within_text;
 use super::tree::Node;
-use super::values::{Origin, ValueError, parse_key_secret};
+use super::values::{Origin, ValueError, parse_key_secret, refuse_if};
 use super::{
     AccessKeyId, AssumeRole, ExternalId, Host, Identity, IdentitySource, Instance, InstanceId, KeyPair,
     OidcProviderArn, Region, Registry, RoleArn, SecretName,
@@ -21,12 +22,6 @@ const DEFAULT_SESSION: Duration = Duration::from_hours(1);
 
 /// What STS takes as `DurationSeconds`; a role may allow less.
 const SESSION_SECONDS: std::ops::RangeInclusive<u64> = 900..=43_200;
-
-/// Whether RRSA is on, and how to switch it on.
-pub(super) struct Rrsa {
-    pub(super) enabled: bool,
-    pub(super) enable: &'static str,
-}
 
 impl Registry {
     /// Personal Edition of the cluster's region, with the default identity: what an empty list means.
@@ -42,25 +37,26 @@ impl Registry {
     }
 }
 
-/// Reads the list, which may be YAML within a text. Entries with mistakes stand in it as far as they could be read, so
-/// that places stay right.
-pub(super) fn read_all(place: &str, node: Node, rrsa: &Rrsa, findings: &mut Findings) -> Vec<Registry> {
+/// Reads the list, which may be YAML within a text. Entries with mistakes are in it as far as they could be read, so that places
+/// stay right. `enable_rrsa` is how to switch RRSA on, where it is off.
+pub(super) fn read_all(
+    place: &str,
+    node: Node,
+    enable_rrsa: Option<&str>,
+    findings: &mut Findings,
+) -> Vec<Registry> {
     const FIX: &str = "write a list, each entry of which begins with \"- instanceId:\"";
     let list = match within_text(place, node, findings) {
         None | Some(Node::Null) => return Vec::new(),
         Some(Node::List(list)) => list,
         Some(Node::Scalar(text)) if text.trim().is_empty() => return Vec::new(),
-        Some(Node::Map(entries)) => {
-            findings.mistake(place, "is a map", FIX);
-            vec![Node::Map(entries)]
-        }
-        Some(Node::Scalar(_)) => {
-            findings.mistake(place, "is a single value", FIX);
-            return Vec::new();
+        Some(node) => {
+            findings.mistake(place, format!("is {}", node.kind()), FIX);
+            Vec::from_iter(matches!(node, Node::Map(_)).then_some(node))
         }
     };
     let entries = list.into_iter().enumerate();
-    entries.map(|(at, node)| read(&format!("{place}[{at}]"), node, rrsa, findings)).collect()
+    entries.map(|(at, node)| read(&format!("{place}[{at}]"), node, enable_rrsa, findings)).collect()
 }
 
 /// An entry, key by key, before they are looked at together.
@@ -70,6 +66,12 @@ struct Entry {
     region: Field<Region>,
     domains: Vec<(String, Host)>,
     namespaces: Option<Vec<Pattern<'static>>>,
+    identity: IdentityKeys,
+}
+
+/// The keys that say whose rights are used.
+#[derive(Default)]
+struct IdentityKeys {
     assume_role: Field<RoleArn>,
     duration: Field<Duration>,
     external_id: Field<ExternalId>,
@@ -80,7 +82,7 @@ struct Entry {
     key_secret: Field<SecretString>,
 }
 
-fn read(place: &str, node: Node, rrsa: &Rrsa, findings: &mut Findings) -> Registry {
+fn read(place: &str, node: Node, enable_rrsa: Option<&str>, findings: &mut Findings) -> Registry {
     if matches!(node, Node::Null) {
         findings.mistake(
             place,
@@ -90,25 +92,22 @@ fn read(place: &str, node: Node, rrsa: &Rrsa, findings: &mut Findings) -> Regist
     }
     let entry = read_keys(place, node, findings);
     editions(place, &entry, findings);
-    let Entry { instance, region, domains, namespaces, .. } = entry;
-    let source = Identities {
-        key_pair: key_pair(place, entry.key_id, entry.key_secret, findings),
-        secret_ref: entry.secret_ref,
-        rrsa: rrsa_role(place, entry.rrsa_role, entry.rrsa_provider, rrsa, findings),
-    };
-    let last = LastRole { role: entry.assume_role, duration: entry.duration, external_id: entry.external_id };
+    let Entry { instance, region, domains, namespaces, identity: keys } = entry;
+    let mut seen = BTreeSet::new();
+    let domains = domains.into_iter().map(|(_, host)| host).filter(|host| seen.insert(host.clone()));
     Registry {
         place: place.to_owned(),
         instance: instance.given().map_or(Instance::Personal, Instance::Enterprise),
         region: region.given(),
-        domains: distinct(domains),
+        domains: domains.collect(),
         namespaces,
-        identity: identity(place, source, last, findings),
+        identity: identity(place, keys, enable_rrsa, findings),
     }
 }
 
 fn read_keys(place: &str, node: Node, findings: &mut Findings) -> Entry {
     let mut entry = Entry::default();
+    let keys = &mut entry.identity;
     for (key, node) in findings.entries(place, node, &keys::REGISTRY) {
         let place = &format!("{place}.{key}");
         match key {
@@ -116,16 +115,16 @@ fn read_keys(place: &str, node: Node, findings: &mut Findings) -> Entry {
             "regionId" => entry.region = findings.parsed(place, node, Region::parse),
             "domains" => entry.domains = domains(place, node, findings),
             "namespaces" => entry.namespaces = Some(namespaces(place, node, findings)),
-            "assumeRoleARN" => entry.assume_role = findings.parsed(place, node, RoleArn::parse),
-            "expireDuration" => entry.duration = expire_duration(place, node, findings),
-            "externalId" => entry.external_id = findings.parsed(place, node, ExternalId::parse),
-            "rrsaRoleARN" => entry.rrsa_role = findings.parsed(place, node, RoleArn::parse),
+            "assumeRoleARN" => keys.assume_role = findings.parsed(place, node, RoleArn::parse),
+            "expireDuration" => keys.duration = expire_duration(place, node, findings),
+            "externalId" => keys.external_id = findings.parsed(place, node, ExternalId::parse),
+            "rrsaRoleARN" => keys.rrsa_role = findings.parsed(place, node, RoleArn::parse),
             "rrsaOIDCProviderRoleARN" => {
-                entry.rrsa_provider = findings.parsed(place, node, OidcProviderArn::parse);
+                keys.rrsa_provider = findings.parsed(place, node, OidcProviderArn::parse);
             }
-            "accessKeySecretRef" => entry.secret_ref = secret_ref(place, node, findings),
-            "customAccessKey" => entry.key_id = findings.parsed(place, node, key_id),
-            _ => entry.key_secret = findings.parsed(place, node, parse_key_secret),
+            "accessKeySecretRef" => keys.secret_ref = secret_ref(place, node, findings),
+            "customAccessKey" => keys.key_id = findings.parsed(place, node, key_id),
+            _ => keys.key_secret = findings.parsed(place, node, parse_key_secret),
         }
     }
     entry
@@ -158,11 +157,6 @@ fn domains(place: &str, node: Node, findings: &mut Findings) -> Vec<(String, Hos
         .collect()
 }
 
-fn distinct(domains: Vec<(String, Host)>) -> Vec<Host> {
-    let mut seen = BTreeSet::new();
-    domains.into_iter().map(|(_, host)| host).filter(|host| seen.insert(host.clone())).collect()
-}
-
 /// A user who comments out the last name takes the registry away from a namespace, and does not want it in all of them.
 fn namespaces(place: &str, node: Node, findings: &mut Findings) -> Vec<Pattern<'static>> {
     match findings.patterns(place, node, Vocabulary::Label) {
@@ -188,21 +182,15 @@ fn expire_duration(place: &str, node: Node, findings: &mut Findings) -> Field<Du
 
 fn session(text: &str) -> Result<Duration, ValueError> {
     const FIX: &str = "write the seconds, from 900 to the role's longest session, which is 43200 at most";
-    match text.parse::<u64>() {
-        Ok(seconds) if SESSION_SECONDS.contains(&seconds) => Ok(Duration::from_secs(seconds)),
-        Ok(_) => Err(ValueError::new("is not between 900 and 43200 seconds", FIX)),
-        Err(_) => Err(ValueError::new("is not a number of seconds", FIX)),
-    }
+    let seconds = text.parse::<u64>().map_err(|_| ValueError::new("is not a number of seconds", FIX))?;
+    refuse_if(!SESSION_SECONDS.contains(&seconds), "is not between 900 and 43200 seconds", FIX)?;
+    Ok(Duration::from_secs(seconds))
 }
 
 fn key_id(text: &str) -> Result<AccessKeyId, ValueError> {
     let id = AccessKeyId::parse(text)?;
-    if id.is_of_session() {
-        return Err(ValueError::new(
-            "belongs to a session, which ends, and lacks its token",
-            "use the key of a RAM user, which begins with LTAI",
-        ));
-    }
+    let fix = "use the key of a RAM user, which begins with LTAI";
+    refuse_if(id.is_of_session(), "belongs to a session, which ends, and lacks its token", fix)?;
     Ok(id)
 }
 
@@ -263,123 +251,95 @@ fn editions(place: &str, entry: &Entry, findings: &mut Findings) {
     }
 }
 
+/// The values of two keys that need each other. `fix` gets the one that is missing.
+fn both<A, B>(
+    place: &str,
+    (one_key, one): (&str, Field<A>),
+    (other_key, other): (&str, Field<B>),
+    fix: impl Fn(&str) -> String,
+    findings: &mut Findings,
+) -> Field<(A, B)> {
+    let (has, lacks) = match (one, other) {
+        (Field::Absent, Field::Absent) => return Field::Absent,
+        (Field::Given(one), Field::Given(other)) => return Field::Given((one, other)),
+        (Field::Absent, _) => (other_key, one_key),
+        (_, Field::Absent) => (one_key, other_key),
+        _ => return Field::Wrong,
+    };
+    findings.mistake(place, format!("has {has} without {lacks}"), fix(lacks));
+    Field::Wrong
+}
+
 fn key_pair(
     place: &str,
     id: Field<AccessKeyId>,
     secret: Field<SecretString>,
     findings: &mut Findings,
-) -> Field<KeyPair> {
-    const FIX: &str = "add the other half, or keep both in a Secret and name it in accessKeySecretRef";
-    let (has, lacks) = match (id, secret) {
-        (Field::Absent, Field::Absent) => return Field::Absent,
-        (Field::Given(id), Field::Given(secret)) => {
-            findings.warning(
-                format!("{place}.customAccessKey"),
-                "keeps an access key in the ConfigMap, where many can read it",
-                "move it to a Secret, and name that in accessKeySecretRef",
-            );
-            return Field::Given(KeyPair { id, secret });
-        }
-        (Field::Absent, _) => ("customAccessKeySecret", "customAccessKey"),
-        (_, Field::Absent) => ("customAccessKey", "customAccessKeySecret"),
-        _ => return Field::Wrong,
-    };
-    findings.mistake(place, format!("has {has} without {lacks}"), FIX);
-    Field::Wrong
+) -> Field<(AccessKeyId, SecretString)> {
+    let fix =
+        |_: &str| "add the other half, or keep both in a Secret and name it in accessKeySecretRef".to_owned();
+    let pair = both(place, ("customAccessKey", id), ("customAccessKeySecret", secret), fix, findings);
+    if matches!(pair, Field::Given(_)) {
+        findings.warning(
+            format!("{place}.customAccessKey"),
+            "keeps an access key in the ConfigMap, where many can read it",
+            "move it to a Secret, and name that in accessKeySecretRef",
+        );
+    }
+    pair
 }
 
 fn rrsa_role(
     place: &str,
     role: Field<RoleArn>,
     provider: Field<OidcProviderArn>,
-    rrsa: &Rrsa,
+    enable_rrsa: Option<&str>,
     findings: &mut Findings,
 ) -> Field<(RoleArn, OidcProviderArn)> {
     const ROLE: &str = "rrsaRoleARN";
     const PROVIDER: &str = "rrsaOIDCProviderRoleARN";
-    if role.is_absent() && provider.is_absent() {
-        return Field::Absent;
-    }
-    if !rrsa.enabled {
+    if let Some(enable) = enable_rrsa
+        && !(role.is_absent() && provider.is_absent())
+    {
         let key = if role.is_absent() { PROVIDER } else { ROLE };
-        findings.mistake(format!("{place}.{key}"), "is set, but RRSA is not switched on", rrsa.enable);
+        findings.mistake(format!("{place}.{key}"), "is set, but RRSA is not switched on", enable);
     }
-    match (role, provider) {
-        (Field::Given(role), Field::Given(provider)) => Field::Given((role, provider)),
-        (Field::Absent, _) => {
-            findings.mistake(
-                place,
-                format!("has {PROVIDER} without {ROLE}"),
-                format!("add the ARN of the role in the cluster's account as {ROLE}"),
-            );
-            Field::Wrong
-        }
-        (_, Field::Absent) => {
-            findings.mistake(
-                place,
-                format!("has {ROLE} without {PROVIDER}"),
-                format!("add the ARN of the cluster's OIDC provider as {PROVIDER}"),
-            );
-            Field::Wrong
-        }
-        _ => Field::Wrong,
-    }
+    let fix = |lacks: &str| match lacks {
+        ROLE => format!("add the ARN of the role in the cluster's account as {ROLE}"),
+        _ => format!("add the ARN of the cluster's OIDC provider as {PROVIDER}"),
+    };
+    both(place, (ROLE, role), (PROVIDER, provider), fix, findings)
 }
 
-/// Where an entry's first keys may come from; one of them at most.
-struct Identities {
-    key_pair: Field<KeyPair>,
-    secret_ref: Field<SecretName>,
-    rrsa: Field<(RoleArn, OidcProviderArn)>,
-}
-
-/// The role assumed last, and what goes with it.
-struct LastRole {
-    role: Field<RoleArn>,
-    duration: Field<Duration>,
-    external_id: Field<ExternalId>,
-}
-
-fn identity(place: &str, sources: Identities, last: LastRole, findings: &mut Findings) -> Identity {
-    let Identities { key_pair, secret_ref, rrsa } = sources;
-    let given: Vec<_> = [
-        ("customAccessKey", !key_pair.is_absent()),
-        ("accessKeySecretRef", !secret_ref.is_absent()),
-        ("rrsaRoleARN", !rrsa.is_absent()),
-    ]
-    .into_iter()
-    .filter_map(|(key, given)| given.then_some(key))
-    .collect();
+/// Where the first keys come from, of which an entry names one at most, and the role that is assumed with them.
+fn identity(place: &str, keys: IdentityKeys, enable_rrsa: Option<&str>, findings: &mut Findings) -> Identity {
+    let IdentityKeys { secret_ref, assume_role: role, duration, external_id, .. } = keys;
+    let key_pair = key_pair(place, keys.key_id, keys.key_secret, findings);
+    let rrsa = rrsa_role(place, keys.rrsa_role, keys.rrsa_provider, enable_rrsa, findings);
+    let mut given = Vec::new();
+    given.extend((!key_pair.is_absent()).then_some("customAccessKey"));
+    given.extend((!secret_ref.is_absent()).then_some("accessKeySecretRef"));
+    given.extend((!rrsa.is_absent()).then_some("rrsaRoleARN"));
     if given.len() > 1 {
-        findings.mistake(
-            place,
-            format!("has more than one identity ({})", given.join(", ")),
-            "keep one of them",
-        );
+        let problem = format!("has more than one identity ({})", given.join(", "));
+        findings.mistake(place, problem, "keep one of them");
     }
-    let LastRole { role, duration, external_id } = last;
     if role.is_absent() {
+        const PROBLEM: &str = "has no effect without a role";
+        const FIX: &str = "remove it, or add assumeRoleARN";
         if !duration.is_absent() && rrsa.is_absent() {
             // The console leaves it behind; there is no session that it could make too long.
-            findings.warning(
-                format!("{place}.expireDuration"),
-                "has no effect without a role",
-                "remove it, or add assumeRoleARN",
-            );
+            findings.warning(format!("{place}.expireDuration"), PROBLEM, FIX);
         }
         if !external_id.is_absent() {
-            findings.mistake(
-                format!("{place}.externalId"),
-                "has no effect without a role",
-                "remove it, or add assumeRoleARN",
-            );
+            findings.mistake(format!("{place}.externalId"), PROBLEM, FIX);
         }
     }
     let session = duration.given().unwrap_or(DEFAULT_SESSION);
     // A session of the cluster's own role that only serves to assume the last one need not live long.
     let first_session = if role.is_absent() { session } else { DEFAULT_SESSION };
     let source = match (key_pair, secret_ref, rrsa) {
-        (Field::Given(pair), _, _) => IdentitySource::KeyPair(pair),
+        (Field::Given((id, secret)), _, _) => IdentitySource::KeyPair(KeyPair { id, secret }),
         (_, Field::Given(name), _) => IdentitySource::KeySecret(name),
         (_, _, Field::Given((role, provider))) => {
             IdentitySource::Rrsa { role, provider, duration: first_session }

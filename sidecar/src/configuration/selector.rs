@@ -1,114 +1,47 @@
-//! Label selectors, as `kubectl --selector` takes them.
+//! Label selectors as text, as `kubectl --selector` takes them.
 
-use std::fmt;
+use std::collections::BTreeSet;
 
 use acr_credential_core::{Pattern, Vocabulary};
+use kube::core::{Expression, Selector};
 
 use super::values::ValueError;
 
-/// A label selector such as `team=a, env in (prod, test), !legacy`: every part of it must hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LabelSelector {
-    text: String,
-    requirements: Vec<Requirement>,
-}
-
-/// One part of a selector.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Requirement {
-    key: String,
-    test: Test,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Test {
-    Exists,
-    Absent,
-    In(Vec<String>),
-    /// Holds where the label is absent too, as in Kubernetes.
-    NotIn(Vec<String>),
-}
-
-impl LabelSelector {
-    /// Reads a selector.
-    pub fn parse(text: &str) -> Result<Self, ValueError> {
-        let mut requirements = Vec::new();
-        for (at, part) in parts(text).into_iter().enumerate() {
-            let Some(requirement) = Requirement::parse(part.trim()) else {
-                return Err(ValueError::new(
-                    format!("part {} is not a label selector", at + 1),
-                    "write parts such as team=a, team!=a, env in (prod,test), env notin (test), legacy or \
-                     !legacy, with commas between them",
-                ));
-            };
-            requirements.push(requirement);
-        }
-        Ok(Self { text: text.to_owned(), requirements })
-    }
-
-    /// Whether it selects an object; `label` finds the value of one of its labels.
-    pub fn matches<T: AsRef<str>>(&self, label: impl Fn(&str) -> Option<T>) -> bool {
-        self.requirements.iter().all(|Requirement { key, test }| {
-            let value = label(key);
-            let is_one_of = |values: &[String]| {
-                value.as_ref().is_some_and(|value| values.iter().any(|known| known == value.as_ref()))
-            };
-            match test {
-                Test::Exists => value.is_some(),
-                Test::Absent => value.is_none(),
-                Test::In(values) => is_one_of(values),
-                Test::NotIn(values) => !is_one_of(values),
-            }
+/// Reads a label selector such as `team=a, env in (prod, test), !legacy`: every part of it must hold.
+pub(super) fn parse(text: &str) -> Result<Selector, ValueError> {
+    let expressions = parts(text).into_iter().enumerate().map(|(at, part)| {
+        expression(part.trim()).ok_or_else(|| {
+            ValueError::new(
+                format!("part {} is not a label selector", at + 1),
+                "write parts such as team=a, team!=a, env in (prod,test), env notin (test), legacy or !legacy, with commas \
+                 between them",
+            )
         })
-    }
+    });
+    expressions.collect()
 }
 
-impl LabelSelector {
-    /// Its parts as Kubernetes writes them in `matchExpressions`: key, operator, and values where the operator has any.
-    pub fn expressions(&self) -> impl Iterator<Item = (&str, &'static str, &[String])> {
-        self.requirements.iter().map(|Requirement { key, test }| match test {
-            Test::Exists => (key.as_str(), "Exists", &[][..]),
-            Test::Absent => (key.as_str(), "DoesNotExist", &[][..]),
-            Test::In(values) => (key.as_str(), "In", values.as_slice()),
-            Test::NotIn(values) => (key.as_str(), "NotIn", values.as_slice()),
-        })
+fn expression(part: &str) -> Option<Expression> {
+    if let Some(name) = part.strip_prefix('!') {
+        return Some(Expression::DoesNotExist(key(name.trim())?));
     }
-}
-
-impl fmt::Display for LabelSelector {
-    /// As it was written.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+    for operator in ["!=", "==", "="] {
+        let Some((name, text)) = part.split_once(operator) else { continue };
+        let (key, value) = (key(name.trim())?, value(text)?);
+        let is_not = operator == "!=";
+        return Some(if is_not { Expression::NotEqual(key, value) } else { Expression::Equal(key, value) });
     }
-}
-
-impl Requirement {
-    fn parse(part: &str) -> Option<Self> {
-        let of = |key: &str, test| is_key(key).then(|| Self { key: key.to_owned(), test });
-        if let Some(key) = part.strip_prefix('!') {
-            return of(key.trim(), Test::Absent);
-        }
-        for operator in ["!=", "==", "="] {
-            let Some((key, value)) = part.split_once(operator) else { continue };
-            let values = values([value])?;
-            let test = if operator == "!=" { Test::NotIn(values) } else { Test::In(values) };
-            return of(key.trim(), test);
-        }
-        let Some((key, rest)) = part.split_once(char::is_whitespace) else { return of(part, Test::Exists) };
-        let rest = rest.trim_start();
-        let (is_in, list) = match rest.strip_prefix("notin") {
-            Some(list) => (false, list),
-            None => (true, rest.strip_prefix("in")?),
-        };
-        let values = values(list.trim().strip_prefix('(')?.strip_suffix(')')?.split(','))?;
-        of(key, if is_in { Test::In(values) } else { Test::NotIn(values) })
-    }
-}
-
-/// The values without white space around them; none if one of them cannot be a label's.
-fn values<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Vec<String>> {
-    let value = |text: &str| is_value(text.trim()).then(|| text.trim().to_owned());
-    texts.into_iter().map(value).collect()
+    let Some((name, rest)) = part.split_once(char::is_whitespace) else {
+        return Some(Expression::Exists(key(part)?));
+    };
+    let rest = rest.trim_start();
+    let (is_in, list) = match rest.strip_prefix("notin") {
+        Some(list) => (false, list),
+        None => (true, rest.strip_prefix("in")?),
+    };
+    let list = list.trim().strip_prefix('(')?.strip_suffix(')')?;
+    let (key, values) = (key(name)?, list.split(',').map(value).collect::<Option<BTreeSet<_>>>()?);
+    Some(if is_in { Expression::In(key, values) } else { Expression::NotIn(key, values) })
 }
 
 /// The parts between commas outside parentheses.
@@ -126,17 +59,20 @@ fn parts(text: &str) -> Vec<&str> {
 }
 
 /// A label's key: a name of at most 63 characters, after a DNS name and a slash where it has a prefix.
-fn is_key(key: &str) -> bool {
-    match key.split_once('/') {
-        None => is_name(key),
+fn key(text: &str) -> Option<String> {
+    let is_key = match text.split_once('/') {
+        None => is_name(text),
         Some((prefix, name)) => {
             matches!(Pattern::parse(prefix, Vocabulary::Subdomain), Ok(Pattern::Name(_))) && is_name(name)
         }
-    }
+    };
+    is_key.then(|| text.to_owned())
 }
 
-fn is_value(value: &str) -> bool {
-    value.is_empty() || is_name(value)
+/// A label's value, without the white space around it.
+fn value(text: &str) -> Option<String> {
+    let text = text.trim();
+    (text.is_empty() || is_name(text)).then(|| text.to_owned())
 }
 
 fn is_name(name: &str) -> bool {
@@ -149,21 +85,28 @@ fn is_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use kube::core::SelectorExt as _;
+
     use super::*;
 
     #[test]
     fn selectors_of_every_form_are_taken() {
-        for text in [
-            "team=a",
-            "team == a,env!=prod",
-            "env in (prod, test),team",
-            "kubernetes.io/metadata.name notin (kube-system)",
-            "!legacy",
-            "! legacy",
-            "team=",
-            "env in (a,),x",
+        for (text, expected) in [
+            ("team=a", "team=a"),
+            ("team == a,env!=prod", "team=a,env!=prod"),
+            ("env in (prod, test),team", "env in (prod,test),team"),
+            (
+                "kubernetes.io/metadata.name notin (kube-system)",
+                "kubernetes.io/metadata.name notin (kube-system)",
+            ),
+            ("!legacy", "!legacy"),
+            ("! legacy", "!legacy"),
+            ("team=", "team="),
+            ("env in (a,),x", "env in (,a),x"),
         ] {
-            assert_eq!(LabelSelector::parse(text).map(|selector| selector.to_string()).as_deref(), Ok(text));
+            let printed = parse(text).map(|selector| selector.to_string());
+            assert_eq!(printed.as_deref(), Ok(expected));
+            assert_eq!(parse(expected), parse(text));
         }
     }
 
@@ -181,16 +124,16 @@ mod tests {
             ("a/b/c=d", 1),
             ("{team: a}", 1),
         ] {
-            let error = LabelSelector::parse(text).unwrap_err();
+            let error = parse(text).unwrap_err();
             assert_eq!(error.problem, format!("part {part} is not a label selector"), "{text}");
         }
     }
 
     #[test]
     fn every_part_must_hold() {
-        let check = |selector: &str, labels: &[(&str, &'static str)], expected| {
-            let label = |key: &str| labels.iter().find(|(known, _)| *known == key).map(|(_, value)| *value);
-            assert_eq!(LabelSelector::parse(selector).unwrap().matches(label), expected, "{selector}");
+        let check = |selector: &str, labels: &[(&str, &str)], expected| {
+            let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            assert_eq!(parse(selector).unwrap().matches(&labels), expected, "{selector}");
         };
         check("team=a", &[("team", "a")], true);
         check("team == a", &[("team", "b")], false);

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use acr_credential_core::{DEFAULT_EXCLUDED_NAMESPACES, Pattern, Selection, Vocabulary, spelling};
+use kube::core::Selector;
 
-use super::findings::{Field, Findings};
+use super::fields::Field;
+use super::findings::Findings;
 use super::keys::{self, Key};
 use super::source::{Source, within_text};
 use super::tree::Node;
-use super::values::ValueError;
-use super::{Attach, Configuration, Registry, duration, overlap, registry, selector};
+use super::values::{ValueError, refuse_if};
+use super::{Attach, Configuration, Registry, conflicts, duration, registry, selector};
 
 /// The vendor's default.
 const DEFAULT_THRESHOLD: Duration = Duration::from_mins(15);
@@ -29,7 +31,7 @@ const ATTACH: [(&str, Attach); 3] =
 
 /// Turns the keys into a configuration. Where one is wrong, its default stands in, so that all others are looked at.
 pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
-    let Source { entries, registries, enable_rrsa } = source;
+    let Source { entries, form } = source;
     let mut configuration = Configuration {
         namespaces: Selection { include: vec![default_name()], exclude: default_exclusions() },
         namespace_selector: None,
@@ -38,7 +40,7 @@ pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
         expiring_threshold: DEFAULT_THRESHOLD,
         registries: Vec::new(),
     };
-    let mut registries = (registries, Node::Null);
+    let mut registries = Node::Null;
     let mut rrsa = false;
     let mut namespaces_are_known = true;
     let mut names = Names { watch: "watch-namespace", exclude: "exclude-namespace" };
@@ -72,11 +74,17 @@ pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
             Key::NamespaceSelector => {
                 configuration.namespace_selector = label_selector(name, node, findings);
             }
-            Key::Registries => registries = (name, node),
+            Key::Registries => registries = node,
             Key::ExpiringThreshold => {
                 if let Field::Given(threshold) = findings.parsed(name, node, threshold) {
                     configuration.expiring_threshold = threshold;
-                    unwise_threshold(name, threshold, findings);
+                    if threshold > NO_LONGER_EFFECTIVE {
+                        findings.warning(
+                            name,
+                            "is longer than 40m, but a credential of one hour is never renewed in its first 20 minutes",
+                            "write 15m, unless your sessions last longer than an hour",
+                        );
+                    }
                 }
             }
             Key::Attach => {
@@ -98,10 +106,10 @@ pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
             Key::NotifyEmail => {}
         }
     }
-    let rrsa = registry::Rrsa { enabled: rrsa, enable: enable_rrsa };
-    let (place, node) = registries;
-    configuration.registries = registry::read_all(place, node, &rrsa, findings);
-    overlap::check(place, &configuration.registries, findings);
+    let place = form.registries;
+    let enable_rrsa = (!rrsa).then_some(form.enable_rrsa);
+    configuration.registries = registry::read_all(place, registries, enable_rrsa, findings);
+    conflicts::check(place, &configuration.registries, findings);
     if namespaces_are_known {
         namespaces(&configuration.namespaces, &names, findings);
         unmanaged(place, &configuration, &names, findings);
@@ -136,8 +144,8 @@ fn replace_unless_empty(default: &mut Vec<Pattern<'static>>, patterns: Field<Vec
 }
 
 /// A selector narrows. One without a value was meant to do so, too.
-fn label_selector(place: &str, node: Node, findings: &mut Findings) -> Option<selector::LabelSelector> {
-    let field = findings.parsed(place, node, selector::LabelSelector::parse);
+fn label_selector(place: &str, node: Node, findings: &mut Findings) -> Option<Selector> {
+    let field = findings.parsed(place, node, selector::parse);
     if field.is_absent() {
         findings.mistake(
             place,
@@ -150,20 +158,9 @@ fn label_selector(place: &str, node: Node, findings: &mut Findings) -> Option<se
 
 fn threshold(text: &str) -> Result<Duration, ValueError> {
     let threshold = duration::parse(text)?;
-    if !THRESHOLDS.contains(&threshold) {
-        return Err(ValueError::new("is not between 1m and 12h", "write 15m, or remove it for that default"));
-    }
+    let is_sensible = THRESHOLDS.contains(&threshold);
+    refuse_if(!is_sensible, "is not between 1m and 12h", "write 15m, or remove it for that default")?;
     Ok(threshold)
-}
-
-fn unwise_threshold(place: &str, threshold: Duration, findings: &mut Findings) {
-    if threshold > NO_LONGER_EFFECTIVE {
-        findings.warning(
-            place,
-            "is longer than 40m, but a credential of one hour is never renewed in its first 20 minutes",
-            "write 15m, unless your sessions last longer than an hour",
-        );
-    }
 }
 
 fn attach(text: &str) -> Result<Attach, ValueError> {
@@ -202,17 +199,15 @@ fn webhook(place: &str, node: Node, findings: &mut Findings) {
         match key {
             "enable" => enabled = matches!(findings.boolean(&place, node), Field::Given(true)),
             "failure-policy" => {
-                findings.parsed(&place, node, |text| match text {
-                    "Ignore" | "Fail" => Ok(()),
-                    _ => Err(ValueError::new("is neither Ignore nor Fail", "write Ignore or Fail")),
+                findings.parsed(&place, node, |text| {
+                    let is_known = matches!(text, "Ignore" | "Fail");
+                    refuse_if(!is_known, "is neither Ignore nor Fail", "write Ignore or Fail")
                 });
             }
             _ => {
-                findings.parsed(&place, node, |text| match text.parse::<u8>() {
-                    Ok(1..=30) => Ok(()),
-                    _ => {
-                        Err(ValueError::new("is not a number from 1 to 30", "write the seconds, such as 10"))
-                    }
+                findings.parsed(&place, node, |text| {
+                    let is_number = matches!(text.parse::<u8>(), Ok(1..=30));
+                    refuse_if(!is_number, "is not a number from 1 to 30", "write the seconds, such as 10")
                 });
             }
         }

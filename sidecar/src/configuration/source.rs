@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::findings::{Field, Findings};
-use super::keys::{self, CONFIG_MAP, Key, Keys, MANAGED, MANIFEST};
+use super::fields::Field;
+use super::findings::Findings;
+use super::keys::{self, CONFIG_MAP, Form, Key, MANAGED, MANIFEST};
 use super::tree::{self, Node};
 use super::wrapping;
 
@@ -15,10 +16,7 @@ pub const MAX_BYTES: usize = 1 << 20;
 pub(super) struct Source {
     /// Key, its name in this form, and its value.
     pub(super) entries: Vec<(Key, &'static str, Node)>,
-    /// What this form calls the list of registries.
-    pub(super) registries: &'static str,
-    /// How this form switches RRSA on, for messages.
-    pub(super) enable_rrsa: &'static str,
+    pub(super) form: &'static Form,
 }
 
 impl Source {
@@ -44,32 +42,27 @@ impl Source {
     }
 
     fn from_root(root: Node, findings: &mut Findings) -> Option<Self> {
-        const FIX: &str = "write a ConfigMap manifest or its data";
         if !has_own_keys(&root)
             && let Some(config) = wrapping::of_add_on(&root, findings)
         {
-            return Some(Self::add_on(wrapping::unwrapped(config, "config", findings)?, findings));
+            let config = wrapping::unwrapped(config, "config", findings)?;
+            // An add-on's configuration has the keys of its edition.
+            let form = if is_managed(&config) { &MANAGED } else { &CONFIG_MAP };
+            return Some(Self::new(form, config, findings));
         }
         match root {
             Node::Map(entries) if has_manifest_keys(&entries) => Some(Self::manifest(entries, findings)),
-            Node::Map(entries) if is_managed(&entries) => Some(Self::managed(Node::Map(entries), findings)),
-            Node::Map(entries) => Some(Self::config_map(Node::Map(entries), findings)),
-            Node::List(list) => {
+            root @ Node::Map(_) if is_managed(&root) => Some(Self::new(&MANAGED, root, findings)),
+            root @ Node::Map(_) => Some(Self::config_map(root, findings)),
+            other => {
                 let is_registry = |node: &Node| node.at(&["instanceId"]).or(node.at(&["regionId"])).is_some();
-                let fix = if list.iter().any(is_registry) {
-                    "write `acr-registry-info: |` above it, and indent the list"
-                } else {
-                    FIX
+                let fix = match &other {
+                    Node::List(list) if list.iter().any(is_registry) => {
+                        "write `acr-registry-info: |` above it, and indent the list"
+                    }
+                    _ => "write a ConfigMap manifest or its data",
                 };
-                findings.mistake("configuration", "is a list", fix);
-                None
-            }
-            Node::Null => {
-                findings.mistake("configuration", "is empty", FIX);
-                None
-            }
-            Node::Scalar(_) => {
-                findings.mistake("configuration", "is a single value", FIX);
+                findings.mistake("configuration", format!("is {}", other.kind()), fix);
                 None
             }
         }
@@ -121,10 +114,10 @@ impl Source {
         if let Node::Map(entries) = &mut data {
             lift(entries, findings);
         }
-        let mut entries = keyed(data, CONFIG_MAP, findings);
-        let swallowed = swallowed(&mut entries, findings);
-        entries.extend(keyed(Node::Map(swallowed), CONFIG_MAP, findings));
-        for (_, name, node) in &entries {
+        let mut source = Self::new(&CONFIG_MAP, data, findings);
+        let swallowed = swallowed(&mut source.entries, findings);
+        source.entries.extend(Self::new(&CONFIG_MAP, Node::Map(swallowed), findings).entries);
+        for (_, name, node) in &source.entries {
             if let Node::List(_) | Node::Map(_) = node {
                 findings.mistake(
                     *name,
@@ -133,25 +126,28 @@ impl Source {
                 );
             }
         }
-        Self::with_config_map_keys(entries)
+        source
     }
 
-    /// An add-on's configuration has the keys of its edition.
-    fn add_on(config: Node, findings: &mut Findings) -> Self {
-        match &config {
-            Node::Map(entries) if is_managed(entries) => Self::managed(config, findings),
-            _ => Self::with_config_map_keys(keyed(config, CONFIG_MAP, findings)),
+    fn new(form: &'static Form, mut config: Node, findings: &mut Findings) -> Self {
+        if let Node::Map(entries) = &mut config
+            && let Some(at) = entries.iter().position(|(key, _)| key == keys::TOKEN_MODE)
+        {
+            let (_, mode) = entries.remove(at);
+            if matches!(findings.text(keys::TOKEN_MODE, mode), Field::Given(_)) {
+                findings.warning(
+                    keys::TOKEN_MODE,
+                    "has no effect here",
+                    "remove it: an entry names its identity, or that of the sidecar is used",
+                );
+            }
         }
-    }
-
-    fn with_config_map_keys(entries: Vec<(Key, &'static str, Node)>) -> Self {
-        let enable_rrsa = "add the key rrsa with the text `enable: true`";
-        Self { entries, registries: "acr-registry-info", enable_rrsa }
-    }
-
-    fn managed(config: Node, findings: &mut Findings) -> Self {
-        let entries = keyed(config, MANAGED, findings);
-        Self { entries, registries: "AcrInstanceInfo", enable_rrsa: "set enableRRSA to true" }
+        let names: Vec<_> = form.keys.iter().map(|(name, _)| *name).collect();
+        let entries = findings.entries("", config, &names).into_iter().filter_map(|(name, node)| {
+            let (_, key) = form.keys.iter().find(|(known, _)| *known == name)?;
+            Some((*key, name, node))
+        });
+        Self { entries: entries.collect(), form }
     }
 }
 
@@ -160,33 +156,34 @@ fn has_manifest_keys(entries: &[(String, Node)]) -> bool {
 }
 
 /// Whether the keys are those of the managed add-on.
-fn is_managed(entries: &[(String, Node)]) -> bool {
-    let holds = |keys: &Keys| entries.iter().any(|(key, _)| keys::is_one_of(keys, key));
-    holds(MANAGED) && !holds(CONFIG_MAP)
+fn is_managed(config: &Node) -> bool {
+    let Node::Map(entries) = config else { return false };
+    let holds = |form: &Form| entries.iter().any(|(key, _)| form.has(key));
+    holds(&MANAGED) && !holds(&CONFIG_MAP)
 }
 
 /// Whether this is a configuration by its own keys, or an object of Kubernetes.
 fn has_own_keys(root: &Node) -> bool {
     let Node::Map(entries) = root else { return false };
-    entries.iter().any(|(key, _)| {
-        let is_object = matches!(key.as_str(), "kind" | "apiVersion" | "metadata");
-        is_object || keys::is_one_of(CONFIG_MAP, key) || keys::is_one_of(MANAGED, key)
-    })
+    let is_own = |key: &str| {
+        matches!(key, "kind" | "apiVersion" | "metadata") || CONFIG_MAP.has(key) || MANAGED.has(key)
+    };
+    entries.iter().any(|(key, _)| is_own(key))
 }
 
 /// Takes keys of the configuration out of a key that is none of them, such as the name of a file. That one is reported.
 fn lift(entries: &mut Vec<(String, Node)>, findings: &mut Findings) {
     let is_whole = |node: &Node| {
         let Node::Map(within) = node else { return false };
-        within.iter().any(|(key, _)| keys::is_one_of(CONFIG_MAP, key))
+        within.iter().any(|(key, _)| CONFIG_MAP.has(key))
     };
     for (at, (key, node)) in std::mem::take(entries).into_iter().enumerate() {
         let read = match &node {
-            Node::Scalar(text) if !keys::is_one_of(CONFIG_MAP, &key) && text.contains('\n') => {
+            Node::Scalar(text) if !CONFIG_MAP.has(&key) && text.contains('\n') => {
                 // What is wrong within it is told when it is where it belongs.
                 tree::read(text, "data", &mut Findings::default())
             }
-            node @ Node::Map(_) if !keys::is_one_of(CONFIG_MAP, &key) => Some(node.clone()),
+            node @ Node::Map(_) if !CONFIG_MAP.has(&key) => Some(node.clone()),
             _ => None,
         };
         match read.filter(is_whole) {
@@ -209,7 +206,7 @@ fn swallowed(entries: &mut [(Key, &'static str, Node)], findings: &mut Findings)
     for (_, name, node) in entries {
         let Node::Map(within) = node else { continue };
         let (others, found): (Vec<_>, Vec<_>) =
-            std::mem::take(within).into_iter().partition(|(key, _)| !keys::is_one_of(CONFIG_MAP, key));
+            std::mem::take(within).into_iter().partition(|(key, _)| !CONFIG_MAP.has(key));
         for (key, _) in &found {
             if let Some((problem, fix)) = keys::misplaced(name, key, &[]) {
                 findings.mistake(format!("{name}.{key}"), problem, fix);
@@ -219,30 +216,6 @@ fn swallowed(entries: &mut [(Key, &'static str, Node)], findings: &mut Findings)
         swallowed.extend(found);
     }
     swallowed
-}
-
-fn keyed(mut node: Node, keys: &Keys, findings: &mut Findings) -> Vec<(Key, &'static str, Node)> {
-    if let Node::Map(entries) = &mut node
-        && let Some(at) = entries.iter().position(|(key, _)| key == keys::TOKEN_MODE)
-    {
-        let (_, mode) = entries.remove(at);
-        if matches!(findings.text(keys::TOKEN_MODE, mode), Field::Given(_)) {
-            findings.warning(
-                keys::TOKEN_MODE,
-                "has no effect here",
-                "remove it: an entry names its identity, or that of the sidecar is used",
-            );
-        }
-    }
-    let names: Vec<_> = keys.iter().map(|(name, _)| *name).collect();
-    let entries = findings.entries("", node, &names);
-    entries
-        .into_iter()
-        .filter_map(|(name, node)| {
-            let (_, key) = keys.iter().find(|(known, _)| *known == name)?;
-            Some((*key, name, node))
-        })
-        .collect()
 }
 
 /// A list or map that is written as YAML within a text. `None` when it is no YAML, which then has been reported.

@@ -6,11 +6,11 @@ mod flaw;
 
 use std::borrow::Cow;
 
-use granit_parser::{Event, Options, Parser, ScalarStyle};
+use granit_parser::{Event, Options, Parser, ScalarStyle, StrInput};
 
-use self::flaw::{Flaw, Misplaced, Unreadable, flaw};
+use self::flaw::{Flaw, Unreadable, flaw};
 use super::findings::Findings;
-use super::typography::{self, Quoted};
+use super::typography::{self, InLines, Quoted};
 
 /// Any value. It has no `Debug`: it may hold a key.
 #[derive(Clone)]
@@ -65,11 +65,6 @@ const DEEPEST: usize = 16;
 /// Values at most: some hundred registries with all of their keys.
 const MOST_VALUES: usize = 20_000;
 
-/// Mistakes of syntax that are mended to find the next one, and the longest text in which that is done: each takes one
-/// more pass.
-const REPAIRS: usize = 16;
-const LONGEST_TO_REPAIR: usize = 64 * 1024;
-
 /// A document of a text.
 pub(super) struct Document {
     /// The line in which it begins, from 1.
@@ -92,12 +87,10 @@ pub(super) fn read(text: &str, place: &str, findings: &mut Findings) -> Option<N
     Some(first.root)
 }
 
-/// Reads all documents of a text, of which there is at least one; `place` is empty for a whole file.
-///
-/// A document with a flaw may be read all the same, as far as it can be mended: what else is wrong shows in one pass.
+/// Reads all documents of a text, of which there is at least one; `place` is empty for a whole file. `None` at the first
+/// mistake of syntax, which then has been reported.
 pub(super) fn documents(text: &str, place: &str, findings: &mut Findings) -> Option<Vec<Document>> {
     let mut text = Cow::Borrowed(text);
-    let mut repairs = if text.len() > LONGEST_TO_REPAIR { 0 } else { REPAIRS };
     // In a value, all but the comments is the configuration's own. A file has more in it, so that it is looked at only
     // when it makes no sense.
     if !place.is_empty()
@@ -106,197 +99,139 @@ pub(super) fn documents(text: &str, place: &str, findings: &mut Findings) -> Opt
         text = Cow::Owned(plain);
     }
     loop {
-        let built = Builder::default().build(&text);
-        let makes_sense = built.as_ref().is_ok_and(|documents| {
-            !place.is_empty() || documents.iter().all(|document| document.root.has_plain_keys())
-        });
-        // Where quotes end cannot be told in what cannot be read.
-        let ways: &[_] = if built.is_ok() { &[Quoted::Kept] } else { &[Quoted::Kept, Quoted::Replaced] };
-        if !makes_sense && let Some(plain) = plain_document(&text, ways, place, findings) {
-            text = Cow::Owned(plain);
-            continue;
-        }
-        let error = match built {
-            Ok(documents) => return Some(documents),
-            Err(error) => error,
+        let built = Reader::new(&text).documents();
+        let ways: &[_] = match &built {
+            Ok(documents)
+                if !place.is_empty() || documents.iter().all(|document| document.root.has_plain_keys()) =>
+            {
+                &[]
+            }
+            Ok(_) => &[Quoted::Kept],
+            // Where quotes end cannot be told in what cannot be read.
+            Err(_) => &[Quoted::Kept, Quoted::Replaced],
         };
-        let misplaced = error.misplaced(&text, place);
-        let (problem, fix) = error.words(place, misplaced.as_ref());
-        findings.mistake(error.place(place), problem, fix);
-        let mended = match misplaced {
-            Some(Misplaced::InValue(_)) => error.without_line(&text)?,
-            Some(Misplaced::InFile(_)) => error.beside_other_keys(&text)?,
-            Some(Misplaced::OfRegistry) => return None,
-            None => error.mended(&text)?,
-        };
-        if mended == text {
-            return None;
+        match plain_document(&text, ways, place, findings) {
+            Some(plain) => text = Cow::Owned(plain),
+            None => return built.map_err(|error| error.report(&text, place, findings)).ok(),
         }
-        if misplaced.is_none() && matches!(error.flaw, Flaw::Layout | Flaw::Tab) {
-            // It may have been meant otherwise, so that flaws that follow would not be the user's.
-            return Builder::default().build(&mended).ok();
-        }
-        text = Cow::Owned(mended);
-        repairs = repairs.checked_sub(1)?;
     }
 }
 
 /// Reports characters that only look like ASCII. Returns the document as it was meant, if there are any.
 fn plain_document(text: &str, ways: &[Quoted], place: &str, findings: &mut Findings) -> Option<String> {
     let (plain, found) = ways.iter().find_map(|&quoted| typography::plain_document(text, quoted))?;
-    for found in found {
-        let of = if place.is_empty() { String::new() } else { format!(" of {place}") };
-        let more = match found.more_lines {
+    let (whole, of) = match place {
+        "" => ("configuration", String::new()),
+        _ => (place, format!(" of {place}")),
+    };
+    for InLines { look_alike, line, more_lines, .. } in found {
+        let more = match more_lines {
             0 => String::new(),
             1 => ", and so does 1 more line".to_owned(),
             lines => format!(", and so do {lines} more lines"),
         };
-        let problem = format!("line {}{of} holds {}{more}", found.line, found.look_alike);
-        findings.character(
-            if place.is_empty() { "configuration" } else { place },
-            problem,
-            found.look_alike.fix(),
-        );
+        findings.character(whole, format!("line {line}{of} holds {look_alike}{more}"), look_alike);
     }
     Some(plain)
 }
 
-/// A list or map that is being read.
-enum Open {
-    List(Vec<Node>),
-    /// With the key whose value comes next, and its line.
-    Map {
-        entries: Vec<(String, Node)>,
-        key: Option<(String, usize)>,
-    },
-}
-
-/// Puts the parser's events together, without recursion.
-#[derive(Default)]
-struct Builder {
-    open: Vec<Open>,
-    /// Those that came before the one that is being read, but for empty ones.
-    documents: Vec<Document>,
-    root: Option<Node>,
-    /// The line in which the document begins.
-    line: usize,
+/// Puts the parser's events together. The parser bounds how deep they nest.
+struct Reader<'a> {
+    text: &'a str,
+    parser: Parser<'a, StrInput<'a>>,
     values: usize,
 }
 
-impl Builder {
-    fn build(mut self, text: &str) -> Result<Vec<Document>, Unreadable> {
+impl<'a> Reader<'a> {
+    fn new(text: &'a str) -> Self {
         let mut options = Options::default();
         options.set_emit_comments(false);
         options.flow_nesting_limit = DEEPEST;
         options.block_nesting_limit = DEEPEST;
-        for next in Parser::new_from_str_with_options(text, options) {
-            let (event, span) = match next {
-                Ok(next) => next,
-                Err(error) => {
-                    let (line, at) = (error.marker().line(), error.marker().byte_offset());
-                    return Err(self.unreadable(line, at, flaw(&error, text)));
-                }
-            };
-            let (line, at) = (span.start.line(), span.start.byte_offset());
-            self.take(event, line).map_err(|flaw| self.unreadable(line, at, flaw))?;
-        }
-        self.end_document();
-        if self.documents.is_empty() {
-            self.documents.push(Document { line: 1, root: Node::Null });
-        }
-        Ok(self.documents)
+        Self { text, parser: Parser::new_from_str_with_options(text, options), values: 0 }
     }
 
-    fn end_document(&mut self) {
-        match self.root.take() {
-            None | Some(Node::Null) => {}
-            Some(root) => self.documents.push(Document { line: self.line, root }),
+    /// All documents that are not empty, or else an empty one.
+    fn documents(mut self) -> Result<Vec<Document>, Unreadable> {
+        let mut documents = Vec::new();
+        let mut begin = 1;
+        loop {
+            match self.next()? {
+                (Event::StreamEnd, _) => break,
+                (Event::DocumentStart(..), line) => begin = line,
+                (Event::StreamStart | Event::DocumentEnd, _) => {}
+                (event, line) => match self.node(event, line)? {
+                    Node::Null => {}
+                    root => documents.push(Document { line: begin, root }),
+                },
+            }
+        }
+        if documents.is_empty() {
+            documents.push(Document { line: 1, root: Node::Null });
+        }
+        Ok(documents)
+    }
+
+    /// The next event and its line.
+    fn next(&mut self) -> Result<(Event<'a>, usize), Unreadable> {
+        match self.parser.next() {
+            Some(Ok((event, span))) => Ok((event, span.start.line())),
+            Some(Err(error)) => Err(Unreadable::new(error.marker().line(), flaw(&error, self.text))),
+            None => Ok((Event::StreamEnd, 0)),
         }
     }
 
-    fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), Flaw> {
+    /// The value that begins with this event.
+    fn node(&mut self, event: Event<'a>, line: usize) -> Result<Node, Unreadable> {
+        self.values += 1;
+        if self.values > MOST_VALUES {
+            return Err(Unreadable::new(line, Flaw::TooMany));
+        }
         match event {
             Event::Scalar(text, style, ..) => {
                 let is_null =
                     style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                self.put(text, is_null, line)
+                Ok(if is_null { Node::Null } else { Node::Scalar(text.into_owned()) })
             }
-            Event::SequenceStart(..) => self.begin(Open::List(Vec::new())),
-            Event::MappingStart(..) => self.begin(Open::Map { entries: Vec::new(), key: None }),
-            Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
-                Some(Open::List(list)) => self.put_node(Node::List(list)),
-                Some(Open::Map { entries, .. }) => self.put_node(Node::Map(entries)),
-                None => Err(Flaw::Other),
-            },
-            Event::Alias(_) | Event::UnresolvedAlias(_) => Err(Flaw::Alias),
-            Event::DocumentStart(..) => {
-                self.end_document();
-                self.line = line;
-                Ok(())
-            }
-            _ => Ok(()),
+            Event::SequenceStart(..) => self.list(),
+            Event::MappingStart(..) => self.map(),
+            Event::Alias(_) | Event::UnresolvedAlias(_) => Err(Unreadable::new(line, Flaw::Alias)),
+            _ => Err(Unreadable::new(line, Flaw::Other)),
         }
     }
 
-    fn put(&mut self, text: Cow<'_, str>, is_null: bool, line: usize) -> Result<(), Flaw> {
-        if let Some(Open::Map { key: key @ None, .. }) = self.open.last_mut() {
-            *key = Some((text.into_owned(), line));
-            return Ok(());
-        }
-        self.put_node(if is_null { Node::Null } else { Node::Scalar(text.into_owned()) })
-    }
-
-    fn begin(&mut self, open: Open) -> Result<(), Flaw> {
-        if let Some(Open::Map { key: None, .. }) = self.open.last() {
-            return Err(Flaw::KeyIsNoText);
-        }
-        self.open.push(open);
-        Ok(())
-    }
-
-    fn put_node(&mut self, node: Node) -> Result<(), Flaw> {
-        self.values += 1;
-        if self.values > MOST_VALUES {
-            return Err(Flaw::TooMany);
-        }
-        match self.open.last_mut() {
-            None => self.root = Some(node),
-            Some(Open::List(list)) => list.push(node),
-            Some(Open::Map { entries, key }) => {
-                let (key, _) = key.take().ok_or(Flaw::KeyIsNoText)?;
-                entries.push((key, node));
+    fn list(&mut self) -> Result<Node, Unreadable> {
+        let mut list = Vec::new();
+        loop {
+            let at = list.len();
+            // A line that does not fit is not an entry after the one above it.
+            let next =
+                self.next().map_err(|error| if error.is_of_layout() { error } else { error.in_entry(at) });
+            match next? {
+                (Event::SequenceEnd, _) => return Ok(Node::List(list)),
+                (event, line) => list.push(self.node(event, line).map_err(|error| error.in_entry(at))?),
             }
         }
-        Ok(())
     }
 
-    fn unreadable(&self, line: usize, at: Option<usize>, flaw: Flaw) -> Unreadable {
-        let certain = match (flaw, self.open.split_last()) {
-            (Flaw::TooMany, _) => &[],
-            // A line that does not fit is neither a value of the key above it nor an entry after the one above it.
-            (Flaw::Layout | Flaw::Tab, Some((innermost, outer))) if !innermost.has_key_in(line) => outer,
-            _ => self.open.as_slice(),
-        };
-        let path = certain.iter().map_while(Open::step).collect();
-        Unreadable { path, line, at, flaw }
-    }
-}
-
-impl Open {
-    /// Its part of a path. Keys are shown when they look like ours: one can be a value out of place.
-    fn step(&self) -> Option<String> {
-        match self {
-            Self::List(list) => Some(format!("[{}]", list.len())),
-            Self::Map { key: Some((key, _)), .. } if is_name(key) => Some(format!(".{key}")),
-            Self::Map { .. } => None,
+    fn map(&mut self) -> Result<Node, Unreadable> {
+        let mut entries = Vec::new();
+        loop {
+            let (key, line_of_key) = match self.next()? {
+                (Event::MappingEnd, _) => return Ok(Node::Map(entries)),
+                (Event::Scalar(key, ..), line) => (key.into_owned(), line),
+                (Event::Alias(_) | Event::UnresolvedAlias(_), line) => {
+                    return Err(Unreadable::new(line, Flaw::Alias));
+                }
+                (_, line) => return Err(Unreadable::new(line, Flaw::KeyIsNoText)),
+            };
+            // Nor is it the value of the key above it.
+            let next = self.next().map_err(|error| {
+                if error.is_of_layout() && error.line != line_of_key { error } else { error.below_key(&key) }
+            });
+            let (event, line) = next?;
+            let node = self.node(event, line).map_err(|error| error.below_key(&key))?;
+            entries.push((key, node));
         }
     }
-
-    fn has_key_in(&self, line: usize) -> bool {
-        matches!(self, Self::Map { key: Some((_, of_key)), .. } if *of_key == line)
-    }
-}
-
-fn is_name(key: &str) -> bool {
-    key.len() <= 24 && key.chars().all(|c| c.is_ascii_alphabetic() || c == '-')
 }

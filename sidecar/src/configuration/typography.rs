@@ -14,7 +14,7 @@ pub(super) struct LookAlike {
 }
 
 impl LookAlike {
-    fn of(character: char) -> Option<Self> {
+    fn new(character: char) -> Option<Self> {
         // Blocks and names: https://www.unicode.org/charts/
         let (name, twin) = match character {
             '\u{a0}' | '\u{2007}' | '\u{202f}' => ("a no-break space", Some(' ')),
@@ -100,7 +100,7 @@ pub(super) fn plain(text: &str) -> (Cow<'_, str>, Vec<LookAlike>) {
     let mut found: Vec<LookAlike> = Vec::new();
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
-        let Some(look_alike) = LookAlike::of(c) else {
+        let Some(look_alike) = LookAlike::new(c) else {
             plain.push(c);
             continue;
         };
@@ -129,6 +129,7 @@ pub(super) struct InLines {
     /// The first line, from 1.
     pub(super) line: usize,
     pub(super) more_lines: usize,
+    last_line: usize,
 }
 
 /// What becomes of values in quotes.
@@ -145,22 +146,23 @@ pub(super) fn plain_document(text: &str, quoted: Quoted) -> Option<(String, Vec<
     if text.is_ascii() {
         return None;
     }
-    let mut found: Vec<(InLines, usize)> = Vec::new();
+    let mut found: Vec<InLines> = Vec::new();
     let mut plain = String::with_capacity(text.len());
     for (at, line) in text.split_inclusive('\n').enumerate() {
         let number = at + 1;
         let (mut is_quoted, mut is_comment, mut has_key, mut last) = (false, false, false, ' ');
         let mut characters = line.chars().peekable();
         while let Some(c) = characters.next() {
-            let look_alike = LookAlike::of(c).filter(|_| !is_comment && !is_quoted);
+            let look_alike = LookAlike::new(c).filter(|_| !is_comment && !is_quoted);
             if let Some(look_alike) = look_alike {
-                match found.iter_mut().find(|(known, _)| known.look_alike.is_like(look_alike)) {
-                    Some((known, last_line)) if *last_line != number => {
-                        known.more_lines += 1;
-                        *last_line = number;
+                match found.iter_mut().find(|known| known.look_alike.is_like(look_alike)) {
+                    Some(known) => {
+                        known.more_lines += usize::from(known.last_line != number);
+                        known.last_line = number;
                     }
-                    Some(_) => {}
-                    None => found.push((InLines { look_alike, line: number, more_lines: 0 }, number)),
+                    None => {
+                        found.push(InLines { look_alike, line: number, more_lines: 0, last_line: number });
+                    }
                 }
             }
             let c = look_alike.map_or(Some(c), |look_alike| look_alike.twin);
@@ -176,7 +178,6 @@ pub(super) fn plain_document(text: &str, quoted: Quoted) -> Option<(String, Vec<
             last = c.unwrap_or(last);
         }
     }
-    let found: Vec<_> = found.into_iter().map(|(found, _)| found).collect();
     (!found.is_empty()).then_some((plain, found))
 }
 
@@ -215,7 +216,7 @@ mod tests {
         check("a\u{200b}b", "ab", &["an invisible character (U+200B)"]);
         check("“all”", "all", &["“ (U+201C, a typographic quote)", "” (U+201D, a typographic quote)"]);
         check("‘a’b", "'a'b", &["‘ (U+2018, a typographic quote)", "’ (U+2019, a typographic quote)"]);
-        let fix = |c| LookAlike::of(c).map(LookAlike::fix);
+        let fix = |c| LookAlike::new(c).map(LookAlike::fix);
         assert_eq!(fix('：').as_deref(), Some("write : instead"));
         assert_eq!(fix('\u{3000}').as_deref(), Some("write an ordinary space instead"));
         assert_eq!(fix('\u{200b}').as_deref(), Some("remove it"));

@@ -72,10 +72,12 @@ fn is_placeholder(text: &str) -> bool {
 }
 
 fn refuse_placeholder(text: &str, fix: &str) -> Result<(), ValueError> {
-    if is_placeholder(text) {
-        return Err(ValueError::new("is a placeholder from the documentation", fix));
-    }
-    Ok(())
+    refuse_if(is_placeholder(text), "is a placeholder from the documentation", fix)
+}
+
+/// The error with this problem and fix, if the value has the problem.
+pub(super) fn refuse_if(has_problem: bool, problem: &str, fix: &str) -> Result<(), ValueError> {
+    if has_problem { Err(ValueError::new(problem, fix)) } else { Ok(()) }
 }
 
 text_value! {
@@ -89,9 +91,7 @@ impl InstanceId {
         const FIX: &str = "copy the id, such as cri-0123456789abcdef, from the ACR console";
         let text = text.trim();
         refuse_placeholder(text, FIX)?;
-        if text.contains(',') {
-            return Err(ValueError::new("holds more than one id", "write one entry for each instance"));
-        }
+        refuse_if(text.contains(','), "holds more than one id", "write one entry for each instance")?;
         if text.starts_with("crpi-") {
             return Err(no_token_api());
         }
@@ -105,12 +105,7 @@ impl InstanceId {
         };
         let is_id = (1..=60).contains(&random.len())
             && random.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        if !is_id {
-            return Err(ValueError::new(
-                "has other characters after cri- than lower-case letters and digits",
-                FIX,
-            ));
-        }
+        refuse_if(!is_id, "has other characters after cri- than lower-case letters and digits", FIX)?;
         Ok(Self(text.to_owned()))
     }
 }
@@ -138,12 +133,9 @@ impl Region {
         const FIX: &str = "write the id of a region, such as cn-hangzhou";
         let text = text.trim();
         refuse_placeholder(text, FIX)?;
-        if text.starts_with("cri-") || text.starts_with("crpi-") {
-            return Err(ValueError::new("is the id of an instance, not of a region", FIX));
-        }
-        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(ValueError::new("holds an upper-case letter", FIX));
-        }
+        let is_instance = text.starts_with("cri-") || text.starts_with("crpi-");
+        refuse_if(is_instance, "is the id of an instance, not of a region", FIX)?;
+        refuse_if(text.bytes().any(|byte| byte.is_ascii_uppercase()), "holds an upper-case letter", FIX)?;
         if !has_form_of_region(text) {
             // Hosts and endpoints of other services hold the region: oss-cn-hangzhou, registry.cn-hangzhou.aliyuncs.com.
             let mut within = text.split('.').flat_map(|part| {
@@ -155,9 +147,7 @@ impl Region {
                 meant.map_or_else(|| FIX.to_owned(), |region| format!("write the region alone: {region}"));
             return Err(ValueError::new("is not the id of a region", fix));
         }
-        if is_zone(text) {
-            return Err(ValueError::new("is a zone, not a region", "leave its last letter out"));
-        }
+        refuse_if(is_zone(text), "is a zone, not a region", "leave its last letter out")?;
         Ok(Self(text.to_owned()))
     }
 }
@@ -195,12 +185,8 @@ impl ExternalId {
     /// Reads an id.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let text = text.trim();
-        if !(2..=1224).contains(&text.chars().count()) || text.chars().any(char::is_control) {
-            return Err(ValueError::new(
-                "is not 2 to 1224 characters on one line",
-                "copy it from the role's trust policy",
-            ));
-        }
+        let is_id = (2..=1224).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+        refuse_if(!is_id, "is not 2 to 1224 characters on one line", "copy it from the role's trust policy")?;
         Ok(Self(text.to_owned()))
     }
 }
@@ -233,12 +219,8 @@ impl AccessKeyId {
         refuse_placeholder(text, "write the id of an access key")?;
         let is_id = (1..=128).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-        if !is_id {
-            return Err(ValueError::new(
-                "is not the id of an access key",
-                "copy the id, which begins with LTAI, from the RAM console",
-            ));
-        }
+        let fix = "copy the id, which begins with LTAI, from the RAM console";
+        refuse_if(!is_id, "is not the id of an access key", fix)?;
         Ok(Self(text.to_owned()))
     }
 
@@ -269,9 +251,8 @@ impl fmt::Debug for AccessKeyId {
 /// Reads the secret half of an access key.
 pub(super) fn parse_key_secret(text: &str) -> Result<SecretString, ValueError> {
     refuse_placeholder(text, "write the secret of an access key")?;
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(ValueError::new("holds a blank", "write the secret of an access key alone"));
-    }
+    let has_blank = text.chars().any(|c| c.is_whitespace() || c.is_control());
+    refuse_if(has_blank, "holds a blank", "write the secret of an access key alone")?;
     Ok(SecretString::from(text))
 }
 

@@ -96,13 +96,8 @@ pub(super) fn among_documents(documents: Vec<Document>, findings: &mut Findings)
         return among_items(first.root, findings);
     };
     let problem = format!("a second document begins in line {}", second.line);
-    let roots: Vec<_> = [first, second].into_iter().chain(documents).map(|document| document.root).collect();
-    let Some((config_map, fix)) = alone(roots) else {
-        findings.mistake("configuration", problem, "keep one configuration in one file");
-        return None;
-    };
-    findings.mistake("configuration", problem, fix);
-    Some(config_map)
+    let roots = [first, second].into_iter().chain(documents).map(|document| document.root).collect();
+    alone(roots, problem, "keep one configuration in one file", findings)
 }
 
 /// The same for a `List`, as `kubectl get` writes it.
@@ -116,24 +111,21 @@ fn among_items(root: Node, findings: &mut Findings) -> Option<Node> {
         Some(Node::List(items)) => items,
         _ => Vec::new(),
     };
-    let (config_map, fix) = match alone(items) {
-        Some((config_map, fix)) => (Some(config_map), fix),
-        None => (None, "take the ConfigMap acr-configuration alone".to_owned()),
-    };
-    findings.mistake("configuration", "is a list of objects", fix);
-    config_map
+    alone(items, "is a list of objects".to_owned(), "take the ConfigMap acr-configuration alone", findings)
 }
 
-/// The ConfigMap among other objects, the one of the usual name if there are several, and the advice to take it.
-fn alone(objects: Vec<Node>) -> Option<(Node, String)> {
+/// The ConfigMap among other objects, the one of the usual name if there are several. The problem is reported with the advice to
+/// take it, or with `otherwise` if there is none.
+fn alone(objects: Vec<Node>, problem: String, otherwise: &str, findings: &mut Findings) -> Option<Node> {
     const USUAL: &str = "acr-configuration";
     let is_config_map =
         |node: &Node| matches!(node.at(&["kind"]), Some(Node::Scalar(kind)) if kind == "ConfigMap");
     let mut config_maps: Vec<_> = objects.into_iter().filter(is_config_map).collect();
     let usual = config_maps.iter().position(|node| name(node) == Some(USUAL)).unwrap_or_default();
-    let chosen = (usual < config_maps.len()).then(|| config_maps.swap_remove(usual))?;
-    let advice = format!("take the ConfigMap {} alone", name(&chosen).unwrap_or(USUAL));
-    Some((chosen, advice))
+    let chosen = (usual < config_maps.len()).then(|| config_maps.swap_remove(usual));
+    let advice = |node| format!("take the ConfigMap {} alone", name(node).unwrap_or(USUAL));
+    findings.mistake("configuration", problem, chosen.as_ref().map_or_else(|| otherwise.to_owned(), advice));
+    chosen
 }
 
 /// The name of an object. What cannot be one is not shown.

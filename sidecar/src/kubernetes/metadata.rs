@@ -106,6 +106,11 @@ impl<'a> Metadata<'a> {
         text(member(self.labels?, key)?)
     }
 
+    /// All of its labels; none where they cannot be read.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        self.labels.and_then(|labels| serde_json::from_str(labels.get()).ok()).unwrap_or_default()
+    }
+
     /// The value of one of its annotations; none where it is longer than `longest` bytes, as nothing of ours is.
     pub fn annotation(&self, key: &str, longest: usize) -> Option<Cow<'a, str>> {
         let value = member(self.annotations?, key)?;

@@ -1,5 +1,6 @@
 //! What is kept of objects as the API server shows them.
 
+use kube::core::Expression;
 use serde_json::{Value, json};
 
 use super::*;
@@ -140,17 +141,18 @@ fn a_service_account_keeps_its_list_in_order_and_who_wrote_it() {
 
 #[test]
 fn of_a_namespace_it_is_kept_whether_the_selector_leaves_it_out() {
-    let check = |selector: &str, is_left_out| {
-        let selector = LabelSelector::parse(selector).unwrap();
+    let check = |selector: Expression, is_left_out| {
+        let selector = Selector::from(selector);
         let labels = json!({ "kubernetes.io/metadata.name": "team-a", "team": "a" });
         let text = object(json!({ "labels": labels, "deletionTimestamp": "2026-11-24T20:00:00Z" }));
         let facts = Namespace::of(&Metadata::of(&text).unwrap(), Some(&selector));
         assert_eq!(facts, Namespace { is_left_out, terminating: true });
     };
-    check("team=a", false);
-    check("team", false);
-    check("!team", true);
-    check("kubernetes.io/metadata.name notin (team-a)", true);
+    check(Expression::Equal("team".to_owned(), "a".to_owned()), false);
+    check(Expression::Exists("team".to_owned()), false);
+    check(Expression::DoesNotExist("team".to_owned()), true);
+    let names = ["team-a".to_owned()].into();
+    check(Expression::NotIn("kubernetes.io/metadata.name".to_owned(), names), true);
     let text = object(json!({}));
     assert_eq!(Namespace::of(&Metadata::of(&text).unwrap(), None), Namespace::default());
 }

@@ -3,8 +3,11 @@
 mod image;
 mod list;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
+use kube::core::SelectorExt as _;
 
 use super::super::report::{self, Line, Mark};
 use super::policy::{Account, Policies};
@@ -119,7 +122,7 @@ fn namespace(subject: &Subject, around: &Surroundings<'_>) -> Line {
             say(Mark::Error, "is being deleted: nothing new can start in it".to_owned())
         }
         (Some(selector), Some(Cluster { namespace: Some(metadata), .. }))
-            if !selector.matches(|key| metadata.labels.as_ref().and_then(|labels| labels.get(key))) =>
+            if !selector.matches(metadata.labels.as_ref().unwrap_or(&BTreeMap::new())) =>
         {
             say(Mark::Error, format!("has no labels that watch-namespace-selector wants: {selector}"))
         }

@@ -106,7 +106,7 @@ fn our_own_keys_are_read() {
         read("attach: Both\nwatch-namespace: all\nwatch-namespace-selector: team in (a,b), !legacy\n");
     assert_eq!(configuration.attach, Attach::Both);
     let selector = configuration.namespace_selector.map(|selector| selector.to_string());
-    assert_eq!(selector.as_deref(), Some("team in (a,b), !legacy"));
+    assert_eq!(selector.as_deref(), Some("team in (a,b),!legacy"));
     assert_eq!(read("attach: service-account").attach, Attach::ServiceAccount);
 }
 

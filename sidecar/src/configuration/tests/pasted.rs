@@ -352,21 +352,15 @@ attach: is none of pod, service-account and both: did you mean pod?
 ",
     );
     check(
-        &data("- regionId: cn-hangzhou\nwatch-namespace: all\nrrsa: |\n  enable: true\nservice-account: default\n"),
-        "
-acr-registry-info: watch-namespace in line 2 of acr-registry-info belongs one level up: indent it like acr-registry-info, and not as a part of its text
-acr-registry-info: rrsa in line 3 of acr-registry-info belongs one level up: indent it like acr-registry-info, and not as a part of its text
-acr-registry-info: service-account in line 5 of acr-registry-info belongs one level up: indent it like acr-registry-info, and not as a part of its text
-",
+        &data(
+            "- regionId: cn-hangzhou\nwatch-namespace: all\nrrsa: |\n  enable: true\nservice-account: default\n",
+        ),
+        "acr-registry-info: watch-namespace in line 2 of acr-registry-info belongs one level up: indent it like acr-registry-info, \
+         and not as a part of its text",
     );
     check(
         "data:\n  acr-registry-info: |\n     - regionId: x\n   watch-namespace: all\n   attach: pods\n",
-        "
-data: line 4 does not fit the lines above it: indent watch-namespace like the other keys of the configuration
-data: line 5 does not fit the lines above it: indent attach like the other keys of the configuration
-attach: is none of pod, service-account and both: did you mean pod?
-acr-registry-info[0].regionId: is not the id of a region: write the id of a region, such as cn-hangzhou
-",
+        "data: line 4 does not fit the lines above it: indent watch-namespace like the other keys of the configuration",
     );
     check(
         "data:\n    attach: pod\n    acr-registry-info: |\n    - instanceId: ''\n      regionId: cn-beijing\n",

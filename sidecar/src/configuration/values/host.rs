@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::{NO_TOKEN_API, Region, ValueError, no_token_api, refuse_placeholder, text_value};
+use super::{NO_TOKEN_API, Region, ValueError, no_token_api, refuse_if, refuse_placeholder, text_value};
 
 text_value! {
     /// Host of a registry, `host` or `host:port`, lower case.
@@ -43,38 +43,30 @@ const PUBLIC: [&str; 16] = [
 impl Host {
     /// Reads a host. Upper case is read as lower case, since hosts have none.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
-        let host = Self::of_api(text)?;
+        let host = Self::from_api(text)?;
         refuse_placeholder(&host.0, "write the hosts of the instance, or leave domains out for all of them")?;
         Ok(host)
     }
 
     /// Reads a host that an API names, which may look like a placeholder.
-    pub fn of_api(text: &str) -> Result<Self, ValueError> {
+    pub fn from_api(text: &str) -> Result<Self, ValueError> {
         const FIX: &str = "write a host, such as registry.example.com or registry.example.com:5000";
         let text = text.trim().to_ascii_lowercase();
-        if text.contains(['"', '\'']) {
-            return Err(ValueError::new(
-                "holds a quote",
-                "write one text in one pair of quotes: domains: \"a.com,b.com\"",
-            ));
-        }
+        let one_pair = "write one text in one pair of quotes: domains: \"a.com,b.com\"";
+        refuse_if(text.contains(['"', '\'']), "holds a quote", one_pair)?;
         if let Some(fix) = host_within_url(&text) {
             return Err(ValueError::new("is a URL or a path", fix));
         }
-        if text.starts_with("*.") {
-            return Err(ValueError::new("is a wildcard", "write each host in full"));
-        }
+        refuse_if(text.starts_with("*."), "is a wildcard", "write each host in full")?;
         let (name, port) = match text.split_once(':') {
             Some((name, port)) => (name, Some(port)),
             None => (text.as_str(), None),
         };
-        if port.is_some_and(|port| !matches!(port.parse::<u16>(), Ok(1..))) {
-            return Err(ValueError::new("has no valid port after the colon", FIX));
-        }
+        let is_port = |port: &str| matches!(port.parse::<u16>(), Ok(1..));
+        refuse_if(port.is_some_and(|port| !is_port(port)), "has no valid port after the colon", FIX)?;
         let names_a_registry = name.contains('.') || port.is_some() || name == "localhost";
-        if !names_a_registry || name.len() > 253 || !name.split('.').all(is_label) {
-            return Err(ValueError::new("is not a host", FIX));
-        }
+        let is_host = names_a_registry && name.len() <= 253 && name.split('.').all(is_label);
+        refuse_if(!is_host, "is not a host", FIX)?;
         if without_token_api(name).is_some() {
             return Err(no_token_api());
         }
