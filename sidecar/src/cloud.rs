@@ -2,6 +2,7 @@
 
 mod answer;
 mod api;
+mod call;
 pub mod challenge;
 pub mod endpoints;
 pub mod error;
@@ -12,6 +13,7 @@ mod metadata;
 mod refusal;
 mod registry;
 mod retry;
+mod session_policy;
 mod sessions;
 pub mod settings;
 pub mod signature;
@@ -26,10 +28,10 @@ pub use self::endpoints::{EndpointError, Endpoints};
 pub use self::error::{CloudError, Reason};
 pub use self::http::ProxyError;
 pub use self::keys::Session;
-pub(crate) use self::registry::personal_hosts;
 pub use self::settings::{Environment, Limits, Settings};
 
 use self::api::Api;
+use self::call::Call;
 use self::endpoints::Base;
 use self::http::Http;
 use self::identity::FirstKeys;
@@ -104,7 +106,7 @@ impl Cloud {
     pub async fn hosts(&self, key: &CredentialKey) -> Result<Vec<Host>, CloudError> {
         let CredentialKey { identity, region, instance } = key;
         let Instance::Enterprise(id) = instance else {
-            return Ok(registry::personal_hosts(region));
+            return Ok(Host::of_personal_edition(region));
         };
         let base = self.acr(region)?;
         let session = self.session(identity, region).await?;
@@ -124,17 +126,15 @@ impl Cloud {
     async fn region_of_machine(&self) -> Result<Region, CloudError> {
         const ACTION: &str = "finding the cluster's region";
         if metadata::is_disabled(&self.settings.environment) {
-            return Err(CloudError::explained(
-                Reason::IdentityUnavailable,
-                ACTION,
+            return Err(CloudError::new(Reason::IdentityUnavailable, ACTION).explained(
                 "--region is not given, and ECS metadata is switched off",
                 "set --region, or regionId on the registry's entry",
             ));
         }
-        let text = self.metadata()?.region().await?;
+        let text = self.metadata("reading the region from ECS metadata")?.region().await?;
         Region::parse(&text).map_err(|error| {
-            let fix = "set --region";
-            CloudError::explained(Reason::MalformedAnswer, ACTION, format!("ECS metadata says: {error}"), fix)
+            CloudError::new(Reason::MalformedAnswer, ACTION)
+                .explained(format!("ECS metadata says: {error}"), "set --region")
         })
     }
 
@@ -148,7 +148,7 @@ impl Cloud {
         match identity::first_keys(source, &self.settings, last)? {
             FirstKeys::Here(session) => Ok(session),
             FirstKeys::Metadata => {
-                let metadata = self.metadata()?;
+                let metadata = self.metadata("reading keys from ECS metadata")?;
                 self.sessions.get(SessionKey::Metadata, metadata.session()).await
             }
             FirstKeys::Oidc(role, file) => {
@@ -215,10 +215,11 @@ impl Cloud {
         endpoints.sts(&region, vpc).map_err(|error| no_endpoint("finding STS", &error))
     }
 
-    fn metadata(&self) -> Result<Metadata<'_>, CloudError> {
+    fn metadata(&self, action: &'static str) -> Result<Metadata<'_>, CloudError> {
         let base = self.settings.endpoints.metadata();
         let base = base.map_err(|error| no_endpoint("finding ECS metadata", &error))?;
-        Ok(Metadata { api: &self.api, base, environment: &self.settings.environment })
+        let call = Call::new(action, base.authority());
+        Ok(Metadata { api: &self.api, base, environment: &self.settings.environment, call })
     }
 }
 
@@ -236,7 +237,8 @@ fn expired<T>(result: &Result<T, CloudError>) -> bool {
 }
 
 fn no_endpoint(action: &'static str, error: &EndpointError) -> CloudError {
-    CloudError::explained(Reason::Unreachable, action, format!("no endpoint, {error}"), "correct the region")
+    CloudError::new(Reason::Unreachable, action)
+        .explained(format!("no endpoint, {error}"), "correct the region")
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use reqwest::Method;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
-use super::answer::Context;
-use super::api::{Api, unanswered};
+use super::api::Api;
+use super::call::Call;
 use super::endpoints::Base;
 use super::error::{CloudError, Reason};
-use super::http::Request;
+use super::http::HttpRequest;
 use crate::configuration::{Host, Instance, InstanceId, Region};
 
 /// The answer of a registry to `GET /v2/` without a credential.
@@ -23,19 +23,17 @@ pub struct Challenge {
 
 /// Asks a registry.
 pub(super) async fn challenge(api: &Api, host: &Host) -> Result<Challenge, CloudError> {
-    let context = Context { action: ACTION, host: host.to_string(), personal: false };
-    let base = Base::of_registry(host.as_str()).map_err(|error| context.malformed(error.to_string()))?;
-    let request = Request { method: Method::GET, url: base.url("/v2/", ""), headers: Vec::new(), form: None };
-    let answer =
-        api.http.send(request, api.limits.total).await.map_err(|fault| unanswered(&context, fault))?;
+    let call = Call::new("GET /v2/", host.to_string());
+    let base = Base::of_registry(host.as_str()).map_err(|error| call.malformed(error.to_string()))?;
+    let request =
+        HttpRequest { method: Method::GET, url: base.url("/v2/", ""), headers: Vec::new(), form: None };
+    let answer = api.http.send(&call, request, api.limits.total).await?;
     match answer.status {
-        401 => read(&answer.headers).ok_or_else(|| context.malformed("the answer has no Bearer challenge")),
-        500.. => Err(context.error(Reason::ServiceUnavailable)),
-        status => Err(context.malformed(format!("the answer is HTTP {status}, not a challenge"))),
+        401 => read(&answer.headers).ok_or_else(|| call.malformed("the answer has no Bearer challenge")),
+        500.. => Err(call.error(Reason::ServiceUnavailable)),
+        status => Err(call.malformed(format!("the answer is HTTP {status}, not a challenge"))),
     }
 }
-
-const ACTION: &str = "GET /v2/";
 
 /// A registry may write what it likes, and it ends up in a report.
 const LONGEST_PARAMETER: usize = 256;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 /// Why a call failed. The set is closed: metrics and Events use the variants' names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Reason {
     /// The identity lacks a RAM right.
@@ -150,27 +150,16 @@ impl CloudError {
         Self { reason, action, details: Box::default() }
     }
 
-    /// A failure with what is wrong and what to do about it.
-    pub fn explained(
-        reason: Reason,
-        action: &'static str,
-        problem: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        let details = Details { problem: Some(problem.into()), fix: Some(fix.into()), ..Details::default() };
-        Self { reason, action, details: Box::new(details) }
-    }
-
-    /// The same failure, of a call to this host.
-    pub fn at(mut self, host: impl Into<String>) -> Self {
-        self.details.host = Some(host.into());
+    /// The same failure, with what is wrong.
+    pub fn because(mut self, problem: impl Into<String>) -> Self {
+        self.details.problem = Some(problem.into());
         self
     }
 
-    /// The same failure, of a call with the keys of somebody, such as [`Origin::principal`](super::Origin::principal).
-    pub fn by(mut self, principal: impl Into<String>) -> Self {
-        self.details.principal = Some(principal.into());
-        self
+    /// The same failure, with what is wrong and what to do about it.
+    pub fn explained(mut self, problem: impl Into<String>, fix: impl Into<String>) -> Self {
+        self.details.fix = Some(fix.into());
+        self.because(problem)
     }
 
     /// Whether the same call may succeed in a moment, with nothing changed.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use self::server::{Received, Server, answer};
+use super::call::Operation;
 use super::endpoints::Flags;
 use super::keys::Keys;
 use super::*;
@@ -156,21 +157,21 @@ async fn a_request_is_signed_over_what_is_sent_and_says_who_asks() {
     let server = Server::start(good).await;
     cloud(&server).credential(&enterprise(assuming(key_pair()))).await.unwrap();
     for request in server.received() {
-        let (query, keys) = match request.action() {
-            "AssumeRole" => ("AssumeRole", Keys::new("LTAI5tEXAMPLE", "MARKER-static-secret", None)),
+        let (operation, keys) = match request.action() {
+            "AssumeRole" => (
+                Operation::rpc("AssumeRole", "2015-04-01"),
+                Keys::new("LTAI5tEXAMPLE", "MARKER-static-secret", None),
+            ),
             _ => (
-                "GetAuthorizationToken",
+                Operation::rpc("GetAuthorizationToken", "2018-12-01"),
                 Keys::new("STS.role", "MARKER-secret-role", Some("MARKER-token-role")),
             ),
         };
-        assert_eq!(request.action(), query);
-        let to_sign = signature::Request {
-            method: "POST",
+        assert_eq!(request.action(), operation.action);
+        let to_sign = signature::ToSign {
+            operation: &operation,
             host: &format!("127.0.0.1:{}", server.port),
-            path: "/",
             query: request.line.split_once('?').unwrap().1,
-            action: request.action(),
-            version: request.header("x-acs-version").unwrap(),
         };
         let nonce = request.header("x-acs-signature-nonce").unwrap().to_owned();
         let attempt = signature::Attempt { date: NOW.parse().unwrap(), nonce };

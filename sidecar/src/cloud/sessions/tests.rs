@@ -4,7 +4,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::super::error::Reason;
-use super::super::keys::{Keys, Origin, Source};
+use super::super::keys::{Keys, Source};
 use super::*;
 use crate::configuration::{AssumeRole, IdentitySource, RoleArn};
 
@@ -39,7 +39,7 @@ impl Fixture {
             Ok(Session {
                 keys: Keys::new(&format!("STS.{number}"), "secret", Some("token")).unwrap(),
                 expires_at: Some(self.wall.wall() + SignedDuration::from_hours(1)),
-                origin: Origin::of(Source::Environment),
+                origin: Source::Environment.into(),
             })
         };
         self.sessions.get(hop, obtain).await.map(|session| session.keys.id)
@@ -139,7 +139,7 @@ async fn a_refused_session_is_dropped_unless_it_was_renewed_already() {
     let session = |id| Session {
         keys: Keys::new(id, "secret", None).unwrap(),
         expires_at: None,
-        origin: Origin::of(Source::Environment),
+        origin: Source::Environment.into(),
     };
     assert!(fixture.sessions.forget(&hop, &session("STS.0")).await);
     assert_eq!(fixture.get(hop.clone()).await.unwrap(), "STS.1");
