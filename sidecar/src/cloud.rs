@@ -72,18 +72,14 @@ impl Cloud {
 
     /// The keys of an identity, which is to act on a registry of this region.
     pub async fn session(&self, identity: &Identity, region: &Region) -> Result<Session, CloudError> {
-        let Some(role) = &identity.assume_role else {
-            return self.first_session(&identity.source, region, true).await;
+        let Identity { source, assume_role } = identity;
+        let Some(role) = assume_role else {
+            return self.first_session(source, region, true).await;
         };
         let obtain = async {
-            let base = self.sts(region, false).await?;
-            let with = self.first_session(&identity.source, region, false).await?;
-            let result = sts::assume_role(&self.api, &base, role, &with).await;
-            if !self.dropped(&identity.source, false, &with, &result).await {
-                return result;
-            }
-            let with = self.first_session(&identity.source, region, false).await?;
-            sts::assume_role(&self.api, &base, role, &with).await
+            let base = &self.sts(region, false).await?;
+            let first = || self.first_session(source, region, false);
+            self.with_session(first, async |with| sts::assume_role(&self.api, base, role, &with).await).await
         };
         self.sessions.get(SessionKey::Role(identity.clone()), obtain).await
     }
@@ -91,14 +87,9 @@ impl Cloud {
     /// Mints a credential.
     pub async fn credential(&self, key: &CredentialKey) -> Result<Credential, CloudError> {
         let CredentialKey { identity, region, instance } = key;
-        let base = self.acr(region)?;
-        let session = self.session(identity, region).await?;
-        let result = registry::credential(&self.api, &base, instance, &session).await;
-        if !self.dropped_last(identity, &session, &result).await {
-            return result;
-        }
-        let session = self.session(identity, region).await?;
-        registry::credential(&self.api, &base, instance, &session).await
+        let base = &self.acr(region)?;
+        let mint = async |session| registry::credential(&self.api, base, instance, &session).await;
+        self.with_session(|| self.session(identity, region), mint).await
     }
 
     /// The hosts of an instance, sorted. Enterprise Edition: all enabled ones, public, VPC and custom; none where no
@@ -108,14 +99,9 @@ impl Cloud {
         let Instance::Enterprise(id) = instance else {
             return Ok(Host::of_personal_edition(region));
         };
-        let base = self.acr(region)?;
-        let session = self.session(identity, region).await?;
-        let result = registry::enterprise_hosts(&self.api, &base, id, &session).await;
-        if !self.dropped_last(identity, &session, &result).await {
-            return result;
-        }
-        let session = self.session(identity, region).await?;
-        registry::enterprise_hosts(&self.api, &base, id, &session).await
+        let base = &self.acr(region)?;
+        let list = async |session| registry::enterprise_hosts(&self.api, base, id, &session).await;
+        self.with_session(|| self.session(identity, region), list).await
     }
 
     /// What a registry says about itself to somebody without a credential.
@@ -162,36 +148,22 @@ impl Cloud {
         }
     }
 
-    /// Whether the session of an identity was refused as expired and has been dropped, so that a new one is worth a try.
-    async fn dropped_last<T>(
+    /// Makes a call with a session, and once more with a new one where that is refused as expired.
+    async fn with_session<T, S, C>(
         &self,
-        identity: &Identity,
-        used: &Session,
-        result: &Result<T, CloudError>,
-    ) -> bool {
-        match &identity.assume_role {
-            Some(_) => {
-                expired(result) && self.sessions.forget(&SessionKey::Role(identity.clone()), used).await
+        session: impl Fn() -> S,
+        call: impl Fn(Session) -> C,
+    ) -> Result<T, CloudError>
+    where
+        S: Future<Output = Result<Session, CloudError>>,
+        C: Future<Output = Result<T, CloudError>>,
+    {
+        let first = session().await?;
+        match call(first.clone()).await {
+            Err(error) if error.reason == Reason::SessionExpired && self.sessions.forget(&first).await => {
+                call(session().await?).await
             }
-            None => self.dropped(&identity.source, true, used, result).await,
-        }
-    }
-
-    /// The same for the session of the first keys.
-    async fn dropped<T>(
-        &self,
-        source: &IdentitySource,
-        last: bool,
-        used: &Session,
-        result: &Result<T, CloudError>,
-    ) -> bool {
-        if !expired(result) {
-            return false;
-        }
-        match identity::first_keys(source, &self.settings, last) {
-            Ok(FirstKeys::Metadata) => self.sessions.forget(&SessionKey::Metadata, used).await,
-            Ok(FirstKeys::Oidc(role, _)) => self.sessions.forget(&SessionKey::Oidc(role), used).await,
-            Ok(FirstKeys::Here(_)) | Err(_) => false,
+            result => result,
         }
     }
 
@@ -230,10 +202,6 @@ pub fn fuzz_answer(text: &[u8]) {
     let status =
         [200, 400, 403, 404, 429, 500, 503].into_iter().cycle().nth(usize::from(*first) % 7).unwrap_or(200);
     registry::fuzz(status, body);
-}
-
-fn expired<T>(result: &Result<T, CloudError>) -> bool {
-    matches!(result, Err(error) if error.reason == Reason::SessionExpired)
 }
 
 fn no_endpoint(action: &'static str, error: &EndpointError) -> CloudError {

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::answer::{Fields, LONGEST_LIFE};
 use super::error::CloudError;
+use super::sessions::SessionKey;
 use crate::configuration::RoleArn;
 
 /// An access key, with the token of its session where it has one. `Debug` shows none of it.
@@ -29,6 +30,8 @@ pub struct Session {
     pub expires_at: Option<Timestamp>,
     /// Where they come from.
     pub origin: Origin,
+    /// Where [`Sessions`](super::sessions::Sessions) keeps it; keys that took no call are not kept.
+    pub(super) kept_as: Option<SessionKey>,
 }
 
 /// Where keys come from. `Display` is a phrase that fits after "with".
@@ -73,7 +76,7 @@ impl Keys {
 impl Session {
     /// Keys that do not expire, of a RAM user.
     pub fn permanent(keys: Keys, source: Source) -> Self {
-        Self { keys, expires_at: None, origin: source.into() }
+        Self { keys, expires_at: None, origin: source.into(), kept_as: None }
     }
 
     /// Reads a session, which STS and ECS metadata write alike.
@@ -93,7 +96,7 @@ impl Session {
         if expires_at <= now {
             return Err(fields.malformed(format!("the session has expired already, at {expires_at:.0}")));
         }
-        Ok(Self { keys, expires_at: Some(expires_at), origin })
+        Ok(Self { keys, expires_at: Some(expires_at), origin, kept_as: None })
     }
 }
 
@@ -210,11 +213,8 @@ mod tests {
 
     #[test]
     fn debug_shows_no_key() {
-        let session = Session {
-            keys: Keys::new("MARKER-id", "MARKER-secret", Some("MARKER-token")).unwrap(),
-            expires_at: None,
-            origin: Source::KeyPair.into(),
-        };
+        let keys = Keys::new("MARKER-id", "MARKER-secret", Some("MARKER-token")).unwrap();
+        let session = Session::permanent(keys, Source::KeyPair);
         assert!(!format!("{session:?}").contains("MARKER"));
     }
 }
