@@ -28,7 +28,7 @@ pub use self::endpoints::{EndpointError, Endpoints};
 pub use self::error::{CloudError, Reason};
 pub use self::http::ProxyError;
 pub use self::keys::Session;
-pub use self::settings::{Environment, Limits, Settings};
+pub use self::settings::{CloudSettings, Environment, Limits};
 
 use self::api::Api;
 use self::call::Call;
@@ -46,7 +46,7 @@ use crate::credential::{Credential, CredentialKey};
 /// The process must have installed a provider for rustls (`main` installs ring): reqwest panics without one.
 #[derive(Debug)]
 pub struct Cloud {
-    settings: Settings,
+    settings: CloudSettings,
     api: Api,
     sessions: Sessions,
     /// The cluster's region, once ECS metadata has told it.
@@ -55,7 +55,7 @@ pub struct Cloud {
 
 impl Cloud {
     /// A client. It calls nobody yet.
-    pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, ProxyError> {
+    pub fn new(settings: CloudSettings, clock: Arc<dyn Clock>) -> Result<Self, ProxyError> {
         let limits = settings.limits;
         let http = Http::new(limits, &settings.environment)?;
         let sessions = Sessions::new(Arc::clone(&clock));
@@ -117,7 +117,7 @@ impl Cloud {
                 "set --region, or regionId on the registry's entry",
             ));
         }
-        let text = self.metadata("reading the region from ECS metadata")?.region().await?;
+        let text = self.metadata("reading the region from ECS metadata").region().await?;
         Region::parse(&text).map_err(|error| {
             CloudError::new(Reason::MalformedAnswer, ACTION)
                 .explained(format!("ECS metadata says: {error}"), "set --region")
@@ -134,7 +134,7 @@ impl Cloud {
         match identity::first_keys(source, &self.settings, last)? {
             FirstKeys::Here(session) => Ok(session),
             FirstKeys::Metadata => {
-                let metadata = self.metadata("reading keys from ECS metadata")?;
+                let metadata = self.metadata("reading keys from ECS metadata");
                 self.sessions.get(SessionKey::Metadata, metadata.session()).await
             }
             FirstKeys::Oidc(role, file) => {
@@ -175,10 +175,10 @@ impl Cloud {
     /// one session for all of its registries. VPC names are those of the cluster's own region; the environment's switch
     /// for them comes from ACK's Pod identity webhook, and is for the OIDC token.
     async fn sts(&self, registry: &Region, oidc: bool) -> Result<Base, CloudError> {
-        let Settings { endpoints, environment, region, .. } = &self.settings;
+        let CloudSettings { endpoints, environment, region, .. } = &self.settings;
         let of_environment =
             || environment.get("ALIBABA_CLOUD_STS_REGION").and_then(|text| Region::parse(text).ok());
-        let vpc = endpoints.vpc() || (oidc && environment.is_true("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED"));
+        let vpc = endpoints.vpc || (oidc && environment.is_true("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED"));
         let region = match region.clone().or_else(of_environment) {
             Some(region) => region,
             None if vpc => self.region().await?,
@@ -187,11 +187,10 @@ impl Cloud {
         endpoints.sts(&region, vpc).map_err(|error| no_endpoint("finding STS", &error))
     }
 
-    fn metadata(&self, action: &'static str) -> Result<Metadata<'_>, CloudError> {
-        let base = self.settings.endpoints.metadata();
-        let base = base.map_err(|error| no_endpoint("finding ECS metadata", &error))?;
-        let call = Call::new(action, base.authority());
-        Ok(Metadata { api: &self.api, base, environment: &self.settings.environment, call })
+    fn metadata(&self, action: &'static str) -> Metadata<'_> {
+        let CloudSettings { endpoints, environment, .. } = &self.settings;
+        let call = Call::new(action, endpoints.metadata.authority());
+        Metadata { api: &self.api, base: &endpoints.metadata, environment, call }
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Challenge {
 /// Asks a registry.
 pub(super) async fn challenge(api: &Api, host: &Host) -> Result<Challenge, CloudError> {
     let call = Call::new("GET /v2/", host.to_string());
-    let base = Base::of_registry(host.as_str()).map_err(|error| call.malformed(error.to_string()))?;
+    let base = Base::from_registry(host.as_str()).map_err(|error| call.malformed(error.to_string()))?;
     let request =
         HttpRequest { method: Method::GET, url: base.url("/v2/", ""), headers: Vec::new(), form: None };
     let answer = api.http.send(&call, request, api.limits.total).await?;

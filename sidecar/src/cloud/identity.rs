@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::error::{CloudError, Reason};
 use super::keys::{Keys, Session, Source};
-use super::settings::{Environment, Settings};
+use super::settings::{CloudSettings, Environment};
 use super::sts::{OidcRole, SESSION_NAME};
 use crate::configuration::{IdentitySource, OidcProviderArn, RoleArn};
 
@@ -28,7 +28,7 @@ pub(super) enum FirstKeys {
 /// Finds out where the first keys come from; `last` says that no other role is assumed with them.
 pub(super) fn first_keys(
     source: &IdentitySource,
-    settings: &Settings,
+    settings: &CloudSettings,
     last: bool,
 ) -> Result<FirstKeys, CloudError> {
     match source {
@@ -86,8 +86,8 @@ const LONGEST_WORD: u64 = 64 * 1024;
 
 /// The first of the chain that is there is used, even if it turns out to be broken: falling through to other rights than
 /// those that were meant would be worse.
-fn default_chain(settings: &Settings, last: bool) -> Result<FirstKeys, CloudError> {
-    let Settings { environment, key_secrets, .. } = settings;
+fn default_chain(settings: &CloudSettings, last: bool) -> Result<FirstKeys, CloudError> {
+    let CloudSettings { environment, key_secrets, .. } = settings;
     if environment.get(ACCESS_KEY_ID).or(environment.get(ACCESS_KEY_SECRET)).is_some() {
         return environment_keys(environment).map(FirstKeys::Here);
     }

@@ -18,7 +18,7 @@ use super::settings::Environment;
 #[derive(Debug)]
 pub(super) struct Metadata<'a> {
     pub(super) api: &'a Api,
-    pub(super) base: Base,
+    pub(super) base: &'a Base,
     pub(super) environment: &'a Environment,
     /// What it is asked for.
     pub(super) call: Call,

@@ -31,19 +31,19 @@ impl Clock for Still {
 }
 
 /// A client of which every endpoint is the server, with the ring provider installed.
-fn cloud_with(server: &Server, change: impl FnOnce(&mut Settings)) -> Cloud {
+fn cloud_with(server: &Server, change: impl FnOnce(&mut CloudSettings)) -> Cloud {
     // Another test may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let url = [server.url()];
     let flags = Flags { acr: &url, sts: &url, metadata: Some(&url[0]), vpc: false };
-    let mut settings = Settings {
+    let mut settings = CloudSettings {
         endpoints: Endpoints::parse(flags).unwrap(),
         limits: Limits {
             first_delay: Duration::from_millis(1),
             longest_delay: Duration::from_millis(20),
             ..Limits::default()
         },
-        ..Settings::default()
+        ..CloudSettings::default()
     };
     change(&mut settings);
     Cloud::new(settings, Arc::new(Still)).unwrap()

@@ -100,7 +100,7 @@ impl Machine {
             }
             Err(reason) => {
                 self.last_failure = Some(monotonic);
-                self.state.minted(Err(error(reason.clone())), self.now, self.jitter);
+                self.state.minted(Err(error(*reason)), self.now, self.jitter);
             }
         }
     }
