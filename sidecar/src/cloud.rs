@@ -158,12 +158,19 @@ impl Cloud {
         S: Future<Output = Result<Session, CloudError>>,
         C: Future<Output = Result<T, CloudError>>,
     {
-        let first = session().await?;
-        match call(first.clone()).await {
-            Err(error) if error.reason == Reason::SessionExpired && self.sessions.forget(&first).await => {
-                call(session().await?).await
+        let mut is_renewed = false;
+        loop {
+            let session = session().await?;
+            match call(session.clone()).await {
+                Err(error)
+                    if error.reason == Reason::SessionExpired
+                        && !is_renewed
+                        && self.sessions.forget(&session).await =>
+                {
+                    is_renewed = true;
+                }
+                result => return result,
             }
-            result => result,
         }
     }
 

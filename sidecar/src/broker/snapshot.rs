@@ -80,6 +80,15 @@ impl Entry {
 }
 
 impl Status {
+    /// Why there is no new credential, or no host for it, where a call failed.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::Failing(trouble) => Some(trouble),
+            Self::Expired { trouble, .. } => trouble.as_ref(),
+            Self::Pending | Self::Valid => None,
+        }
+    }
+
     fn of(report: &Report, needs_discovery: bool) -> Self {
         let Report { issued, expired_since, minting, hosts, discovery } = report;
         match (issued, expired_since, minting) {

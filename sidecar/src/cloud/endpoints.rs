@@ -131,14 +131,14 @@ fn overrides(flag: &'static str, values: &[String]) -> Result<Overrides, Endpoin
     for value in values {
         // A URL may hold "=" only in parts that are refused anyway; a region never holds ":".
         let (region, url) = match value.split_once('=').filter(|(region, _)| !region.contains(':')) {
-            Some((region, url)) => match Region::parse(region.trim()) {
-                Ok(region) => (Some(region), url),
-                Err(_) => {
+            Some((region, url)) => {
+                let Ok(region) = Region::parse(region.trim()) else {
                     let problem = "has no region before the \"=\"";
                     let fix = "write REGION=URL with a region such as cn-hangzhou, or the URL alone";
                     return Err(EndpointError { flag, problem, fix });
-                }
-            },
+                };
+                (Some(region), url)
+            }
             None => (None, value.as_str()),
         };
         if overrides.iter().any(|(known, _)| *known == region) {

@@ -193,7 +193,7 @@ impl Observer for Observation {
                 self.health.show(kind.name(), Some(text));
             }
         }
-        self.metrics.waiting.set(count(waiting));
+        self.metrics.namespaces_waiting.set(count(waiting));
     }
 
     fn counted(&self, counts: Counts) {
@@ -205,7 +205,7 @@ impl Observer for Observation {
     }
 
     fn settled(&self) {
-        self.metrics.last_sync.set(Timestamp::now().as_second());
+        self.metrics.last_sync_timestamp_seconds.set(Timestamp::now().as_second());
     }
 }
 
