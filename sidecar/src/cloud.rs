@@ -28,6 +28,8 @@ pub use self::endpoints::{EndpointError, Endpoints};
 pub use self::error::{CloudError, Reason};
 pub use self::http::ProxyError;
 pub use self::keys::Session;
+#[cfg(any(test, fuzzing))]
+pub use self::registry::fuzz_answer;
 pub use self::settings::{CloudSettings, Environment, Limits};
 
 use self::api::Api;
@@ -56,10 +58,9 @@ pub struct Cloud {
 impl Cloud {
     /// A client. It calls nobody yet.
     pub fn new(settings: CloudSettings, clock: Arc<dyn Clock>) -> Result<Self, ProxyError> {
-        let limits = settings.limits;
-        let http = Http::new(limits, &settings.environment)?;
+        let http = Http::new(settings.limits, &settings.environment)?;
         let sessions = Sessions::new(Arc::clone(&clock));
-        Ok(Self { settings, api: Api { http, clock, limits }, sessions, region: OnceCell::new() })
+        Ok(Self { settings, api: Api { http, clock }, sessions, region: OnceCell::new() })
     }
 
     /// The cluster's region: the flag's, else that of this machine by ECS metadata, which is asked once.
@@ -199,15 +200,6 @@ impl Cloud {
         let call = Call::new(action, endpoints.metadata.authority());
         Metadata { api: &self.api, base: &endpoints.metadata, environment, call }
     }
-}
-
-/// Reads an answer of an API: the first byte stands for the status.
-#[cfg(any(test, fuzzing))]
-pub fn fuzz_answer(text: &[u8]) {
-    let Some((first, body)) = text.split_first() else { return };
-    let status =
-        [200, 400, 403, 404, 429, 500, 503].into_iter().cycle().nth(usize::from(*first) % 7).unwrap_or(200);
-    registry::fuzz(status, body);
 }
 
 fn no_endpoint(action: &'static str, error: &EndpointError) -> CloudError {

@@ -135,7 +135,7 @@ impl SnapshotPublisher {
     /// Says something new about a credential; about one that nobody asks for any more, nothing.
     pub(super) fn post(&self, key: &CredentialKey, report: &Report) {
         self.0.send_if_modified(|current| {
-            let is_news = |entry: &Entry| *entry.key == *key && !entry.report.says_the_same(report);
+            let is_news = |entry: &Entry| *entry.key == *key && entry.report != *report;
             if !current.entries.iter().any(is_news) {
                 return false;
             }

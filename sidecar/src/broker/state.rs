@@ -122,7 +122,7 @@ pub(super) struct State {
 }
 
 /// What everybody else may know of a [`State`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Report {
     pub(super) issued: Option<Arc<Issued>>,
     pub(super) expired_since: Option<Timestamp>,
@@ -143,6 +143,13 @@ impl Issued {
     /// Whether it has not expired by now.
     pub fn is_good(&self, now: Moment) -> bool {
         !self.term.left(now).is_zero()
+    }
+}
+
+/// Credentials are equal when they are one and the same object.
+impl PartialEq for Issued {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
     }
 }
 
@@ -255,23 +262,6 @@ impl State {
             None if self.hosts_are_fresh => Duration::MAX,
             None => Duration::ZERO,
         }
-    }
-}
-
-impl Report {
-    /// Whether it says the same. Credentials are the same when they are one and the same object.
-    pub(super) fn says_the_same(&self, other: &Self) -> bool {
-        let Self { issued, expired_since, minting, hosts, discovery } = self;
-        let same_credential = match (issued, &other.issued) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (None, None) => true,
-            _ => false,
-        };
-        same_credential
-            && *expired_since == other.expired_since
-            && *minting == other.minting
-            && *hosts == other.hosts
-            && *discovery == other.discovery
     }
 }
 

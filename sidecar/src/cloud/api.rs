@@ -14,7 +14,6 @@ use super::error::{CloudError, Reason};
 use super::http::{Http, HttpRequest};
 use super::keys::Session;
 use super::retry::retrying;
-use super::settings::Limits;
 use super::signature::{self, Attempt, ToSign};
 use crate::clock::Clock;
 
@@ -23,7 +22,6 @@ use crate::clock::Clock;
 pub(super) struct Api {
     pub(super) http: Http,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) limits: Limits,
 }
 
 impl Api {
@@ -48,7 +46,7 @@ impl Api {
             };
             self.exchange(&call, request).await
         };
-        retrying(&self.limits, attempt).await
+        retrying(&self.http.limits, attempt).await
     }
 
     /// Calls an operation that needs no keys; the parameters go into the body, where no proxy logs them.
@@ -77,11 +75,11 @@ impl Api {
             };
             self.exchange(&call, request).await
         };
-        retrying(&self.limits, attempt).await
+        retrying(&self.http.limits, attempt).await
     }
 
     async fn exchange(&self, call: &Call, request: HttpRequest) -> Result<Body, CloudError> {
-        let answer = self.http.send(call, request, self.limits.total).await?;
+        let answer = self.http.send(call, request, self.http.limits.total).await?;
         answer::read(call, &answer, self.clock.wall())
     }
 }

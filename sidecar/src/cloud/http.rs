@@ -32,7 +32,7 @@ pub(super) struct Answer {
 
 /// The clients. Each is built when it is first needed: reading the system's root certificates takes some milliseconds.
 pub(super) struct Http {
-    limits: Limits,
+    pub(super) limits: Limits,
     proxy: Option<Proxy>,
     /// Over TLS, through the environment's proxy.
     secure: OnceCell<Client>,

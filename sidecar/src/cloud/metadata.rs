@@ -100,7 +100,7 @@ impl Metadata<'_> {
             Err(error) if error.reason == Reason::Unreachable => Ok(Err(error)),
             result => result.map(Ok),
         };
-        retrying(&self.api.limits, attempt).await?
+        retrying(&self.api.http.limits, attempt).await?
     }
 
     async fn get_once(&self, path: &str) -> Result<Answer, CloudError> {
@@ -131,7 +131,7 @@ impl Metadata<'_> {
         headers: Vec<(&'static str, Zeroizing<String>)>,
     ) -> Result<Answer, CloudError> {
         let request = HttpRequest { method, url: self.base.url(path, ""), headers, form: None };
-        self.api.http.send(&self.call, request, self.api.limits.metadata).await
+        self.api.http.send(&self.call, request, self.api.http.limits.metadata).await
     }
 
     fn refused(&self, answer: &Answer) -> CloudError {

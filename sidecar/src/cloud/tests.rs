@@ -193,7 +193,7 @@ async fn a_registry_is_asked_for_its_challenge_without_any_key() {
     let host = Host::parse(&format!("127.0.0.1:{}", server.port)).unwrap();
     let challenge = cloud(&server).challenge(&host).await.unwrap();
     let id = InstanceId::parse("cri-kmsiwlxxdcvaduwb").unwrap();
-    assert_eq!(challenge.registry, Some((region(), Instance::Enterprise(id))));
+    assert_eq!(challenge, Some((region(), Instance::Enterprise(id))));
     assert_eq!(server.lines(), ["GET /v2/"]);
     assert_eq!(server.received()[0].header("authorization"), None);
 

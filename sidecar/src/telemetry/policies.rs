@@ -96,8 +96,8 @@ pub fn compare(policy: &str, spec: &Value, configuration: &Configuration, pull_s
         if theirs != ours {
             differences.push(format!(
                 "the policy {policy} has {setting} [{}], the configuration has {key} [{}]: make them equal",
-                joined(&theirs),
-                joined(&ours)
+                theirs.join(", "),
+                ours.join(", ")
             ));
         }
     }
@@ -139,12 +139,9 @@ fn never_asked(policy: &str, spec: &Value, managed: &[Pattern<'_>]) -> Option<St
     None
 }
 
-fn words(patterns: &[Pattern<'_>]) -> BTreeSet<String> {
-    patterns.iter().map(Pattern::to_string).collect()
-}
-
-fn joined(names: &BTreeSet<String>) -> String {
-    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+/// Sorted, each once.
+fn words(patterns: &[Pattern<'_>]) -> Vec<String> {
+    patterns.iter().map(Pattern::to_string).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[cfg(test)]
