@@ -105,7 +105,7 @@ impl Cloud {
         self.with_session(|| self.session(identity, region), list).await
     }
 
-    /// What a registry says about itself to somebody without a credential.
+    /// Asks a registry which ACR instance it is, without a credential.
     pub async fn challenge(&self, host: &Host) -> Result<Challenge, CloudError> {
         challenge::challenge(&self.api, host).await
     }

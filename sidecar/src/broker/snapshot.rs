@@ -70,7 +70,7 @@ impl Entry {
             hosts.dedup();
             hosts.into()
         };
-        let status = Status::of(&report, registry.needs_discovery());
+        let status = Status::new(&report, registry.needs_discovery());
         Self { registry, key, issued: report.issued.clone(), hosts, status, report }
     }
 
@@ -89,7 +89,7 @@ impl Status {
         }
     }
 
-    fn of(report: &Report, needs_discovery: bool) -> Self {
+    fn new(report: &Report, needs_discovery: bool) -> Self {
         let Report { issued, expired_since, minting, hosts, discovery } = report;
         match (issued, expired_since, minting) {
             (None, Some(since), trouble) => Self::Expired { since: *since, trouble: trouble.clone() },

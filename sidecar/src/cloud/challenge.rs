@@ -1,4 +1,4 @@
-//! What a registry says about itself to somebody without a credential.
+//! Asks a registry which ACR instance it is, without a credential.
 
 use reqwest::Method;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};

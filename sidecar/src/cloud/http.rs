@@ -14,11 +14,14 @@ use super::call::Call;
 use super::error::CloudError;
 use super::settings::{Environment, Limits};
 
+/// Names in lower case, and values.
+pub(super) type Headers = Vec<(&'static str, Zeroizing<String>)>;
+
 /// One request. Its headers and its body may hold secrets, so it has no `Debug`.
 pub(super) struct HttpRequest {
     pub(super) method: Method,
     pub(super) url: Url,
-    pub(super) headers: Vec<(&'static str, Zeroizing<String>)>,
+    pub(super) headers: Headers,
     /// A form, already encoded.
     pub(super) form: Option<Zeroizing<String>>,
 }
@@ -159,7 +162,7 @@ fn proxy(environment: &Environment) -> Result<Option<Proxy>, ProxyError> {
 }
 
 /// Headers that no part of the client ever prints.
-fn sensitive(call: &Call, headers: Vec<(&'static str, Zeroizing<String>)>) -> Result<HeaderMap, CloudError> {
+fn sensitive(call: &Call, headers: Headers) -> Result<HeaderMap, CloudError> {
     headers
         .into_iter()
         .map(|(name, value)| {

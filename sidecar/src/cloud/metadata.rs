@@ -8,7 +8,7 @@ use super::api::Api;
 use super::call::Call;
 use super::endpoints::Base;
 use super::error::{CloudError, Reason};
-use super::http::{Answer, HttpRequest};
+use super::http::{Answer, Headers, HttpRequest};
 use super::identity::ADDON_SECRET;
 use super::keys::{Session, Source};
 use super::retry::retrying;
@@ -124,12 +124,7 @@ impl Metadata<'_> {
         }
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        headers: Vec<(&'static str, Zeroizing<String>)>,
-    ) -> Result<Answer, CloudError> {
+    async fn send(&self, method: Method, path: &str, headers: Headers) -> Result<Answer, CloudError> {
         let request = HttpRequest { method, url: self.base.url(path, ""), headers, form: None };
         self.api.http.send(&self.call, request, self.api.http.limits.metadata).await
     }

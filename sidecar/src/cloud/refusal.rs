@@ -19,7 +19,7 @@ pub(super) struct Refusal {
     pub(super) right: Option<String>,
 }
 
-/// What a refusal means, by its code, and by its status where the code says nothing.
+/// Returns the error that a refusal means: by its code, or by its status where the code is not known.
 pub(super) fn explain(call: &Call, answer: &Answer, refusal: &Refusal, now: Timestamp) -> CloudError {
     let code = refusal.code.as_deref().unwrap_or_default().to_ascii_lowercase();
     let mut error = by_code(call, &code).unwrap_or_else(|| by_status(call, answer.status, code.is_empty()));

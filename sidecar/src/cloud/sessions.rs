@@ -24,6 +24,23 @@ pub(super) enum SessionKey {
     Role(Identity),
 }
 
+impl SessionKey {
+    /// Returns whether a credential minted with this session has its full life. Of a session of STS, a tenth of its life may
+    /// have passed, since a credential lives no longer than its session. Keys of ECS metadata cannot be renewed; they are read
+    /// again after a minute. Both clocks must agree, in case one was stepped or suspended.
+    fn keeps(&self, session: &Session, obtained: Moment, now: Moment) -> bool {
+        let Some(expires_at) = session.expires_at else { return true };
+        let by_wall = now.wall.duration_since(obtained.wall);
+        let by_monotonic = now.monotonic.saturating_duration_since(obtained.monotonic);
+        let by_monotonic = SignedDuration::try_from(by_monotonic).unwrap_or(SignedDuration::MAX);
+        let most = match self {
+            Self::Metadata => SignedDuration::from_mins(1),
+            Self::Oidc(_) | Self::Role(_) => expires_at.duration_since(obtained.wall) / 10,
+        };
+        by_wall.max(by_monotonic) <= most && expires_at > now.wall
+    }
+}
+
 /// The sessions that are in use.
 #[derive(Debug)]
 pub(super) struct Sessions {
@@ -60,7 +77,7 @@ impl Sessions {
         let began = self.clock.now();
         match &*latest {
             Some(Attempt { began: obtained, outcome: Ok(session), .. })
-                if is_fresh(session, *obtained, began, key == SessionKey::Metadata) =>
+                if key.keeps(session, *obtained, began) =>
             {
                 return Ok(session.clone());
             }
@@ -106,19 +123,6 @@ fn is_needed(slot: &Slot, now: Timestamp) -> bool {
         Ok(_) => false,
         Err(_) => true,
     }
-}
-
-/// Whether a credential minted with this session has its full life. Sessions of ours: a tenth of their life may have
-/// passed, since a credential lives no longer than its session. Keys of ECS metadata are not ours and cannot be
-/// renewed; they are read anew once a minute. Both clocks must agree, in case one was stepped or suspended.
-fn is_fresh(session: &Session, obtained: Moment, now: Moment, metadata: bool) -> bool {
-    let Some(expires_at) = session.expires_at else { return true };
-    let by_wall = now.wall.duration_since(obtained.wall);
-    let by_monotonic = now.monotonic.saturating_duration_since(obtained.monotonic);
-    let by_monotonic = SignedDuration::try_from(by_monotonic).unwrap_or(SignedDuration::MAX);
-    let life = expires_at.duration_since(obtained.wall);
-    let most = if metadata { SignedDuration::from_secs(60) } else { life / 10 };
-    by_wall.max(by_monotonic) <= most && expires_at > now.wall
 }
 
 #[cfg(test)]

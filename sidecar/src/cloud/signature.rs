@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use super::call::Operation;
+use super::http::Headers;
 use super::keys::Keys;
 use crate::hex::hex;
 
@@ -38,10 +39,9 @@ pub struct Attempt {
 /// Headers to be sent, names in lower case; `host` is not among them, since the HTTP client writes it.
 ///
 /// `Debug` shows the names only: the values hold the session's token.
-#[derive(Clone)]
-pub struct Signed {
+pub(super) struct Signed {
     /// The signed `x-acs-…` headers and `authorization`.
-    pub headers: Vec<(&'static str, Zeroizing<String>)>,
+    pub(super) headers: Headers,
 }
 
 impl fmt::Debug for Signed {
@@ -92,8 +92,6 @@ const HASH_OF_BODY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495
 
 /// The unreserved characters of RFC 3986 stay as they are.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-type Headers = Vec<(&'static str, Zeroizing<String>)>;
 
 fn encode(text: &str) -> impl Iterator<Item = &str> {
     utf8_percent_encode(text, RESERVED)

@@ -40,8 +40,8 @@ type Gauges<const N: usize> = Family<[(&'static str, String); N], Gauge>;
 /// Durations by one label.
 type Durations = Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>;
 
-/// Declares [`Metrics`]: the name of a metric is that of its field, its help is the comment, and it begins at zero where
-/// nothing else is written.
+/// Declares [`Metrics`], each metric once: its name is the name of the field, its help is the comment, and it begins at zero unless
+/// another value is written.
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $visibility:vis $name:ident: $type:ty $(= $value:expr)?,)+) => {
         /// All metrics. Plain numbers are fields; what has labels has a function each.
@@ -241,7 +241,7 @@ pub fn count(things: usize) -> i64 {
     i64::try_from(things).unwrap_or(i64::MAX)
 }
 
-/// Until somebody has looked, nothing is known to be wrong.
+/// Before the first comparison, no disagreement is known.
 fn agreed_until_compared() -> Gauge {
     let gauge = Gauge::default();
     gauge.set(1);

@@ -50,7 +50,7 @@ struct Budget {
 struct Spent(Option<Instant>);
 
 impl Memory {
-    /// Admits what is said now, which counts as written from now on, or says why it is not to be written.
+    /// Admits an Event, which counts as written from now on, or returns why it is not written.
     pub(super) fn admit(&mut self, concern: &Concern, key: &str, now: Instant) -> Result<(), EventOutcome> {
         let is_recent = |at: &Instant| now.saturating_duration_since(*at) < SILENCE;
         if self.said.get(key).is_some_and(is_recent) {
