@@ -27,9 +27,9 @@ use crate::credential::{Credential, CredentialKey};
 
 pub use self::conflicts::HostConflict;
 pub use self::snapshot::{Entry, Snapshot, SnapshotPublisher, Status};
-#[cfg(test)]
-pub use self::state::{Failure, Trouble};
 pub use self::state::{Held, Issued};
+#[cfg(test)]
+pub use self::state::{MintFailure, Trouble};
 
 /// Where credentials come from: the cloud, or a test.
 ///

@@ -2,6 +2,7 @@
 
 mod answer;
 mod api;
+mod call;
 pub mod challenge;
 pub mod endpoints;
 pub mod error;
@@ -12,6 +13,7 @@ mod metadata;
 mod refusal;
 mod registry;
 mod retry;
+mod session_policy;
 mod sessions;
 pub mod settings;
 pub mod signature;
@@ -26,10 +28,12 @@ pub use self::endpoints::{EndpointError, Endpoints};
 pub use self::error::{CloudError, Reason};
 pub use self::http::ProxyError;
 pub use self::keys::Session;
-pub(crate) use self::registry::personal_hosts;
-pub use self::settings::{Environment, Limits, Settings};
+#[cfg(any(test, fuzzing))]
+pub use self::registry::fuzz_answer;
+pub use self::settings::{CloudSettings, Environment, Limits};
 
 use self::api::Api;
+use self::call::Call;
 use self::endpoints::Base;
 use self::http::Http;
 use self::identity::FirstKeys;
@@ -44,7 +48,7 @@ use crate::credential::{Credential, CredentialKey};
 /// The process must have installed a provider for rustls (`main` installs ring): reqwest panics without one.
 #[derive(Debug)]
 pub struct Cloud {
-    settings: Settings,
+    settings: CloudSettings,
     api: Api,
     sessions: Sessions,
     /// The cluster's region, once ECS metadata has told it.
@@ -53,11 +57,10 @@ pub struct Cloud {
 
 impl Cloud {
     /// A client. It calls nobody yet.
-    pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, ProxyError> {
-        let limits = settings.limits;
-        let http = Http::new(limits, &settings.environment)?;
+    pub fn new(settings: CloudSettings, clock: Arc<dyn Clock>) -> Result<Self, ProxyError> {
+        let http = Http::new(settings.limits, &settings.environment)?;
         let sessions = Sessions::new(Arc::clone(&clock));
-        Ok(Self { settings, api: Api { http, clock, limits }, sessions, region: OnceCell::new() })
+        Ok(Self { settings, api: Api { http, clock }, sessions, region: OnceCell::new() })
     }
 
     /// The cluster's region: the flag's, else that of this machine by ECS metadata, which is asked once.
@@ -70,18 +73,14 @@ impl Cloud {
 
     /// The keys of an identity, which is to act on a registry of this region.
     pub async fn session(&self, identity: &Identity, region: &Region) -> Result<Session, CloudError> {
-        let Some(role) = &identity.assume_role else {
-            return self.first_session(&identity.source, region, true).await;
+        let Identity { source, assume_role } = identity;
+        let Some(role) = assume_role else {
+            return self.first_session(source, region, true).await;
         };
         let obtain = async {
-            let base = self.sts(region, false).await?;
-            let with = self.first_session(&identity.source, region, false).await?;
-            let result = sts::assume_role(&self.api, &base, role, &with).await;
-            if !self.dropped(&identity.source, false, &with, &result).await {
-                return result;
-            }
-            let with = self.first_session(&identity.source, region, false).await?;
-            sts::assume_role(&self.api, &base, role, &with).await
+            let base = &self.sts(region, false).await?;
+            let first = || self.first_session(source, region, false);
+            self.with_session(first, async |with| sts::assume_role(&self.api, base, role, &with).await).await
         };
         self.sessions.get(SessionKey::Role(identity.clone()), obtain).await
     }
@@ -89,14 +88,9 @@ impl Cloud {
     /// Mints a credential.
     pub async fn credential(&self, key: &CredentialKey) -> Result<Credential, CloudError> {
         let CredentialKey { identity, region, instance } = key;
-        let base = self.acr(region)?;
-        let session = self.session(identity, region).await?;
-        let result = registry::credential(&self.api, &base, instance, &session).await;
-        if !self.dropped_last(identity, &session, &result).await {
-            return result;
-        }
-        let session = self.session(identity, region).await?;
-        registry::credential(&self.api, &base, instance, &session).await
+        let base = &self.acr(region)?;
+        let mint = async |session| registry::credential(&self.api, base, instance, &session).await;
+        self.with_session(|| self.session(identity, region), mint).await
     }
 
     /// The hosts of an instance, sorted. Enterprise Edition: all enabled ones, public, VPC and custom; none where no
@@ -104,19 +98,14 @@ impl Cloud {
     pub async fn hosts(&self, key: &CredentialKey) -> Result<Vec<Host>, CloudError> {
         let CredentialKey { identity, region, instance } = key;
         let Instance::Enterprise(id) = instance else {
-            return Ok(registry::personal_hosts(region));
+            return Ok(Host::of_personal_edition(region));
         };
-        let base = self.acr(region)?;
-        let session = self.session(identity, region).await?;
-        let result = registry::enterprise_hosts(&self.api, &base, id, &session).await;
-        if !self.dropped_last(identity, &session, &result).await {
-            return result;
-        }
-        let session = self.session(identity, region).await?;
-        registry::enterprise_hosts(&self.api, &base, id, &session).await
+        let base = &self.acr(region)?;
+        let list = async |session| registry::enterprise_hosts(&self.api, base, id, &session).await;
+        self.with_session(|| self.session(identity, region), list).await
     }
 
-    /// What a registry says about itself to somebody without a credential.
+    /// Asks a registry which ACR instance it is, without a credential.
     pub async fn challenge(&self, host: &Host) -> Result<Challenge, CloudError> {
         challenge::challenge(&self.api, host).await
     }
@@ -124,17 +113,15 @@ impl Cloud {
     async fn region_of_machine(&self) -> Result<Region, CloudError> {
         const ACTION: &str = "finding the cluster's region";
         if metadata::is_disabled(&self.settings.environment) {
-            return Err(CloudError::explained(
-                Reason::IdentityUnavailable,
-                ACTION,
+            return Err(CloudError::new(Reason::IdentityUnavailable, ACTION).explained(
                 "--region is not given, and ECS metadata is switched off",
                 "set --region, or regionId on the registry's entry",
             ));
         }
-        let text = self.metadata()?.region().await?;
+        let text = self.metadata("reading the region from ECS metadata").region().await?;
         Region::parse(&text).map_err(|error| {
-            let fix = "set --region";
-            CloudError::explained(Reason::MalformedAnswer, ACTION, format!("ECS metadata says: {error}"), fix)
+            CloudError::new(Reason::MalformedAnswer, ACTION)
+                .explained(format!("ECS metadata says: {error}"), "set --region")
         })
     }
 
@@ -148,7 +135,7 @@ impl Cloud {
         match identity::first_keys(source, &self.settings, last)? {
             FirstKeys::Here(session) => Ok(session),
             FirstKeys::Metadata => {
-                let metadata = self.metadata()?;
+                let metadata = self.metadata("reading keys from ECS metadata");
                 self.sessions.get(SessionKey::Metadata, metadata.session()).await
             }
             FirstKeys::Oidc(role, file) => {
@@ -162,36 +149,29 @@ impl Cloud {
         }
     }
 
-    /// Whether the session of an identity was refused as expired and has been dropped, so that a new one is worth a try.
-    async fn dropped_last<T>(
+    /// Makes a call with a session, and once more with a new one where that is refused as expired.
+    async fn with_session<T, S, C>(
         &self,
-        identity: &Identity,
-        used: &Session,
-        result: &Result<T, CloudError>,
-    ) -> bool {
-        match &identity.assume_role {
-            Some(_) => {
-                expired(result) && self.sessions.forget(&SessionKey::Role(identity.clone()), used).await
+        session: impl Fn() -> S,
+        call: impl Fn(Session) -> C,
+    ) -> Result<T, CloudError>
+    where
+        S: Future<Output = Result<Session, CloudError>>,
+        C: Future<Output = Result<T, CloudError>>,
+    {
+        let mut is_renewed = false;
+        loop {
+            let session = session().await?;
+            match call(session.clone()).await {
+                Err(error)
+                    if error.reason == Reason::SessionExpired
+                        && !is_renewed
+                        && self.sessions.forget(&session).await =>
+                {
+                    is_renewed = true;
+                }
+                result => return result,
             }
-            None => self.dropped(&identity.source, true, used, result).await,
-        }
-    }
-
-    /// The same for the session of the first keys.
-    async fn dropped<T>(
-        &self,
-        source: &IdentitySource,
-        last: bool,
-        used: &Session,
-        result: &Result<T, CloudError>,
-    ) -> bool {
-        if !expired(result) {
-            return false;
-        }
-        match identity::first_keys(source, &self.settings, last) {
-            Ok(FirstKeys::Metadata) => self.sessions.forget(&SessionKey::Metadata, used).await,
-            Ok(FirstKeys::Oidc(role, _)) => self.sessions.forget(&SessionKey::Oidc(role), used).await,
-            Ok(FirstKeys::Here(_)) | Err(_) => false,
         }
     }
 
@@ -203,10 +183,10 @@ impl Cloud {
     /// one session for all of its registries. VPC names are those of the cluster's own region; the environment's switch
     /// for them comes from ACK's Pod identity webhook, and is for the OIDC token.
     async fn sts(&self, registry: &Region, oidc: bool) -> Result<Base, CloudError> {
-        let Settings { endpoints, environment, region, .. } = &self.settings;
+        let CloudSettings { endpoints, environment, region, .. } = &self.settings;
         let of_environment =
             || environment.get("ALIBABA_CLOUD_STS_REGION").and_then(|text| Region::parse(text).ok());
-        let vpc = endpoints.vpc() || (oidc && environment.is_true("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED"));
+        let vpc = endpoints.vpc || (oidc && environment.is_true("ALIBABA_CLOUD_VPC_ENDPOINT_ENABLED"));
         let region = match region.clone().or_else(of_environment) {
             Some(region) => region,
             None if vpc => self.region().await?,
@@ -215,28 +195,16 @@ impl Cloud {
         endpoints.sts(&region, vpc).map_err(|error| no_endpoint("finding STS", &error))
     }
 
-    fn metadata(&self) -> Result<Metadata<'_>, CloudError> {
-        let base = self.settings.endpoints.metadata();
-        let base = base.map_err(|error| no_endpoint("finding ECS metadata", &error))?;
-        Ok(Metadata { api: &self.api, base, environment: &self.settings.environment })
+    fn metadata(&self, action: &'static str) -> Metadata<'_> {
+        let CloudSettings { endpoints, environment, .. } = &self.settings;
+        let call = Call::new(action, endpoints.metadata.authority());
+        Metadata { api: &self.api, base: &endpoints.metadata, environment, call }
     }
 }
 
-/// Reads an answer of an API: the first byte stands for the status.
-#[cfg(any(test, fuzzing))]
-pub fn fuzz_answer(text: &[u8]) {
-    let Some((first, body)) = text.split_first() else { return };
-    let status =
-        [200, 400, 403, 404, 429, 500, 503].into_iter().cycle().nth(usize::from(*first) % 7).unwrap_or(200);
-    registry::fuzz(status, body);
-}
-
-fn expired<T>(result: &Result<T, CloudError>) -> bool {
-    matches!(result, Err(error) if error.reason == Reason::SessionExpired)
-}
-
 fn no_endpoint(action: &'static str, error: &EndpointError) -> CloudError {
-    CloudError::explained(Reason::Unreachable, action, format!("no endpoint, {error}"), "correct the region")
+    CloudError::new(Reason::Unreachable, action)
+        .explained(format!("no endpoint, {error}"), "correct the region")
 }
 
 #[cfg(test)]

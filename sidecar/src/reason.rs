@@ -1,7 +1,7 @@
 //! What people are told, and by which name: Events, and lines of the log that belong to one. `docs/operations.md` has a row for each.
 
 /// Why there is an Event. The names are stable: people alert on them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 #[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Reason {
     /// A changed configuration is in use now.
@@ -47,49 +47,14 @@ pub enum Reason {
 impl Reason {
     /// The name in the Event.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::ConfigurationApplied => "ConfigurationApplied",
-            Self::ConfigurationInvalid => "ConfigurationInvalid",
-            Self::CredentialNotRenewed => "CredentialNotRenewed",
-            Self::CredentialUnavailable => "CredentialUnavailable",
-            Self::CredentialRestored => "CredentialRestored",
-            Self::HostDisputed => "HostDisputed",
-            Self::ForeignPullSecret => "ForeignPullSecret",
-            Self::PullSecretAdopted => "PullSecretAdopted",
-            Self::PullSecretWrongType => "PullSecretWrongType",
-            Self::PullSecretImmutable => "PullSecretImmutable",
-            Self::PullSecretRepaired => "PullSecretRepaired",
-            Self::MountableSecretsEnforced => "MountableSecretsEnforced",
-            Self::WriteForbidden => "WriteForbidden",
-            Self::WriteFailed => "WriteFailed",
-            Self::PullSecretListContested => "PullSecretListContested",
-            Self::PullSecretListTooLong => "PullSecretListTooLong",
-            Self::ObjectUnreadable => "ObjectUnreadable",
-            Self::RightsMissing => "RightsMissing",
-            Self::PoliciesDisagree => "PoliciesDisagree",
-        }
+        self.into()
     }
 
     /// `Normal` or `Warning`, as Kubernetes has it.
     pub fn severity(self) -> &'static str {
         match self {
             Self::ConfigurationApplied | Self::CredentialRestored | Self::PullSecretAdopted => "Normal",
-            Self::ConfigurationInvalid
-            | Self::CredentialNotRenewed
-            | Self::CredentialUnavailable
-            | Self::HostDisputed
-            | Self::ForeignPullSecret
-            | Self::PullSecretWrongType
-            | Self::PullSecretImmutable
-            | Self::PullSecretRepaired
-            | Self::PullSecretListContested
-            | Self::PullSecretListTooLong
-            | Self::ObjectUnreadable
-            | Self::MountableSecretsEnforced
-            | Self::WriteForbidden
-            | Self::WriteFailed
-            | Self::RightsMissing
-            | Self::PoliciesDisagree => "Warning",
+            _ => "Warning",
         }
     }
 

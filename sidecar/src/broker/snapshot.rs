@@ -72,7 +72,7 @@ impl Entry {
             hosts.dedup();
             hosts.into()
         };
-        let status = Status::of(&report, registry.needs_discovery());
+        let status = Status::new(&report, registry.needs_discovery());
         Self { registry, key, issued: report.issued.clone(), hosts, status, report }
     }
 
@@ -82,7 +82,16 @@ impl Entry {
 }
 
 impl Status {
-    fn of(report: &Report, needs_discovery: bool) -> Self {
+    /// Why there is no new credential, or no host for it, where a call failed.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::Failing(trouble) => Some(trouble),
+            Self::Expired { trouble, .. } => trouble.as_ref(),
+            Self::Pending | Self::Valid => None,
+        }
+    }
+
+    fn new(report: &Report, needs_discovery: bool) -> Self {
         let Report { issued, expired_since, minting, hosts, discovery } = report;
         match (issued, expired_since, minting) {
             (None, Some(since), trouble) => Self::Expired { since: *since, trouble: trouble.clone() },
@@ -139,7 +148,7 @@ impl SnapshotPublisher {
     /// Says something new about a credential; about one that nobody asks for any more, nothing.
     pub(super) fn post(&self, key: &CredentialKey, report: &Report) {
         self.0.send_if_modified(|current| {
-            let is_news = |entry: &Entry| *entry.key == *key && !entry.report.says_the_same(report);
+            let is_news = |entry: &Entry| *entry.key == *key && entry.report != *report;
             if !current.entries.iter().any(is_news) {
                 return false;
             }

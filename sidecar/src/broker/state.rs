@@ -39,9 +39,9 @@ pub struct Held {
 }
 
 /// Why there is no new credential, or no host for it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
 #[cfg_attr(test, derive(strum::EnumIter))]
-pub enum Failure {
+pub enum MintFailure {
     /// The cloud did not answer, or refused.
     #[cfg_attr(test, strum(disabled))]
     #[error(transparent)]
@@ -55,7 +55,7 @@ pub enum Failure {
     #[error(
         "the cloud handed out a credential without a usable user and password: ask again; if this stays, ask Alibaba Cloud"
     )]
-    Partial,
+    PartialCredential,
     /// The instance has no host to log in to.
     #[error(
         "the instance has no enabled domain: enable one of its endpoints, or list its hosts in \"domains\""
@@ -63,14 +63,12 @@ pub enum Failure {
     NoHosts,
 }
 
-impl Failure {
+impl MintFailure {
     /// A stable name, for metrics, Events and JSON: that of the cloud's reason, or of the variant.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Cloud(error) => error.reason.name(),
-            Self::ExpiredOnArrival(_) => "ExpiredOnArrival",
-            Self::Partial => "PartialCredential",
-            Self::NoHosts => "NoHosts",
+            Self::ExpiredOnArrival(_) | Self::PartialCredential | Self::NoHosts => self.into(),
         }
     }
 }
@@ -79,7 +77,7 @@ impl Failure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
     /// The last failure.
-    pub failure: Failure,
+    pub failure: MintFailure,
     /// When the first of them in a row was.
     pub since: Timestamp,
 }
@@ -122,7 +120,7 @@ pub(super) struct State {
 }
 
 /// What everybody else may know of a [`State`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Report {
     pub(super) issued: Option<Arc<Issued>>,
     pub(super) expired_since: Option<Timestamp>,
@@ -143,6 +141,13 @@ impl Issued {
     /// Whether it has not expired by now.
     pub fn is_good(&self, now: Moment) -> bool {
         !self.term.left(now).is_zero()
+    }
+}
+
+/// Credentials are equal when they are one and the same object.
+impl PartialEq for Issued {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
     }
 }
 
@@ -198,7 +203,7 @@ impl State {
         if answer.as_ref().err().is_none_or(is_of_no_use) {
             self.minted = Some(now.monotonic);
         }
-        match answer.map_err(Failure::from).and_then(|credential| accept(credential, now)) {
+        match answer.map_err(MintFailure::from).and_then(|credential| accept(credential, now)) {
             Ok(issued) => {
                 self.issued = Some(Arc::new(issued));
                 self.jitter = jitter;
@@ -212,8 +217,8 @@ impl State {
 
     /// Takes the answer to [`Step::Discover`]. A failure leaves the hosts known before in place.
     pub(super) fn discovered(&mut self, answer: Result<Vec<Host>, CloudError>, now: Moment, jitter: Jitter) {
-        let answer = answer.map_err(Failure::from);
-        match answer.and_then(|hosts| if hosts.is_empty() { Err(Failure::NoHosts) } else { Ok(hosts) }) {
+        let answer = answer.map_err(MintFailure::from);
+        match answer.and_then(|hosts| if hosts.is_empty() { Err(MintFailure::NoHosts) } else { Ok(hosts) }) {
             Ok(mut hosts) => {
                 hosts.sort_unstable();
                 hosts.dedup();
@@ -258,25 +263,8 @@ impl State {
     }
 }
 
-impl Report {
-    /// Whether it says the same. Credentials are the same when they are one and the same object.
-    pub(super) fn says_the_same(&self, other: &Self) -> bool {
-        let Self { issued, expired_since, minting, hosts, discovery } = self;
-        let same_credential = match (issued, &other.issued) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (None, None) => true,
-            _ => false,
-        };
-        same_credential
-            && *expired_since == other.expired_since
-            && *minting == other.minting
-            && *hosts == other.hosts
-            && *discovery == other.discovery
-    }
-}
-
 impl Retry {
-    fn after(earlier: Option<Self>, failure: Failure, now: Moment, jitter: Jitter) -> Self {
+    fn after(earlier: Option<Self>, failure: MintFailure, now: Moment, jitter: Jitter) -> Self {
         let (since, failures) = match earlier {
             Some(earlier) => (earlier.trouble.since, earlier.failures.saturating_add(1)),
             None => (now.wall, 1),
@@ -286,23 +274,23 @@ impl Retry {
     }
 }
 
-impl Failure {
+impl MintFailure {
     /// How long the cloud asks to wait.
     fn hint(&self) -> Option<Duration> {
         match self {
             Self::Cloud(CloudError { reason: Reason::Throttled { retry_after }, .. }) => *retry_after,
-            Self::Cloud(_) | Self::ExpiredOnArrival(_) | Self::Partial | Self::NoHosts => None,
+            Self::Cloud(_) | Self::ExpiredOnArrival(_) | Self::PartialCredential | Self::NoHosts => None,
         }
     }
 }
 
-fn accept(credential: Credential, now: Moment) -> Result<Issued, Failure> {
+fn accept(credential: Credential, now: Moment) -> Result<Issued, MintFailure> {
     if !is_whole(&credential) {
-        return Err(Failure::Partial);
+        return Err(MintFailure::PartialCredential);
     }
     match Term::starting(now, credential.expires_at) {
         Some(term) => Ok(Issued { credential, issued_at: now.wall, term, minted: Some(now.monotonic) }),
-        None => Err(Failure::ExpiredOnArrival(credential.expires_at)),
+        None => Err(MintFailure::ExpiredOnArrival(credential.expires_at)),
     }
 }
 

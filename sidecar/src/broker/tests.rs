@@ -93,7 +93,7 @@ fn two() -> ResolvedRegistry {
 }
 
 fn trouble(reason: Reason, since: Duration) -> Trouble {
-    Trouble { failure: Failure::Cloud(error(reason)), since: epoch() + since }
+    Trouble { failure: MintFailure::Cloud(error(reason)), since: epoch() + since }
 }
 
 fn held(
@@ -277,7 +277,7 @@ async fn an_answer_of_no_use_is_refused_and_asked_for_again_a_minute_later() {
     let world = World::start_on(cloud, &[one()], HashMap::new());
     world.pass(59 * SECOND).await;
     assert_eq!(world.cloud.mints(), [0]);
-    let failing = Status::Failing(Trouble { failure: Failure::Partial, since: epoch() });
+    let failing = Status::Failing(Trouble { failure: MintFailure::PartialCredential, since: epoch() });
     world.check(0, None, &failing);
     world.cloud.script().user = "cr_temp_user";
     world.pass(2 * SECOND).await;

@@ -3,55 +3,40 @@
 //! Lenient where Alibaba's APIs differ among themselves: keys in any case (`TempUsername`, `tempUserName`), numbers as
 //! strings and the reverse, `Code` in any case, errors in JSON or XML, and failures that come with HTTP 200.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::error::{CloudError, Details, Reason, identifier};
+use super::call::Call;
+use super::error::{CloudError, Details, identifier};
 use super::http::Answer;
-use super::refusal::{Refusal, judge};
+use super::refusal::{Refusal, explain};
 
-/// Which call an answer belongs to.
-#[derive(Debug, Clone)]
-pub(super) struct Context {
-    /// The operation.
-    pub(super) action: &'static str,
-    /// The host that was asked.
-    pub(super) host: String,
-    /// Whether the call is one of Personal Edition, whose codes mean other things.
-    pub(super) personal: bool,
-}
+/// A credential or a session lives for 12 hours at most. What lives longer than twice that was not understood.
+pub(super) const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(24);
 
 /// The fields of a JSON object. Has no `Debug`: some are secrets.
 #[derive(Clone, Copy)]
-pub(super) struct Fields<'a>(&'a Map<String, Value>);
+pub(super) struct Fields<'a> {
+    call: &'a Call,
+    map: &'a Map<String, Value>,
+}
 
-/// The JSON object of an answer.
-pub(super) struct Body(Map<String, Value>);
-
-impl Context {
-    /// A failure of this call.
-    pub(super) fn error(&self, reason: Reason) -> CloudError {
-        CloudError::new(reason, self.action).at(&self.host)
-    }
-
-    /// An answer of which this is wrong.
-    pub(super) fn malformed(&self, problem: impl Into<String>) -> CloudError {
-        let mut error = self.error(Reason::MalformedAnswer);
-        error.details.problem = Some(problem.into());
-        error
-    }
+/// The JSON object of an answer, and the call that it answers.
+pub(super) struct Body {
+    call: Call,
+    map: Map<String, Value>,
 }
 
 impl Body {
     pub(super) fn fields(&self) -> Fields<'_> {
-        Fields(&self.0)
+        Fields { call: &self.call, map: &self.map }
     }
 }
 
 impl<'a> Fields<'a> {
     /// A field by its name in any case; `null` counts as absent.
     fn get(self, name: &str) -> Option<&'a Value> {
-        let found = self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let found = self.map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value).filter(|value| !value.is_null())
     }
 
@@ -62,6 +47,20 @@ impl<'a> Fields<'a> {
             Value::Number(number) => Some(number.to_string()),
             _ => None,
         }
+    }
+
+    /// The same of a field without which the answer is of no use.
+    pub(super) fn required(self, name: &str) -> Result<String, CloudError> {
+        self.text(name).ok_or_else(|| self.missing(name))
+    }
+
+    pub(super) fn missing(self, name: &str) -> CloudError {
+        self.malformed(format!("the answer has no {name}"))
+    }
+
+    /// An answer of which this is wrong.
+    pub(super) fn malformed(self, problem: impl Into<String>) -> CloudError {
+        self.call.malformed(problem)
     }
 
     /// A whole number, or a string that is one.
@@ -85,20 +84,20 @@ impl<'a> Fields<'a> {
 
     /// An object.
     pub(super) fn object(self, name: &str) -> Option<Fields<'a>> {
-        self.get(name)?.as_object().map(Fields)
+        Some(Fields { map: self.get(name)?.as_object()?, ..self })
     }
 
     /// The objects of a list; what is no object is left out.
     pub(super) fn objects(self, name: &str) -> impl Iterator<Item = Fields<'a>> {
         let list = self.get(name).and_then(Value::as_array);
-        list.into_iter().flatten().filter_map(Value::as_object).map(Fields)
+        list.into_iter().flatten().filter_map(Value::as_object).map(move |map| Fields { map, ..self })
     }
 }
 
 /// Reads an answer of an API. `now` tells how far the clock is off when the API says that it is.
-pub(super) fn read(context: &Context, answer: &Answer, now: Timestamp) -> Result<Body, CloudError> {
+pub(super) fn read(call: &Call, answer: &Answer, now: Timestamp) -> Result<Body, CloudError> {
     let body = match serde_json::from_slice(&answer.body) {
-        Ok(Value::Object(fields)) => Some(Body(fields)),
+        Ok(Value::Object(map)) => Some(Body { call: call.clone(), map }),
         _ => None,
     };
     let success = (200..300).contains(&answer.status);
@@ -110,11 +109,13 @@ pub(super) fn read(context: &Context, answer: &Answer, now: Timestamp) -> Result
     match (body, refusal) {
         (Some(body), None) => {
             let request_id = request_id(answer, body.fields().text("RequestId").as_deref());
-            tracing::debug!(context.action, context.host, answer.status, request_id, "answered");
+            tracing::debug!(call.action, call.host, answer.status, request_id, "answered");
             Ok(body)
         }
         (_, refusal) => {
-            let error = explain(context, answer, &refusal.unwrap_or_default(), now);
+            let refusal = refusal.unwrap_or_default();
+            let mut error = explain(call, answer, &refusal, now);
+            error.details.request_id = request_id(answer, refusal.request_id.as_deref());
             let Details { host, status, code, request_id, .. } = &*error.details;
             tracing::debug!(
                 error.action,
@@ -153,19 +154,6 @@ fn in_xml(body: &[u8]) -> Option<Refusal> {
         rest.split_once(&format!("</{name}>")).map(|(value, _)| value.trim().to_owned())
     };
     Some(Refusal { code: element("Code"), request_id: element("RequestId"), right: element("AuthAction") })
-}
-
-fn explain(context: &Context, answer: &Answer, refusal: &Refusal, now: Timestamp) -> CloudError {
-    let verdict = judge(context, answer, refusal, now);
-    let mut error = context.error(verdict.reason);
-    error.details.status = Some(answer.status);
-    error.details.request_id = request_id(answer, refusal.request_id.as_deref());
-    error.details.code = refusal.code.as_deref().and_then(identifier);
-    error.details.missing_right = verdict.missing_right;
-    error.details.problem = verdict.problem.map(str::to_owned);
-    error.details.fix = verdict.fix.map(str::to_owned);
-    error.details.clock_ahead = verdict.clock_ahead;
-    error
 }
 
 fn request_id(answer: &Answer, in_body: Option<&str>) -> Option<String> {

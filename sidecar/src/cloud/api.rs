@@ -7,14 +7,14 @@ use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::answer::{self, Body, Context};
+use super::answer::{self, Body};
+use super::call::{Call, Operation};
 use super::endpoints::Base;
 use super::error::{CloudError, Reason};
-use super::http::{Fault, Http, Request};
+use super::http::{Http, HttpRequest};
 use super::keys::Session;
 use super::retry::retrying;
-use super::settings::Limits;
-use super::signature::{self, Attempt};
+use super::signature::{self, Attempt, ToSign};
 use crate::clock::Clock;
 
 /// The way to the APIs.
@@ -22,27 +22,6 @@ use crate::clock::Clock;
 pub(super) struct Api {
     pub(super) http: Http,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) limits: Limits,
-}
-
-/// An operation of an API.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Operation {
-    pub(super) action: &'static str,
-    pub(super) version: &'static str,
-    pub(super) method: &'static str,
-    pub(super) path: &'static str,
-}
-
-impl Operation {
-    /// An operation of an RPC-style product.
-    pub(super) const fn rpc(action: &'static str, version: &'static str) -> Self {
-        Self { action, version, method: "POST", path: "/" }
-    }
-
-    pub(super) fn context(&self, base: &Base) -> Context {
-        Context { action: self.action, host: base.authority(), personal: self.version == "2016-06-07" }
-    }
 }
 
 impl Api {
@@ -54,28 +33,20 @@ impl Api {
         parameters: &[(&str, &str)],
         session: &Session,
     ) -> Result<Body, CloudError> {
-        let context = operation.context(base);
+        let call = operation.call(base, session.origin.principal());
         let query = signature::canonical_query(parameters);
         let attempt = async || {
-            let to_sign = signature::Request {
-                method: operation.method,
-                host: &context.host,
-                path: operation.path,
-                query: &query,
-                action: operation.action,
-                version: operation.version,
-            };
-            let attempt = Attempt { date: self.clock.wall(), nonce: nonce(&context)? };
-            let request = Request {
-                method: Method::from_bytes(operation.method.as_bytes()).unwrap_or(Method::POST),
+            let to_sign = ToSign { operation: &operation, host: &call.host, query: &query };
+            let attempt = Attempt { date: self.clock.wall(), nonce: nonce(&call)? };
+            let request = HttpRequest {
+                method: operation.method.clone(),
                 url: base.url(operation.path, &query),
                 headers: signature::sign(&to_sign, &session.keys, &attempt).headers,
                 form: None,
             };
-            self.exchange(&context, request).await
+            self.exchange(&call, request).await
         };
-        let result = retrying(&self.limits, attempt).await;
-        result.map_err(|error| error.by(session.origin.principal()))
+        retrying(&self.http.limits, attempt).await
     }
 
     /// Calls an operation that needs no keys; the parameters go into the body, where no proxy logs them.
@@ -84,10 +55,11 @@ impl Api {
         base: &Base,
         operation: Operation,
         parameters: &[(&str, &SecretString)],
+        principal: String,
     ) -> Result<Body, CloudError> {
-        let context = operation.context(base);
+        let call = operation.call(base, principal);
         let attempt = async || {
-            let (date, nonce) = (signature::date(self.clock.wall()), nonce(&context)?);
+            let (date, nonce) = (signature::date(self.clock.wall()), nonce(&call)?);
             let query = signature::canonical_query(&[
                 ("Action", operation.action),
                 ("Format", "JSON"),
@@ -95,33 +67,20 @@ impl Api {
                 ("Timestamp", &date),
                 ("Version", operation.version),
             ]);
-            let request = Request {
+            let request = HttpRequest {
                 method: Method::POST,
                 url: base.url(operation.path, &query),
                 headers: Vec::new(),
                 form: Some(form(parameters)),
             };
-            self.exchange(&context, request).await
+            self.exchange(&call, request).await
         };
-        retrying(&self.limits, attempt).await
+        retrying(&self.http.limits, attempt).await
     }
 
-    async fn exchange(&self, context: &Context, request: Request) -> Result<Body, CloudError> {
-        let answer = self.http.send(request, self.limits.total).await;
-        let answer = answer.map_err(|fault| unanswered(context, fault))?;
-        answer::read(context, &answer, self.clock.wall())
-    }
-}
-
-/// The failure of a call that brought no answer.
-pub(super) fn unanswered(context: &Context, fault: Fault) -> CloudError {
-    match fault {
-        Fault::Unreachable(cause) => {
-            let mut error = context.error(Reason::Unreachable);
-            error.details.problem = Some(format!("no answer, {cause}"));
-            error
-        }
-        Fault::TooLarge => context.malformed("the answer is larger than any of this API"),
+    async fn exchange(&self, call: &Call, request: HttpRequest) -> Result<Body, CloudError> {
+        let answer = self.http.send(call, request, self.http.limits.total).await?;
+        answer::read(call, &answer, self.clock.wall())
     }
 }
 
@@ -134,12 +93,10 @@ fn form(parameters: &[(&str, &SecretString)]) -> Zeroizing<String> {
 }
 
 /// 128 random bits.
-fn nonce(context: &Context) -> Result<String, CloudError> {
+fn nonce(call: &Call) -> Result<String, CloudError> {
     let mut bytes = [0; 16];
-    if SystemRandom::new().fill(&mut bytes).is_err() {
-        let mut error = context.error(Reason::ServiceUnavailable);
-        error.details.problem = Some("the operating system gives no random bytes".to_owned());
-        return Err(error);
-    }
+    let failed =
+        |_| call.error(Reason::ServiceUnavailable).because("the operating system gives no random bytes");
+    SystemRandom::new().fill(&mut bytes).map_err(failed)?;
     Ok(crate::hex::hex(&bytes))
 }

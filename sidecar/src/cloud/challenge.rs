@@ -1,44 +1,34 @@
-//! What a registry says about itself to somebody without a credential.
+//! Asks a registry which ACR instance it is, without a credential.
 
 use reqwest::Method;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
-use super::answer::Context;
-use super::api::{Api, unanswered};
+use super::api::Api;
+use super::call::Call;
 use super::endpoints::Base;
 use super::error::{CloudError, Reason};
-use super::http::Request;
+use super::http::HttpRequest;
 use crate::configuration::{Host, Instance, InstanceId, Region};
 
-/// The answer of a registry to `GET /v2/` without a credential.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Challenge {
-    /// Where tokens are to be had.
-    pub realm: String,
-    /// For whom the tokens are.
-    pub service: String,
-    /// What the service says of an ACR instance; `None` for any other registry.
-    pub registry: Option<(Region, Instance)>,
-}
+/// What a registry answers to `GET /v2/` without a credential: which ACR instance it is; `None` for any other registry.
+pub type Challenge = Option<(Region, Instance)>;
 
 /// Asks a registry.
 pub(super) async fn challenge(api: &Api, host: &Host) -> Result<Challenge, CloudError> {
-    let context = Context { action: ACTION, host: host.to_string(), personal: false };
-    let base = Base::of_registry(host.as_str()).map_err(|error| context.malformed(error.to_string()))?;
-    let request = Request { method: Method::GET, url: base.url("/v2/", ""), headers: Vec::new(), form: None };
-    let answer =
-        api.http.send(request, api.limits.total).await.map_err(|fault| unanswered(&context, fault))?;
+    let call = Call::new("GET /v2/", host.to_string());
+    let base = Base::from_registry(host.as_str()).map_err(|error| call.malformed(error.to_string()))?;
+    let request =
+        HttpRequest { method: Method::GET, url: base.url("/v2/", ""), headers: Vec::new(), form: None };
+    let answer = api.http.send(&call, request, api.http.limits.total).await?;
     match answer.status {
-        401 => read(&answer.headers).ok_or_else(|| context.malformed("the answer has no Bearer challenge")),
-        500.. => Err(context.error(Reason::ServiceUnavailable)),
-        status => Err(context.malformed(format!("the answer is HTTP {status}, not a challenge"))),
+        401 => read(&answer.headers).ok_or_else(|| call.malformed("the answer has no Bearer challenge")),
+        500.. => Err(call.error(Reason::ServiceUnavailable)),
+        status => Err(call.malformed(format!("the answer is HTTP {status}, not a challenge"))),
     }
 }
 
-const ACTION: &str = "GET /v2/";
-
 /// A registry may write what it likes, and it ends up in a report.
-const LONGEST_PARAMETER: usize = 256;
+const LONGEST_SERVICE: usize = 256;
 
 fn read(headers: &HeaderMap) -> Option<Challenge> {
     let mut values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
@@ -56,16 +46,16 @@ fn read(headers: &HeaderMap) -> Option<Challenge> {
         .collect();
     let parameter = |name: &str| {
         let (_, value) = pairs.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-        Some(value.trim_matches('"').chars().take(LONGEST_PARAMETER).collect::<String>())
+        Some(value.trim_matches('"'))
     };
-    let service = parameter("service")?;
-    let registry = registry(&service);
-    Some(Challenge { realm: parameter("realm")?, service, registry })
+    parameter("realm")?;
+    let service: String = parameter("service")?.chars().take(LONGEST_SERVICE).collect();
+    Some(acr_instance(&service))
 }
 
 /// ACR's own form of a service: `registry.aliyuncs.com:<region>:<zone>:cri-…` of an Enterprise Edition instance,
 /// `registry.aliyuncs.com:<region>:<number>` of Personal Edition. Found in Harbor's adapter; documented nowhere.
-fn registry(service: &str) -> Option<(Region, Instance)> {
+fn acr_instance(service: &str) -> Challenge {
     let parts: Vec<_> = service.split(':').collect();
     let (region, instance) = match parts.as_slice() {
         ["registry.aliyuncs.com", region, _zone, id] => {
@@ -88,13 +78,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(header: &'static str, service: &str, region: &str, instance: Instance) {
-        let expected = Challenge {
-            realm: "https://auth.example/token".to_owned(),
-            service: service.to_owned(),
-            registry: Some((Region::parse(region).unwrap(), instance)),
-        };
-        assert_eq!(challenge(header), Some(expected));
+    fn check(header: &'static str, region: &str, instance: Instance) {
+        assert_eq!(challenge(header), Some(Some((Region::parse(region).unwrap(), instance))));
     }
 
     #[test]
@@ -102,23 +87,21 @@ mod tests {
         let id = InstanceId::parse("cri-kmsiwlxxdcvaduwb").unwrap();
         check(
             r#"Bearer realm="https://auth.example/token",service="registry.aliyuncs.com:cn-hangzhou:china:cri-kmsiwlxxdcvaduwb""#,
-            "registry.aliyuncs.com:cn-hangzhou:china:cri-kmsiwlxxdcvaduwb",
             "cn-hangzhou",
             Instance::Enterprise(id),
         );
         check(
             r#"bearer scope="repository:a:pull,service=b", service="registry.aliyuncs.com:cn-beijing:26842", realm="https://auth.example/token""#,
-            "registry.aliyuncs.com:cn-beijing:26842",
             "cn-beijing",
             Instance::Personal,
         );
     }
 
     #[test]
-    fn a_challenge_of_another_registry_says_only_realm_and_service() {
-        let other =
-            challenge(r#"Bearer realm="https://auth.example/token",service="registry.example""#).unwrap();
-        assert_eq!((other.service.as_str(), other.registry), ("registry.example", None));
+    fn a_challenge_of_another_registry_says_no_more_than_that() {
+        let other = r#"Bearer realm="https://auth.example/token",service="registry.example""#;
+        assert_eq!(challenge(other), Some(None));
+        assert_eq!(challenge(r#"Bearer service="registry.example""#), None);
         assert_eq!(challenge(r#"Basic realm="registry""#), None);
         assert_eq!(challenge("Bearer"), None);
     }

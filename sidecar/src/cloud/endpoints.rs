@@ -11,12 +11,14 @@ use crate::configuration::Region;
 pub struct Base(Url);
 
 /// Where the APIs are.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
     acr: Overrides,
     sts: Overrides,
-    metadata: Option<Base>,
-    vpc: bool,
+    /// ECS metadata.
+    pub(super) metadata: Base,
+    /// Whether the APIs are called by their VPC names.
+    pub(super) vpc: bool,
 }
 
 /// The values of the flags, as the user wrote them.
@@ -46,36 +48,24 @@ impl Endpoints {
     /// Reads the flags.
     pub fn parse(flags: Flags<'_>) -> Result<Self, EndpointError> {
         Ok(Self {
-            acr: Overrides::parse("--acr-endpoint", flags.acr)?,
-            sts: Overrides::parse("--sts-endpoint", flags.sts)?,
-            metadata: flags.metadata.map(|text| Base::parse(METADATA_FLAG, text, METADATA)).transpose()?,
+            acr: overrides("--acr-endpoint", flags.acr)?,
+            sts: overrides("--sts-endpoint", flags.sts)?,
+            metadata: Base::parse(METADATA_FLAG, flags.metadata.unwrap_or("http://100.100.100.200"))?,
             vpc: flags.vpc,
         })
     }
 
-    /// Whether the APIs are called by their VPC names.
-    pub fn vpc(&self) -> bool {
-        self.vpc
-    }
-
     /// ACR in a region, both editions.
     pub fn acr(&self, region: &Region) -> Result<Base, EndpointError> {
-        self.acr.get(region).map_or_else(
-            || Base::of_host(&format!("cr{}.{region}.aliyuncs.com", if self.vpc { "-vpc" } else { "" })),
-            Ok,
-        )
+        let vpc = if self.vpc { "-vpc" } else { "" };
+        overriding(&self.acr, region)
+            .map_or_else(|| Base::from_host(&format!("cr{vpc}.{region}.aliyuncs.com")), Ok)
     }
 
     /// STS in a region; `vpc` asks for the VPC name whatever the flag says.
     pub fn sts(&self, region: &Region, vpc: bool) -> Result<Base, EndpointError> {
-        self.sts.get(region).map_or_else(|| Base::of_host(&sts_host(region.as_str(), self.vpc || vpc)), Ok)
-    }
-
-    /// ECS metadata.
-    pub fn metadata(&self) -> Result<Base, EndpointError> {
-        self.metadata
-            .clone()
-            .map_or_else(|| Base::parse(METADATA_FLAG, "http://100.100.100.200", METADATA), Ok)
+        overriding(&self.sts, region)
+            .map_or_else(|| Base::from_host(&sts_host(region.as_str(), self.vpc || vpc)), Ok)
     }
 }
 
@@ -96,20 +86,16 @@ impl Base {
     }
 
     /// The root of a registry: HTTPS, or HTTP where the host is this machine.
-    pub fn of_registry(host: &str) -> Result<Self, EndpointError> {
-        let secure = Self::of_host(host)?;
-        if is_loopback(&secure.0) {
-            Self::parse("host", &format!("http://{host}"), is_loopback)
-        } else {
-            Ok(secure)
-        }
+    pub fn from_registry(host: &str) -> Result<Self, EndpointError> {
+        let secure = Self::from_host(host)?;
+        if is_loopback(&secure.0) { Self::parse("host", &format!("http://{host}")) } else { Ok(secure) }
     }
 
-    fn of_host(host: &str) -> Result<Self, EndpointError> {
-        Self::parse("host", &format!("https://{host}"), is_loopback)
+    fn from_host(host: &str) -> Result<Self, EndpointError> {
+        Self::parse("host", &format!("https://{host}"))
     }
 
-    fn parse(flag: &'static str, text: &str, plain_is_fine: fn(&Url) -> bool) -> Result<Self, EndpointError> {
+    fn parse(flag: &'static str, text: &str) -> Result<Self, EndpointError> {
         let error = |problem, fix| EndpointError { flag, problem, fix };
         let url = Url::parse(text.trim())
             .map_err(|_| error("is not a URL", "write https://HOST or https://HOST:PORT"))?;
@@ -125,7 +111,9 @@ impl Base {
                 Err(error("is HTTPS", "write http://HOST: ECS metadata has no TLS"))
             }
             "https" => Ok(Self(url)),
-            "http" if plain_is_fine(&url) => Ok(Self(url)),
+            "http" if is_loopback(&url) => Ok(Self(url)),
+            // The metadata service speaks HTTP at a link-local address only; it never leaves the machine.
+            "http" if flag == METADATA_FLAG && url.host() == Some(METADATA_HOST) => Ok(Self(url)),
             "http" => Err(error(
                 "is HTTP, which would show keys to the network",
                 "write https://; HTTP is for a host on this machine only, such as http://127.0.0.1:8080",
@@ -136,41 +124,35 @@ impl Base {
 }
 
 /// Overrides of one product: one for every region, and some for one region each.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Overrides {
-    everywhere: Option<Base>,
-    regions: Vec<(Region, Base)>,
+type Overrides = Vec<(Option<Region>, Base)>;
+
+fn overrides(flag: &'static str, values: &[String]) -> Result<Overrides, EndpointError> {
+    let mut overrides = Overrides::new();
+    for value in values {
+        // A URL may hold "=" only in parts that are refused anyway; a region never holds ":".
+        let (region, url) = match value.split_once('=').filter(|(region, _)| !region.contains(':')) {
+            Some((region, url)) => {
+                let Ok(region) = Region::parse(region.trim()) else {
+                    let problem = "has no region before the \"=\"";
+                    let fix = "write REGION=URL with a region such as cn-hangzhou, or the URL alone";
+                    return Err(EndpointError { flag, problem, fix });
+                };
+                (Some(region), url)
+            }
+            None => (None, value.as_str()),
+        };
+        if overrides.iter().any(|(known, _)| *known == region) {
+            let (problem, fix) = ("is given twice for one region", "keep one of them");
+            return Err(EndpointError { flag, problem, fix });
+        }
+        overrides.push((region, Base::parse(flag, url)?));
+    }
+    Ok(overrides)
 }
 
-impl Overrides {
-    fn parse(flag: &'static str, values: &[String]) -> Result<Self, EndpointError> {
-        let mut overrides = Self::default();
-        let twice = EndpointError { flag, problem: "is given twice for one region", fix: "keep one of them" };
-        for value in values {
-            // A URL may hold "=" only in parts that are refused anyway; a region never holds ":".
-            match value.split_once('=').filter(|(region, _)| !region.contains(':')) {
-                None if overrides.everywhere.is_some() => return Err(twice),
-                None => overrides.everywhere = Some(Base::parse(flag, value, is_loopback)?),
-                Some((region, url)) => {
-                    let region = Region::parse(region.trim()).map_err(|_| EndpointError {
-                        flag,
-                        problem: "has no region before the \"=\"",
-                        fix: "write REGION=URL with a region such as cn-hangzhou, or the URL alone",
-                    })?;
-                    if overrides.regions.iter().any(|(known, _)| *known == region) {
-                        return Err(twice);
-                    }
-                    overrides.regions.push((region, Base::parse(flag, url, is_loopback)?));
-                }
-            }
-        }
-        Ok(overrides)
-    }
-
-    fn get(&self, region: &Region) -> Option<Base> {
-        let own = self.regions.iter().find(|(known, _)| known == region).map(|(_, base)| base);
-        own.or(self.everywhere.as_ref()).cloned()
-    }
+fn overriding(overrides: &Overrides, region: &Region) -> Option<Base> {
+    let get = |wanted: Option<&Region>| overrides.iter().find(|(known, _)| known.as_ref() == wanted);
+    get(Some(region)).or_else(|| get(None)).map(|(_, base)| base.clone())
 }
 
 /// Source: the endpoint table of Alibaba's credentials SDK.
@@ -194,10 +176,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 const METADATA_FLAG: &str = "--metadata-endpoint";
-
-/// The metadata service speaks HTTP at a link-local address only; it never leaves the machine.
-const METADATA: fn(&Url) -> bool =
-    |url| is_loopback(url) || url.host() == Some(Host::Ipv4(Ipv4Addr::new(100, 100, 100, 200)));
+const METADATA_HOST: Host<&str> = Host::Ipv4(Ipv4Addr::new(100, 100, 100, 200));
 
 #[cfg(test)]
 mod tests {
@@ -304,13 +283,13 @@ mod tests {
     #[test]
     fn a_registry_on_this_machine_is_asked_over_http() {
         assert_eq!(
-            Base::of_registry("localhost:5000").unwrap().url("/v2/", "").as_str(),
+            Base::from_registry("localhost:5000").unwrap().url("/v2/", "").as_str(),
             "http://localhost:5000/v2/"
         );
         assert_eq!(
-            Base::of_registry("r.example.com").unwrap().url("/v2/", "").as_str(),
+            Base::from_registry("r.example.com").unwrap().url("/v2/", "").as_str(),
             "https://r.example.com/v2/"
         );
-        assert!(Base::of_registry("r.example.com/path").is_err());
+        assert!(Base::from_registry("r.example.com/path").is_err());
     }
 }

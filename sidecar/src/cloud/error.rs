@@ -8,40 +8,54 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-/// Why a call failed. The set is closed: metrics and Events use the variants' names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a call failed, and in words. The set is closed: metrics and Events use the variants' names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
 #[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Reason {
     /// The identity lacks a RAM right.
+    #[error("not authorized")]
     NotAuthorized,
     /// No such ACR instance in that region and account.
+    #[error("no such instance in this region and account")]
     InstanceNotFound,
     /// The account never opened Personal Edition in that region.
+    #[error("the account has not opened Personal Edition in this region")]
     PersonalEditionNotOpened,
     /// No keys are to be had: no environment, no token file, no metadata.
+    #[error("no keys to sign with")]
     IdentityUnavailable,
     /// STS does not take the OIDC token.
+    #[error("the OIDC token is not accepted")]
     OidcTokenRejected,
     /// The role does not exist.
+    #[error("the role does not exist")]
     RoleNotFound,
     /// The access key does not exist, is disabled, or its secret does not match.
+    #[error("the access key is not accepted")]
     KeyRejected,
     /// The session's token has expired or is not valid.
+    #[error("the session has expired or is not valid")]
     SessionExpired,
     /// The API asks to wait.
+    #[error("too many calls{}", asked_to_wait(*retry_after))]
     Throttled {
         /// For how long, where it says so.
         retry_after: Option<Duration>,
     },
     /// The machine's clock is off by more than the API takes (15 minutes).
+    #[error("this machine's clock is off by more than 15 minutes")]
     ClockSkew,
     /// The API has a fault of its own (5xx), or saw a request twice (a proxy may repeat one).
+    #[error("the API has a fault of its own")]
     ServiceUnavailable,
     /// No answer: DNS, connection, TLS, time-out.
+    #[error("no answer")]
     Unreachable,
     /// An answer that makes no sense.
+    #[error("the answer makes no sense")]
     MalformedAnswer,
     /// A refusal that is not known here; its code says more.
+    #[error("refused")]
     Refused,
 }
 
@@ -100,46 +114,45 @@ impl Eq for Details {}
 
 impl Reason {
     /// The name of the reason, for metrics, Events and JSON.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::NotAuthorized => "NotAuthorized",
-            Self::InstanceNotFound => "InstanceNotFound",
-            Self::PersonalEditionNotOpened => "PersonalEditionNotOpened",
-            Self::IdentityUnavailable => "IdentityUnavailable",
-            Self::OidcTokenRejected => "OidcTokenRejected",
-            Self::RoleNotFound => "RoleNotFound",
-            Self::KeyRejected => "KeyRejected",
-            Self::SessionExpired => "SessionExpired",
-            Self::Throttled { .. } => "Throttled",
-            Self::ClockSkew => "ClockSkew",
-            Self::ServiceUnavailable => "ServiceUnavailable",
-            Self::Unreachable => "Unreachable",
-            Self::MalformedAnswer => "MalformedAnswer",
-            Self::Refused => "Refused",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
-    fn problem(&self) -> String {
+    /// What to do about it, with `{principal}` for whose rights were used.
+    fn fix(self) -> &'static str {
         match self {
-            Self::NotAuthorized => "not authorized".to_owned(),
-            Self::InstanceNotFound => "no such instance in this region and account".to_owned(),
+            Self::NotAuthorized => "look up what {principal} may do in the RAM console",
+            Self::InstanceNotFound => {
+                "correct instanceId or regionId, or use an identity of the instance's account; this was {principal}"
+            }
             Self::PersonalEditionNotOpened => {
-                "the account has not opened Personal Edition in this region".to_owned()
+                "open Personal Edition in the console of this region and set a password there for {principal}, or name an \
+                 Enterprise Edition instance by instanceId"
             }
-            Self::IdentityUnavailable => "no keys to sign with".to_owned(),
-            Self::OidcTokenRejected => "the OIDC token is not accepted".to_owned(),
-            Self::RoleNotFound => "the role does not exist".to_owned(),
-            Self::KeyRejected => "the access key is not accepted".to_owned(),
-            Self::SessionExpired => "the session has expired or is not valid".to_owned(),
-            Self::Throttled { retry_after: None } => "too many calls".to_owned(),
-            Self::Throttled { retry_after: Some(wait) } => {
-                format!("too many calls, the API asks to wait {}", seconds(wait.as_millis()))
+            Self::IdentityUnavailable => "see the documentation on identities",
+            Self::OidcTokenRejected => {
+                "check the OIDC provider in the RAM console against the cluster's issuer"
             }
-            Self::ClockSkew => "this machine's clock is off by more than 15 minutes".to_owned(),
-            Self::ServiceUnavailable => "the API has a fault of its own".to_owned(),
-            Self::Unreachable => "no answer".to_owned(),
-            Self::MalformedAnswer => "the answer makes no sense".to_owned(),
-            Self::Refused => "refused".to_owned(),
+            Self::RoleNotFound => "correct the role's ARN, or create the role in the RAM console",
+            Self::KeyRejected => "correct or replace the access key",
+            Self::SessionExpired => {
+                "set this machine's clock, and a new ALIBABA_CLOUD_SECURITY_TOKEN where the environment has one; other \
+                 sessions are renewed by themselves"
+            }
+            Self::Throttled { .. } => {
+                "it mostly passes by itself; if it stays, look for other callers of the account"
+            }
+            Self::ClockSkew => "set the clock of this machine (NTP)",
+            Self::ServiceUnavailable => {
+                "it mostly passes by itself; if it stays, ask Alibaba Cloud with the request's id"
+            }
+            Self::Unreachable => {
+                "check DNS, firewall, HTTPS_PROXY and SSL_CERT_FILE, or use --vpc-endpoints inside of a VPC"
+            }
+            Self::MalformedAnswer => {
+                "check that the endpoint is Alibaba Cloud's and that no proxy answers in its place"
+            }
+            Self::Refused => "look the code up in the API's documentation",
         }
     }
 }
@@ -150,27 +163,16 @@ impl CloudError {
         Self { reason, action, details: Box::default() }
     }
 
-    /// A failure with what is wrong and what to do about it.
-    pub fn explained(
-        reason: Reason,
-        action: &'static str,
-        problem: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        let details = Details { problem: Some(problem.into()), fix: Some(fix.into()), ..Details::default() };
-        Self { reason, action, details: Box::new(details) }
-    }
-
-    /// The same failure, of a call to this host.
-    pub fn at(mut self, host: impl Into<String>) -> Self {
-        self.details.host = Some(host.into());
+    /// The same failure, with what is wrong.
+    pub fn because(mut self, problem: impl Into<String>) -> Self {
+        self.details.problem = Some(problem.into());
         self
     }
 
-    /// The same failure, of a call with the keys of somebody, such as [`Origin::principal`](super::Origin::principal).
-    pub fn by(mut self, principal: impl Into<String>) -> Self {
-        self.details.principal = Some(principal.into());
-        self
+    /// The same failure, with what is wrong and what to do about it.
+    pub fn explained(mut self, problem: impl Into<String>, fix: impl Into<String>) -> Self {
+        self.details.fix = Some(fix.into());
+        self.because(problem)
     }
 
     /// Whether the same call may succeed in a moment, with nothing changed.
@@ -183,95 +185,42 @@ impl CloudError {
             (Some(problem), _) => problem.clone(),
             (None, Some(ahead)) => {
                 let way = if ahead.is_negative() { "behind" } else { "ahead of" };
-                format!(
-                    "this machine's clock is {} {way} the API's",
-                    seconds(ahead.unsigned_abs().as_millis())
-                )
+                format!("this machine's clock is {} {way} the API's", rounded(ahead.unsigned_abs()))
             }
-            (None, None) => self.reason.problem(),
+            (None, None) => self.reason.to_string(),
         }
     }
 
     fn fix(&self) -> String {
-        let principal = self.details.principal.as_deref().unwrap_or("the identity");
-        match &self.reason {
-            Reason::NotAuthorized => match &self.details.missing_right {
-                Some(right) if right == "sts:AssumeRole" => format!(
-                    "grant sts:AssumeRole (AliyunSTSAssumeRoleAccess) to {principal}, and let the role's trust policy \
-                     name it, with the entry's externalId if there is one; a root account can assume no role"
-                ),
-                Some(right) => format!("grant {right} to {principal}"),
-                None => format!("look up what {principal} may do in the RAM console"),
-            },
-            Reason::InstanceNotFound => format!(
-                "correct instanceId or regionId, or use an identity of the instance's account; this was {principal}"
+        let Details { fix, missing_right, principal, .. } = &*self.details;
+        let principal = principal.as_deref().unwrap_or("the identity");
+        match (fix, missing_right.as_deref()) {
+            (Some(fix), _) => fix.clone(),
+            (None, Some("sts:AssumeRole")) => format!(
+                "grant sts:AssumeRole (AliyunSTSAssumeRoleAccess) to {principal}, and let the role's trust policy \
+                 name it, with the entry's externalId if there is one; a root account can assume no role"
             ),
-            Reason::PersonalEditionNotOpened => format!(
-                "open Personal Edition in the console of this region and set a password there for {principal}, or name an \
-                 Enterprise Edition instance by instanceId"
-            ),
-            Reason::IdentityUnavailable => "see the documentation on identities".to_owned(),
-            Reason::OidcTokenRejected => {
-                "check the OIDC provider in the RAM console against the cluster's issuer".to_owned()
-            }
-            Reason::RoleNotFound => {
-                "correct the role's ARN, or create the role in the RAM console".to_owned()
-            }
-            Reason::KeyRejected => "correct or replace the access key".to_owned(),
-            Reason::SessionExpired => {
-                "set this machine's clock, and a new ALIBABA_CLOUD_SECURITY_TOKEN where the environment has one; other \
-                 sessions are renewed by themselves"
-                    .to_owned()
-            }
-            Reason::Throttled { .. } => {
-                "it mostly passes by itself; if it stays, look for other callers of the account".to_owned()
-            }
-            Reason::ClockSkew => "set the clock of this machine (NTP)".to_owned(),
-            Reason::ServiceUnavailable => {
-                "it mostly passes by itself; if it stays, ask Alibaba Cloud with the request's id"
-                    .to_owned()
-            }
-            Reason::Unreachable => {
-                "check DNS, firewall, HTTPS_PROXY and SSL_CERT_FILE, or use --vpc-endpoints inside of a VPC".to_owned()
-            }
-            Reason::MalformedAnswer => {
-                "check that the endpoint is Alibaba Cloud's and that no proxy answers in its place".to_owned()
-            }
-            Reason::Refused => "look the code up in the API's documentation".to_owned(),
+            (None, Some(right)) => format!("grant {right} to {principal}"),
+            (None, None) => self.reason.fix().replace("{principal}", principal),
         }
     }
 }
 
 impl fmt::Display for CloudError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Details {
-            host,
-            status,
-            code,
-            request_id,
-            missing_right: _,
-            principal: _,
-            problem: _,
-            fix,
-            clock_ahead: _,
-        } = &*self.details;
+        let Details { host, status, code, request_id, .. } = &*self.details;
         f.write_str(self.action)?;
         if let Some(host) = host {
             write!(f, " at {host}")?;
         }
         write!(f, ": {}", self.problem())?;
-        let facts: Vec<_> = [
-            status.map(|status| format!("HTTP {status}")),
-            code.clone(),
-            request_id.as_ref().map(|id| format!("request {id}")),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
+        let status = status.map(|status| format!("HTTP {status}"));
+        let request = request_id.as_ref().map(|id| format!("request {id}"));
+        let facts: Vec<_> = [status, code.clone(), request].into_iter().flatten().collect();
         if !facts.is_empty() {
             write!(f, " ({})", facts.join(", "))?;
         }
-        write!(f, ": {}", fix.clone().unwrap_or_else(|| self.fix()))
+        write!(f, ": {}", self.fix())
     }
 }
 
@@ -284,12 +233,16 @@ pub fn identifier(text: &str) -> Option<String> {
     ((1..=64).contains(&text.len()) && text.bytes().all(harmless)).then(|| text.to_owned())
 }
 
-fn seconds(milliseconds: u128) -> String {
-    match milliseconds {
-        ..1_000 => format!("{milliseconds} ms"),
-        1_000..120_000 => format!("{} s", milliseconds / 1_000),
-        120_000..7_200_000 => format!("{} min", milliseconds / 60_000),
-        _ => format!("{} h", milliseconds / 3_600_000),
+fn asked_to_wait(wait: Option<Duration>) -> String {
+    wait.map(|wait| format!(", the API asks to wait {}", rounded(wait))).unwrap_or_default()
+}
+
+fn rounded(time: Duration) -> String {
+    match time.as_millis() {
+        milliseconds @ ..1_000 => format!("{milliseconds} ms"),
+        milliseconds @ 1_000..120_000 => format!("{} s", milliseconds / 1_000),
+        milliseconds @ 120_000..7_200_000 => format!("{} min", milliseconds / 60_000),
+        milliseconds => format!("{} h", milliseconds / 3_600_000),
     }
 }
 

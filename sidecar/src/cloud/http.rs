@@ -10,13 +10,18 @@ use tokio::sync::OnceCell;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::call::Call;
+use super::error::CloudError;
 use super::settings::{Environment, Limits};
 
+/// Names in lower case, and values.
+pub(super) type Headers = Vec<(&'static str, Zeroizing<String>)>;
+
 /// One request. Its headers and its body may hold secrets, so it has no `Debug`.
-pub(super) struct Request {
+pub(super) struct HttpRequest {
     pub(super) method: Method,
     pub(super) url: Url,
-    pub(super) headers: Vec<(&'static str, Zeroizing<String>)>,
+    pub(super) headers: Headers,
     /// A form, already encoded.
     pub(super) form: Option<Zeroizing<String>>,
 }
@@ -28,18 +33,9 @@ pub(super) struct Answer {
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
-/// No answer. The text says why and holds nothing of the request but its host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// Nothing came, or only a part.
-    Unreachable(String),
-    /// More came than an answer may hold.
-    TooLarge,
-}
-
 /// The clients. Each is built when it is first needed: reading the system's root certificates takes some milliseconds.
 pub(super) struct Http {
-    limits: Limits,
+    pub(super) limits: Limits,
     proxy: Option<Proxy>,
     /// Over TLS, through the environment's proxy.
     secure: OnceCell<Client>,
@@ -65,14 +61,20 @@ impl Http {
     }
 
     /// Sends one request within `total`, and reads its answer to the end. Redirects are not followed: our headers would
-    /// go where the answer says.
-    pub(super) async fn send(&self, request: Request, total: Duration) -> Result<Answer, Fault> {
-        let Request { method, url, headers, form } = request;
-        let (started, host) = (Instant::now(), url.authority().to_owned());
-        let secure = url.scheme() == "https";
+    /// go where the answer says. An error holds nothing of the request but its host.
+    pub(super) async fn send(
+        &self,
+        call: &Call,
+        request: HttpRequest,
+        total: Duration,
+    ) -> Result<Answer, CloudError> {
+        let HttpRequest { method, url, headers, form } = request;
+        let (started, host) = (Instant::now(), &call.host);
         let carries_body = method == Method::POST || method == Method::PUT;
-        let client = if secure { self.secure().await? } else { self.plain().await? };
-        let mut builder = client.request(method, url).timeout(total).headers(sensitive(headers)?);
+        let client = if url.scheme() == "https" { self.secure().await } else { self.plain().await };
+        let client = client
+            .map_err(|error| call.unanswered(format_args!("TLS cannot be set up: {}", cause(&error))))?;
+        let mut builder = client.request(method, url).timeout(total).headers(sensitive(call, headers)?);
         builder = match form {
             Some(form) => {
                 builder.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(String::clone(&form))
@@ -82,31 +84,38 @@ impl Http {
             None => builder,
         };
         let result = match builder.send().await {
-            Ok(response) => self.read(response, total).await,
-            Err(error) => Err(fault(error, total)),
+            Ok(response) => self.read(call, response, total).await,
+            Err(error) => Err(unanswered(call, error, total)),
         };
         let milliseconds = started.elapsed().as_millis();
         match &result {
             Ok(answer) => tracing::trace!(host, status = answer.status, milliseconds, "HTTP answer"),
-            Err(fault) => tracing::trace!(host, ?fault, milliseconds, "HTTP fault"),
+            Err(error) => {
+                tracing::trace!(host, fault = error.details.problem, milliseconds, "HTTP fault");
+            }
         }
         result
     }
 
-    async fn read(&self, mut response: reqwest::Response, total: Duration) -> Result<Answer, Fault> {
+    async fn read(
+        &self,
+        call: &Call,
+        mut response: reqwest::Response,
+        total: Duration,
+    ) -> Result<Answer, CloudError> {
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let mut body = Zeroizing::new(Vec::new());
-        while let Some(chunk) = response.chunk().await.map_err(|error| fault(error, total))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(call, error, total))? {
             if body.len() + chunk.len() > self.limits.answer_bytes {
-                return Err(Fault::TooLarge);
+                return Err(call.malformed("the answer is larger than any of this API"));
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Answer { status, headers, body })
     }
 
-    async fn secure(&self) -> Result<&Client, Fault> {
+    async fn secure(&self) -> reqwest::Result<&Client> {
         let build = async || {
             let client = client(self.limits.connect, self.limits.read).https_only(true);
             match self.proxy.clone() {
@@ -115,13 +124,13 @@ impl Http {
             }
             .build()
         };
-        self.secure.get_or_try_init(build).await.map_err(|error| no_client(&error))
+        self.secure.get_or_try_init(build).await
     }
 
-    async fn plain(&self) -> Result<&Client, Fault> {
+    async fn plain(&self) -> reqwest::Result<&Client> {
         // With no root certificates to load, this one is built within a fraction of a millisecond.
         let build = async || client(self.limits.metadata, self.limits.read).tls_certs_only([]).build();
-        self.plain.get_or_try_init(build).await.map_err(|error| no_client(&error))
+        self.plain.get_or_try_init(build).await
     }
 }
 
@@ -153,32 +162,28 @@ fn proxy(environment: &Environment) -> Result<Option<Proxy>, ProxyError> {
 }
 
 /// Headers that no part of the client ever prints.
-fn sensitive(headers: Vec<(&'static str, Zeroizing<String>)>) -> Result<HeaderMap, Fault> {
+fn sensitive(call: &Call, headers: Headers) -> Result<HeaderMap, CloudError> {
     headers
         .into_iter()
         .map(|(name, value)| {
             let mut value = HeaderValue::from_str(&value)
-                .map_err(|_| Fault::Unreachable(format!("the header {name} cannot be sent")))?;
+                .map_err(|_| call.unanswered(format_args!("the header {name} cannot be sent")))?;
             value.set_sensitive(true);
             Ok((HeaderName::from_static(name), value))
         })
         .collect()
 }
 
-fn no_client(error: &reqwest::Error) -> Fault {
-    Fault::Unreachable(format!("TLS cannot be set up: {}", cause(error)))
-}
-
-fn fault(error: reqwest::Error, total: Duration) -> Fault {
+fn unanswered(call: &Call, error: reqwest::Error, total: Duration) -> CloudError {
     let error = error.without_url();
-    Fault::Unreachable(match () {
-        () if error.is_timeout() && error.is_connect() => "no connection in time".to_owned(),
-        () if error.is_timeout() => format!("no whole answer within {total:?}"),
+    match () {
+        () if error.is_timeout() && error.is_connect() => call.unanswered("no connection in time"),
+        () if error.is_timeout() => call.unanswered(format_args!("no whole answer within {total:?}")),
         () if error.is_body() || error.is_decode() => {
-            "the connection ended in the middle of the answer".to_owned()
+            call.unanswered("the connection ended in the middle of the answer")
         }
-        () => cause(&error),
-    })
+        () => call.unanswered(cause(&error)),
+    }
 }
 
 /// The innermost cause, which is the operating system's or the TLS library's: one short line without our request in it.

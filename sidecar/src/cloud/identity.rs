@@ -9,8 +9,8 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::error::{CloudError, Reason};
-use super::keys::{Keys, Origin, Session, Source};
-use super::settings::{Environment, Settings};
+use super::keys::{Keys, Session, Source};
+use super::settings::{CloudSettings, Environment};
 use super::sts::{OidcRole, SESSION_NAME};
 use crate::configuration::{IdentitySource, OidcProviderArn, RoleArn};
 
@@ -28,7 +28,7 @@ pub(super) enum FirstKeys {
 /// Finds out where the first keys come from; `last` says that no other role is assumed with them.
 pub(super) fn first_keys(
     source: &IdentitySource,
-    settings: &Settings,
+    settings: &CloudSettings,
     last: bool,
 ) -> Result<FirstKeys, CloudError> {
     match source {
@@ -37,7 +37,7 @@ pub(super) fn first_keys(
             let keys = Keys::new(pair.id.as_str(), pair.secret.expose_secret(), None).ok_or_else(|| {
                 unavailable("the entry's access key has blanks or odd characters", "correct it")
             })?;
-            Ok(FirstKeys::Here(Session { keys, expires_at: None, origin: Origin::of(Source::Entry) }))
+            Ok(FirstKeys::Here(Session::permanent(keys, Source::KeyPair)))
         }
         IdentitySource::KeySecret(name) => {
             key_secret(settings.key_secrets.as_deref(), name.as_str()).map(FirstKeys::Here)
@@ -86,8 +86,8 @@ const LONGEST_WORD: u64 = 64 * 1024;
 
 /// The first of the chain that is there is used, even if it turns out to be broken: falling through to other rights than
 /// those that were meant would be worse.
-fn default_chain(settings: &Settings, last: bool) -> Result<FirstKeys, CloudError> {
-    let Settings { environment, key_secrets, .. } = settings;
+fn default_chain(settings: &CloudSettings, last: bool) -> Result<FirstKeys, CloudError> {
+    let CloudSettings { environment, key_secrets, .. } = settings;
     if environment.get(ACCESS_KEY_ID).or(environment.get(ACCESS_KEY_SECRET)).is_some() {
         return environment_keys(environment).map(FirstKeys::Here);
     }
@@ -115,7 +115,7 @@ fn environment_keys(environment: &Environment) -> Result<Session, CloudError> {
     let keys = Keys::new(id, secret, token).ok_or_else(|| {
         unavailable("the access key in the environment has blanks or odd characters", "correct the variables")
     })?;
-    Ok(Session { keys, expires_at: None, origin: Origin::of(Source::Environment) })
+    Ok(Session::permanent(keys, Source::Environment))
 }
 
 fn environment_oidc(environment: &Environment, last: bool) -> Result<FirstKeys, CloudError> {
@@ -161,7 +161,7 @@ fn key_secret(directory: Option<&Path>, name: &str) -> Result<Session, CloudErro
     };
     let keys = Keys::new(&read("access-key-id")?, &read("access-key-secret")?, None)
         .ok_or_else(|| broken("holds an access key with odd characters".to_owned()))?;
-    Ok(Session { keys, expires_at: None, origin: Origin::of(Source::KeySecret(name.to_owned())) })
+    Ok(Session::permanent(keys, Source::KeySecret(name.to_owned())))
 }
 
 /// A file that holds one word, perhaps with a line end. The error completes "the file …".
@@ -182,7 +182,7 @@ fn read_word(file: &Path) -> Result<Zeroizing<String>, String> {
 }
 
 fn unavailable(problem: impl Into<String>, fix: impl Into<String>) -> CloudError {
-    CloudError::explained(Reason::IdentityUnavailable, "finding keys", problem, fix)
+    CloudError::new(Reason::IdentityUnavailable, "finding keys").explained(problem, fix)
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@ use std::fmt;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
+use super::answer::{Fields, LONGEST_LIFE};
+use super::error::CloudError;
+use super::sessions::SessionKey;
 use crate::configuration::RoleArn;
 
 /// An access key, with the token of its session where it has one. `Debug` shows none of it.
@@ -27,6 +30,8 @@ pub struct Session {
     pub expires_at: Option<Timestamp>,
     /// Where they come from.
     pub origin: Origin,
+    /// Where [`Sessions`](super::sessions::Sessions) keeps it; keys that took no call are not kept.
+    pub(super) kept_as: Option<SessionKey>,
 }
 
 /// Where keys come from. `Display` is a phrase that fits after "with".
@@ -50,7 +55,7 @@ pub enum Source {
     /// A Secret in the sidecar's namespace: its name.
     KeySecret(String),
     /// `customAccessKey` of a registry.
-    Entry,
+    KeyPair,
     /// ECS metadata: the name of the node's RAM role.
     Metadata(String),
 }
@@ -68,18 +73,47 @@ impl Keys {
     }
 }
 
+impl Session {
+    /// Keys that do not expire, of a RAM user.
+    pub fn permanent(keys: Keys, source: Source) -> Self {
+        Self { keys, expires_at: None, origin: source.into(), kept_as: None }
+    }
+
+    /// Reads a session, which STS and ECS metadata write alike.
+    pub(super) fn from_answer(
+        fields: Fields<'_>,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Self, CloudError> {
+        let [id, secret, token] =
+            ["AccessKeyId", "AccessKeySecret", "SecurityToken"].map(|name| fields.required(name));
+        let keys = Keys::new(&id?, &secret?, Some(&token?))
+            .ok_or_else(|| fields.malformed("the answer has keys with characters that no key has"))?;
+        let expires_at = fields.required("Expiration")?.parse::<Timestamp>().ok();
+        let expires_at = expires_at
+            .filter(|at| at.duration_since(now) < LONGEST_LIFE)
+            .ok_or_else(|| fields.malformed("Expiration is no time, or too far in the future"))?;
+        if expires_at <= now {
+            return Err(fields.malformed(format!("the session has expired already, at {expires_at:.0}")));
+        }
+        Ok(Self { keys, expires_at: Some(expires_at), origin, kept_as: None })
+    }
+}
+
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keys([redacted])")
     }
 }
 
-impl Origin {
-    /// The first keys alone, with no role assumed.
-    pub fn of(source: Source) -> Self {
+/// The first keys alone, with no role assumed.
+impl From<Source> for Origin {
+    fn from(source: Source) -> Self {
         Self { source, roles: Vec::new(), narrowed: false }
     }
+}
 
+impl Origin {
     /// The same keys after one more role.
     pub fn then(&self, role: RoleArn, narrowed: bool) -> Self {
         let mut roles = self.roles.clone();
@@ -92,7 +126,7 @@ impl Origin {
         match (&self.source, self.roles.last()) {
             (_, Some(role)) => format!("the role {role}"),
             (Source::Metadata(_) | Source::OidcToken, None) => self.source.to_string(),
-            (Source::Environment | Source::KeySecret(_) | Source::Entry, None) => {
+            (Source::Environment | Source::KeySecret(_) | Source::KeyPair, None) => {
                 format!("the RAM user of {}", self.source)
             }
         }
@@ -117,7 +151,7 @@ impl fmt::Display for Source {
             Self::Environment => f.write_str("the access key in the environment"),
             Self::OidcToken => f.write_str("the cluster's OIDC token"),
             Self::KeySecret(name) => write!(f, "the access key in the Secret {name}"),
-            Self::Entry => f.write_str("the entry's access key"),
+            Self::KeyPair => f.write_str("the entry's access key"),
             Self::Metadata(role) => write!(f, "the node's RAM role {role}"),
         }
     }
@@ -131,17 +165,17 @@ mod tests {
     fn check(source: Source, roles: &[&str], expected: &str) {
         let origin = roles
             .iter()
-            .fold(Origin::of(source), |origin, role| origin.then(RoleArn::parse(role).unwrap(), false));
+            .fold(Origin::from(source), |origin, role| origin.then(RoleArn::parse(role).unwrap(), false));
         assert_eq!(origin.to_string(), expected);
     }
 
     #[test]
     fn rights_are_granted_to_users_and_roles_and_not_to_keys() {
-        let key = Origin::of(Source::KeySecret("acr-key".to_owned()));
+        let key = Origin::from(Source::KeySecret("acr-key".to_owned()));
         assert_eq!(key.principal(), "the RAM user of the access key in the Secret acr-key");
         let role = RoleArn::parse("acs:ram::1000000000000001:role/pull").unwrap();
         assert_eq!(key.then(role, true).principal(), "the role acs:ram::1000000000000001:role/pull");
-        let node = Origin::of(Source::Metadata("KubernetesWorkerRole".to_owned()));
+        let node = Origin::from(Source::Metadata("KubernetesWorkerRole".to_owned()));
         assert_eq!(node.principal(), "the node's RAM role KubernetesWorkerRole");
     }
 
@@ -179,11 +213,8 @@ mod tests {
 
     #[test]
     fn debug_shows_no_key() {
-        let session = Session {
-            keys: Keys::new("MARKER-id", "MARKER-secret", Some("MARKER-token")).unwrap(),
-            expires_at: None,
-            origin: Origin::of(Source::Entry),
-        };
+        let keys = Keys::new("MARKER-id", "MARKER-secret", Some("MARKER-token")).unwrap();
+        let session = Session::permanent(keys, Source::KeyPair);
         assert!(!format!("{session:?}").contains("MARKER"));
     }
 }

@@ -6,8 +6,8 @@ use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
-use super::answer::Context;
-use super::error::Reason;
+use super::call::Call;
+use super::error::{CloudError, Reason, identifier};
 use super::http::Answer;
 
 /// A refusal as the API wrote it; nothing in it is fit to be shown.
@@ -19,49 +19,43 @@ pub(super) struct Refusal {
     pub(super) right: Option<String>,
 }
 
-/// What a refusal means.
-pub(super) struct Verdict {
-    pub(super) reason: Reason,
-    pub(super) missing_right: Option<String>,
-    /// More than the reason says about what is wrong.
-    pub(super) problem: Option<&'static str>,
-    /// More than the reason says about what to do.
-    pub(super) fix: Option<&'static str>,
-    pub(super) clock_ahead: Option<SignedDuration>,
-}
-
-/// Judges a refusal by its code, and by its status where the code says nothing.
-pub(super) fn judge(context: &Context, answer: &Answer, refusal: &Refusal, now: Timestamp) -> Verdict {
+/// Returns the error that a refusal means: by its code, or by its status where the code is not known.
+pub(super) fn explain(call: &Call, answer: &Answer, refusal: &Refusal, now: Timestamp) -> CloudError {
     let code = refusal.code.as_deref().unwrap_or_default().to_ascii_lowercase();
-    let verdict = by_code(context, &code).unwrap_or_else(|| by_status(answer.status, code.is_empty()));
-    match verdict.reason {
-        Reason::Throttled { .. } => {
-            Reason::Throttled { retry_after: retry_after(&answer.headers, now) }.into()
-        }
-        Reason::ClockSkew => Verdict { clock_ahead: ahead(&answer.headers, now), ..verdict },
+    let mut error = by_code(call, &code).unwrap_or_else(|| by_status(call, answer.status, code.is_empty()));
+    error.details.status = Some(answer.status);
+    error.details.code = refusal.code.as_deref().and_then(identifier);
+    match &mut error.reason {
+        Reason::Throttled { retry_after } => *retry_after = wait_asked(&answer.headers, now),
+        Reason::ClockSkew => error.details.clock_ahead = ahead(&answer.headers, now),
         Reason::NotAuthorized => {
-            let right = refusal.right.clone().filter(|right| is_right(right));
-            let missing_right = right.or_else(|| Some(own_right(context)?.to_owned()));
-            Verdict { missing_right, ..verdict }
+            let right = refusal.right.as_deref().filter(|right| is_right(right));
+            error.details.missing_right = right.or_else(|| own_right(call)).map(str::to_owned);
         }
-        _ => verdict,
+        _ => {}
     }
+    error
 }
 
 /// Codes in lower case; `None` for those not known here. Sources: the error pages of the APIs and of RRSA, and the codes
 /// that Alibaba's own SDKs treat specially.
-fn by_code(context: &Context, code: &str) -> Option<Verdict> {
+fn by_code(call: &Call, code: &str) -> Option<CloudError> {
     let family =
         |name: &str| code == name || code.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+    let explained = |reason, problem, fix| call.error(reason).explained(problem, fix);
+    let key = |problem, fix| explained(Reason::KeyRejected, problem, fix);
+    let oidc_token = |problem, fix| explained(Reason::OidcTokenRejected, problem, fix);
     Some(match code {
-        _ if family("throttling") => Reason::Throttled { retry_after: None }.into(),
-        "signaturenonceused" => Verdict {
-            problem: Some("the request arrived twice"),
-            fix: Some("it mostly passes by itself; if it stays, look for a proxy that repeats requests"),
-            ..Reason::ServiceUnavailable.into()
-        },
-        _ if family("serviceunavailable") || family("internalerror") => Reason::ServiceUnavailable.into(),
-        "invalidtimestamp.expired" => Reason::ClockSkew.into(),
+        _ if family("throttling") => call.error(Reason::Throttled { retry_after: None }),
+        "signaturenonceused" => explained(
+            Reason::ServiceUnavailable,
+            "the request arrived twice",
+            "it mostly passes by itself; if it stays, look for a proxy that repeats requests",
+        ),
+        _ if family("serviceunavailable") || family("internalerror") => {
+            call.error(Reason::ServiceUnavailable)
+        }
+        "invalidtimestamp.expired" => call.error(Reason::ClockSkew),
         "invalidaccesskeyid.inactive" => {
             key("the access key is disabled", "enable it in the RAM console, or use another one")
         }
@@ -76,86 +70,71 @@ fn by_code(context: &Context, code: &str) -> Option<Verdict> {
             "the keys are those of a session and need its token",
             "set ALIBABA_CLOUD_SECURITY_TOKEN as well, or use the access key of a RAM user",
         ),
-        _ if family("invalidsecuritytoken") => Reason::SessionExpired.into(),
-        "authenticationfail.nopermission" => Verdict {
-            problem: Some("the OIDC provider is not registered, or the role does not trust it"),
-            fix: Some(
-                "register the cluster's OIDC provider in the RAM console, and let the role's trust policy name it with \
-                 oidc:aud sts.aliyuncs.com and oidc:sub system:serviceaccount:NAMESPACE:NAME of the sidecar",
-            ),
-            ..Reason::NotAuthorized.into()
-        },
-        _ if family("authenticationfail.oidctoken") => oidc(code),
-        _ if family("entitynotexist.role") => Reason::RoleNotFound.into(),
-        "invalidparameter.durationseconds" => Verdict {
-            problem: Some("the session would live longer than the role allows"),
-            fix: Some("lower expireDuration, or raise the maximum session duration of the role"),
-            ..Reason::Refused.into()
-        },
-        "user_not_exist" if context.personal => Reason::PersonalEditionNotOpened.into(),
+        _ if family("invalidsecuritytoken") => call.error(Reason::SessionExpired),
+        "authenticationfail.nopermission" => explained(
+            Reason::NotAuthorized,
+            "the OIDC provider is not registered, or the role does not trust it",
+            "register the cluster's OIDC provider in the RAM console, and let the role's trust policy name it with \
+             oidc:aud sts.aliyuncs.com and oidc:sub system:serviceaccount:NAMESPACE:NAME of the sidecar",
+        ),
+        "authenticationfail.oidctoken.expired" => oidc_token(
+            "the OIDC token has expired",
+            "check that the token file is a projected volume, which the kubelet renews, and this machine's clock",
+        ),
+        "authenticationfail.oidctoken.audiencenotmatch" => oidc_token(
+            "the OIDC token is for another audience",
+            "project the token with the audience sts.aliyuncs.com, and list that client id in the OIDC provider",
+        ),
+        "authenticationfail.oidctoken.issuernotmatch" => oidc_token(
+            "the OIDC token is of another issuer",
+            "correct the ARN of the OIDC provider: it must be this cluster's own",
+        ),
+        "authenticationfail.oidctoken.issuerconfigurationbroken" => oidc_token(
+            "STS cannot read the configuration of the token's issuer",
+            "make the cluster's issuer URL reachable from the internet",
+        ),
+        "authenticationfail.oidctoken.publickeyfingerprintmismatch" => oidc_token(
+            "the certificate of the token's issuer is not the registered one",
+            "update the fingerprint of the OIDC provider in the RAM console",
+        ),
+        _ if family("authenticationfail.oidctoken") => oidc_token(
+            "the OIDC token is not valid",
+            "check that the token file holds the cluster's own token",
+        ),
+        _ if family("entitynotexist.role") => call.error(Reason::RoleNotFound),
+        "invalidparameter.durationseconds" => explained(
+            Reason::Refused,
+            "the session would live longer than the role allows",
+            "lower expireDuration, or raise the maximum session duration of the role",
+        ),
+        "user_not_exist" if call.personal => call.error(Reason::PersonalEditionNotOpened),
         "instance_not_exist"
         | "instancenotexist"
         | "entitynotexist.instance"
-        | "invalidinstanceid.notfound" => Reason::InstanceNotFound.into(),
-        _ if context.action == "AssumeRole" && family("nopermission") => {
-            Verdict { problem: Some("not allowed to assume the role"), ..Reason::NotAuthorized.into() }
+        | "invalidinstanceid.notfound" => call.error(Reason::InstanceNotFound),
+        _ if call.action == "AssumeRole" && family("nopermission") => {
+            call.error(Reason::NotAuthorized).because("not allowed to assume the role")
         }
         _ if family("nopermission") || family("forbidden") || family("statusforbidden") => {
-            Reason::NotAuthorized.into()
+            call.error(Reason::NotAuthorized)
         }
         _ => return None,
     })
 }
 
-fn by_status(status: u16, codeless: bool) -> Verdict {
+fn by_status(call: &Call, status: u16, codeless: bool) -> CloudError {
     match status {
-        429 => Reason::Throttled { retry_after: None }.into(),
-        500.. => Reason::ServiceUnavailable.into(),
-        300..400 => Verdict {
-            problem: Some("the answer is a redirect, which is not followed"),
-            ..Reason::MalformedAnswer.into()
-        },
-        _ if codeless => {
-            Verdict { problem: Some("the answer is no JSON of the API"), ..Reason::MalformedAnswer.into() }
-        }
-        _ => Reason::Refused.into(),
+        429 => call.error(Reason::Throttled { retry_after: None }),
+        500.. => call.error(Reason::ServiceUnavailable),
+        300..400 => call.malformed("the answer is a redirect, which is not followed"),
+        _ if codeless => call.malformed("the answer is no JSON of the API"),
+        _ => call.error(Reason::Refused),
     }
 }
 
-fn key(problem: &'static str, fix: &'static str) -> Verdict {
-    Verdict { problem: Some(problem), fix: Some(fix), ..Reason::KeyRejected.into() }
-}
-
-fn oidc(code: &str) -> Verdict {
-    let (problem, fix) = match code.rsplit('.').next().unwrap_or_default() {
-        "expired" => (
-            "the OIDC token has expired",
-            "check that the token file is a projected volume, which the kubelet renews, and this machine's clock",
-        ),
-        "audiencenotmatch" => (
-            "the OIDC token is for another audience",
-            "project the token with the audience sts.aliyuncs.com, and list that client id in the OIDC provider",
-        ),
-        "issuernotmatch" => (
-            "the OIDC token is of another issuer",
-            "correct the ARN of the OIDC provider: it must be this cluster's own",
-        ),
-        "issuerconfigurationbroken" => (
-            "STS cannot read the configuration of the token's issuer",
-            "make the cluster's issuer URL reachable from the internet",
-        ),
-        "publickeyfingerprintmismatch" => (
-            "the certificate of the token's issuer is not the registered one",
-            "update the fingerprint of the OIDC provider in the RAM console",
-        ),
-        _ => ("the OIDC token is not valid", "check that the token file holds the cluster's own token"),
-    };
-    Verdict { problem: Some(problem), fix: Some(fix), ..Reason::OidcTokenRejected.into() }
-}
-
 /// The RAM action that a call needs, for APIs that do not say it themselves.
-fn own_right(context: &Context) -> Option<&'static str> {
-    match context.action {
+fn own_right(call: &Call) -> Option<&'static str> {
+    match call.action {
         "GetAuthorizationToken" => Some("cr:GetAuthorizationToken"),
         "ListInstanceEndpoint" => Some("cr:ListInstanceEndpoint"),
         "AssumeRole" => Some("sts:AssumeRole"),
@@ -170,7 +149,7 @@ fn is_right(text: &str) -> bool {
 
 /// The longest wait that a throttled answer asks for. Alibaba's own headers read `Limit:1,Remain:0,TimeLeft:2000,Reset:1`,
 /// in milliseconds, or, for its newest SDKs, just milliseconds; gateways in front of them send the standard one.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+fn wait_asked(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let left = |name: &str| {
         let (_, rest) = text(name)?.split_once("TimeLeft:")?;
@@ -192,10 +171,4 @@ fn ahead(headers: &HeaderMap, now: Timestamp) -> Option<SignedDuration> {
 
 fn http_date(text: &str) -> Option<Timestamp> {
     rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
-}
-
-impl From<Reason> for Verdict {
-    fn from(reason: Reason) -> Self {
-        Self { reason, missing_right: None, problem: None, fix: None, clock_ahead: None }
-    }
 }

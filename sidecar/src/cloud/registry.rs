@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use reqwest::Method;
 use secrecy::SecretString;
 
-use super::answer::{Body, Context, Fields};
-use super::api::{Api, Operation};
+use super::answer::{Fields, LONGEST_LIFE};
+use super::api::Api;
+use super::call::Operation;
 use super::endpoints::Base;
 use super::error::CloudError;
 use super::keys::Session;
-use crate::configuration::{Host, Instance, InstanceId, Region};
+use crate::configuration::{Host, Instance, InstanceId};
 use crate::credential::Credential;
 
 /// Mints a credential.
@@ -20,15 +22,13 @@ pub(super) async fn credential(
     instance: &Instance,
     session: &Session,
 ) -> Result<Credential, CloudError> {
-    let (operation, body) = match instance {
-        Instance::Personal => (PERSONAL_TOKEN, api.signed(base, PERSONAL_TOKEN, &[], session).await?),
+    let body = match instance {
+        Instance::Personal => api.signed(base, PERSONAL_TOKEN, &[], session).await?,
         Instance::Enterprise(id) => {
-            let parameters = [("InstanceId", id.as_str())];
-            (ENTERPRISE_TOKEN, api.signed(base, ENTERPRISE_TOKEN, &parameters, session).await?)
+            api.signed(base, ENTERPRISE_TOKEN, &[("InstanceId", id.as_str())], session).await?
         }
     };
-    let credential = read_credential(&operation.context(base), &body, instance, api.clock.wall());
-    credential.map_err(|error| error.by(session.origin.principal()))
+    read_credential(body.fields(), instance, api.clock.wall())
 }
 
 /// All enabled hosts of an instance's registry, public, VPC and custom ones, sorted; none where no endpoint is enabled.
@@ -43,41 +43,33 @@ pub(super) async fn enterprise_hosts(
     Ok(read_hosts(body.fields()))
 }
 
-/// The hosts of Personal Edition in a region.
-pub(crate) fn personal_hosts(region: &Region) -> Vec<Host> {
-    Host::of_personal_edition(region)
-}
-
 const ENTERPRISE_TOKEN: Operation = Operation::rpc("GetAuthorizationToken", "2018-12-01");
 const ENDPOINTS: Operation = Operation::rpc("ListInstanceEndpoint", "2018-12-01");
-const PERSONAL_TOKEN: Operation =
-    Operation { action: "GetAuthorizationToken", version: "2016-06-07", method: "GET", path: "/tokens" };
-
-/// A credential lives as long as the session it was minted with, 12 hours at most. What lives longer than twice that
-/// was not understood.
-const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(24);
+const PERSONAL_TOKEN: Operation = Operation {
+    action: "GetAuthorizationToken",
+    version: "2016-06-07",
+    method: Method::GET,
+    path: "/tokens",
+};
 
 fn read_credential(
-    context: &Context,
-    body: &Body,
+    fields: Fields<'_>,
     instance: &Instance,
     now: Timestamp,
 ) -> Result<Credential, CloudError> {
-    let missing = |field| context.malformed(format!("the answer has no {field}"));
     let (fields, user, password, expiry) = match instance {
         Instance::Personal => {
-            let data = body.fields().object("data").ok_or_else(|| missing("data"))?;
+            let data = fields.object("data").ok_or_else(|| fields.missing("data"))?;
             (data, "tempUserName", "authorizationToken", "expireDate")
         }
-        Instance::Enterprise(_) => (body.fields(), "TempUsername", "AuthorizationToken", "ExpireTime"),
+        Instance::Enterprise(_) => (fields, "TempUsername", "AuthorizationToken", "ExpireTime"),
     };
-    let text = |name| fields.text(name).ok_or_else(|| missing(name));
-    let (user, password) = (text(user)?, SecretString::from(text(password)?));
-    let milliseconds = fields.integer(expiry).ok_or_else(|| missing(expiry))?;
+    let (user, password) = (fields.required(user)?, SecretString::from(fields.required(password)?));
+    let milliseconds = fields.integer(expiry).ok_or_else(|| fields.missing(expiry))?;
     let expires_at = Timestamp::from_millisecond(milliseconds).ok();
     let expires_at = expires_at
         .filter(|at| at.duration_since(now) < LONGEST_LIFE)
-        .ok_or_else(|| context.malformed(format!("{expiry} is too far in the future")))?;
+        .ok_or_else(|| fields.malformed(format!("{expiry} is too far in the future")))?;
     Ok(Credential { user, password, expires_at })
 }
 
@@ -104,22 +96,28 @@ fn read_host(domain: &str) -> Option<Host> {
     }
 }
 
-/// Reads an answer as those of every operation are read. No message may hold what a credential is made of.
+/// Reads an answer as those of every operation are read; the first byte gives its status. No message may hold what a credential
+/// is made of.
+///
+/// # Panics
+/// Where a host is not one of an instance, or out of order.
 #[cfg(any(test, fuzzing))]
-pub(super) fn fuzz(status: u16, body: &[u8]) {
+pub fn fuzz_answer(text: &[u8]) {
+    let Some((first, body)) = text.split_first() else { return };
+    let status =
+        [200, 400, 403, 404, 429, 500, 503].into_iter().cycle().nth(usize::from(*first) % 7).unwrap_or(200);
     let answer = super::http::Answer {
         status,
         headers: http::HeaderMap::new(),
         body: zeroize::Zeroizing::new(body.to_vec()),
     };
-    let context =
-        Context { action: "GetAuthorizationToken", host: "cr.example.com".to_owned(), personal: false };
-    let Ok(body) = super::answer::read(&context, &answer, Timestamp::UNIX_EPOCH) else { return };
+    let call = super::call::Call::new("GetAuthorizationToken", "cr.example.com".to_owned());
+    let Ok(body) = super::answer::read(&call, &answer, Timestamp::UNIX_EPOCH) else { return };
     for instance in [
         Instance::Personal,
         Instance::Enterprise(InstanceId::parse("cri-example").unwrap_or_else(|_| unreachable!())),
     ] {
-        let _ = read_credential(&context, &body, &instance, Timestamp::UNIX_EPOCH);
+        let _ = read_credential(body.fields(), &instance, Timestamp::UNIX_EPOCH);
     }
     let hosts = read_hosts(body.fields());
     assert!(hosts.iter().all(|host| !host.is_elsewhere()) && hosts.is_sorted());

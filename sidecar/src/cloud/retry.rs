@@ -50,7 +50,7 @@ mod tests {
         let (attempts, start) = (Cell::new(0), Instant::now());
         let result: Result<(), _> = retrying(&Limits::default(), || {
             attempts.set(attempts.get() + 1);
-            std::future::ready(Err(CloudError::new(reason.clone(), "AssumeRole")))
+            std::future::ready(Err(CloudError::new(reason, "AssumeRole")))
         })
         .await;
         assert_eq!(result.unwrap_err().reason, reason);

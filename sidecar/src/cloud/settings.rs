@@ -9,8 +9,8 @@ use super::endpoints::Endpoints;
 use crate::configuration::Region;
 
 /// What the cloud client is told once, at the start.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
+#[derive(Debug, Clone)]
+pub struct CloudSettings {
     /// Where the APIs are.
     pub endpoints: Endpoints,
     /// The cluster's region (`--region`); asked from ECS metadata where absent.
@@ -67,7 +67,7 @@ pub struct Environment(HashMap<String, String>);
 
 impl Environment {
     /// The environment of this process; variables that are not Unicode are left out, none of ours may be such.
-    pub fn of_process() -> Self {
+    pub fn from_process() -> Self {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect()
@@ -96,6 +96,19 @@ impl fmt::Debug for Environment {
         let mut names: Vec<_> = self.0.keys().collect();
         names.sort_unstable();
         f.debug_set().entries(names).finish()
+    }
+}
+
+#[cfg(test)]
+impl Default for CloudSettings {
+    fn default() -> Self {
+        Self {
+            endpoints: Endpoints::parse(super::endpoints::Flags::default()).unwrap(),
+            region: None,
+            key_secrets: None,
+            environment: Environment::default(),
+            limits: Limits::default(),
+        }
     }
 }
 

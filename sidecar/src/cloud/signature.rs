@@ -10,24 +10,20 @@ use ring::{digest, hmac};
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
+use super::call::Operation;
+use super::http::Headers;
 use super::keys::Keys;
 use crate::hex::hex;
 
 /// What is signed, apart from the keys.
 #[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    /// HTTP method, upper case.
-    pub method: &'a str,
+pub(super) struct ToSign<'a> {
+    /// What is called.
+    pub(super) operation: &'a Operation,
     /// Host header, with the port where it is not the scheme's own.
-    pub host: &'a str,
-    /// Path: `/` for RPC-style products.
-    pub path: &'a str,
+    pub(super) host: &'a str,
     /// Query as [`canonical_query`] writes it. It must be sent exactly so.
-    pub query: &'a str,
-    /// Name of the operation.
-    pub action: &'a str,
-    /// Version of the API.
-    pub version: &'a str,
+    pub(super) query: &'a str,
 }
 
 /// What makes each attempt different. A new one is needed for every attempt: the API refuses a nonce it has seen, and a
@@ -43,10 +39,9 @@ pub struct Attempt {
 /// Headers to be sent, names in lower case; `host` is not among them, since the HTTP client writes it.
 ///
 /// `Debug` shows the names only: the values hold the session's token.
-#[derive(Clone)]
-pub struct Signed {
+pub(super) struct Signed {
     /// The signed `x-acs-…` headers and `authorization`.
-    pub headers: Vec<(&'static str, Zeroizing<String>)>,
+    pub(super) headers: Headers,
 }
 
 impl fmt::Debug for Signed {
@@ -56,7 +51,7 @@ impl fmt::Debug for Signed {
 }
 
 /// Signs a request.
-pub fn sign(request: &Request<'_>, keys: &Keys, attempt: &Attempt) -> Signed {
+pub(super) fn sign(request: &ToSign<'_>, keys: &Keys, attempt: &Attempt) -> Signed {
     let mut headers = headers(request, keys, attempt);
     let names = signed_names(&headers);
     let hash = hex(digest::digest(&digest::SHA256, canonical_request(request, &headers).as_bytes()).as_ref());
@@ -92,21 +87,22 @@ pub fn date(time: Timestamp) -> String {
 
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
+/// SHA-256 of nothing: no signed request has a body.
+const HASH_OF_BODY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 /// The unreserved characters of RFC 3986 stay as they are.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-
-type Headers = Vec<(&'static str, Zeroizing<String>)>;
 
 fn encode(text: &str) -> impl Iterator<Item = &str> {
     utf8_percent_encode(text, RESERVED)
 }
 
 /// Everything that is signed, sorted by name.
-fn headers(request: &Request<'_>, keys: &Keys, attempt: &Attempt) -> Headers {
+fn headers(request: &ToSign<'_>, keys: &Keys, attempt: &Attempt) -> Headers {
     let mut headers = vec![
         ("host", Zeroizing::new(request.host.to_owned())),
-        ("x-acs-action", Zeroizing::new(request.action.to_owned())),
-        ("x-acs-content-sha256", Zeroizing::new(hash_of_body())),
+        ("x-acs-action", Zeroizing::new(request.operation.action.to_owned())),
+        ("x-acs-content-sha256", Zeroizing::new(HASH_OF_BODY.to_owned())),
         ("x-acs-date", Zeroizing::new(date(attempt.date))),
     ];
     // Between "date" and "signature-nonce" in the alphabet.
@@ -114,7 +110,7 @@ fn headers(request: &Request<'_>, keys: &Keys, attempt: &Attempt) -> Headers {
         headers.push(("x-acs-security-token", Zeroizing::new(token.expose_secret().to_owned())));
     }
     headers.push(("x-acs-signature-nonce", Zeroizing::new(attempt.nonce.clone())));
-    headers.push(("x-acs-version", Zeroizing::new(request.version.to_owned())));
+    headers.push(("x-acs-version", Zeroizing::new(request.operation.version.to_owned())));
     headers
 }
 
@@ -122,8 +118,8 @@ fn signed_names(headers: &Headers) -> String {
     headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";")
 }
 
-fn canonical_request(request: &Request<'_>, headers: &Headers) -> Zeroizing<String> {
-    let Request { method, path, query, .. } = request;
+fn canonical_request(request: &ToSign<'_>, headers: &Headers) -> Zeroizing<String> {
+    let ToSign { operation: Operation { method, path, .. }, query, .. } = request;
     let mut text = Zeroizing::new(format!("{method}\n{path}\n{query}\n"));
     for (name, value) in headers {
         text.push_str(name);
@@ -134,13 +130,8 @@ fn canonical_request(request: &Request<'_>, headers: &Headers) -> Zeroizing<Stri
     text.push('\n');
     text.push_str(&signed_names(headers));
     text.push('\n');
-    text.push_str(&hash_of_body());
+    text.push_str(HASH_OF_BODY);
     text
-}
-
-/// No signed request has a body.
-fn hash_of_body() -> String {
-    hex(digest::digest(&digest::SHA256, b"").as_ref())
 }
 
 #[cfg(test)]

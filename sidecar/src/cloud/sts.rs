@@ -2,21 +2,20 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::answer::{Body, Context, Fields};
-use super::api::{Api, Operation};
+use super::answer::Body;
+use super::api::Api;
+use super::call::Operation;
 use super::endpoints::Base;
 use super::error::CloudError;
-use super::keys::{Keys, Origin, Session, Source};
+use super::keys::{Origin, Session, Source};
+use super::session_policy::PULL_ONLY;
 use crate::configuration::{AssumeRole, OidcProviderArn, RoleArn};
 
 /// The name our sessions have in the logs of the cloud (`ActionTrail`), unless the environment has another.
 pub(super) const SESSION_NAME: &str = "acr-credential-sidecar";
-
-/// All that a session of ours may do, whatever else its role may: mint credentials, list hosts, pull.
-pub(super) const PULL_ONLY: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["cr:GetAuthorizationToken","cr:ListInstanceEndpoint","cr:PullRepository"],"Resource":"*"}]}"#;
 
 /// A role that is assumed with the cluster's OIDC token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,8 +44,7 @@ pub(super) async fn assume_role(
     ];
     parameters.extend(role.external_id.as_ref().map(|id| ("ExternalId", id.as_str())));
     let body = api.signed(base, ASSUME_ROLE, &parameters, with).await?;
-    let origin = with.origin.then(role.role.clone(), true);
-    read_credentials(&ASSUME_ROLE.context(base), &body, origin, api.clock.wall())
+    read_session(&body, with.origin.then(role.role.clone(), true), api.clock.wall())
 }
 
 /// Assumes a role with the cluster's OIDC token.
@@ -68,58 +66,24 @@ pub(super) async fn assume_role_with_oidc(
         ("RoleSessionName", &name),
     ];
     parameters.extend(role.last.then_some(("Policy", &policy)));
-    let origin = Origin::of(Source::OidcToken).then(role.role.clone(), role.last);
-    let body =
-        api.anonymous(base, WITH_OIDC, &parameters).await.map_err(|error| error.by(origin.principal()))?;
-    read_credentials(&WITH_OIDC.context(base), &body, origin, api.clock.wall())
+    let origin = Origin::from(Source::OidcToken).then(role.role.clone(), role.last);
+    let body = api.anonymous(base, WITH_OIDC, &parameters, origin.principal()).await?;
+    read_session(&body, origin, api.clock.wall())
 }
 
 const ASSUME_ROLE: Operation = Operation::rpc("AssumeRole", "2015-04-01");
 const WITH_OIDC: Operation = Operation::rpc("AssumeRoleWithOIDC", "2015-04-01");
 
-/// A session lives for 12 hours at most. What lives longer than twice that was not understood.
-const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(24);
-
-fn read_credentials(
-    context: &Context,
-    body: &Body,
-    origin: Origin,
-    now: Timestamp,
-) -> Result<Session, CloudError> {
-    let credentials = body.fields().object("Credentials");
-    let credentials = credentials.ok_or_else(|| context.malformed("the answer has no Credentials"))?;
-    read_session(context, credentials, origin, now)
-}
-
-/// Reads a session, which STS and ECS metadata write alike.
-pub(super) fn read_session(
-    context: &Context,
-    fields: Fields<'_>,
-    origin: Origin,
-    now: Timestamp,
-) -> Result<Session, CloudError> {
-    let field =
-        |name| fields.text(name).ok_or_else(|| context.malformed(format!("the answer has no {name}")));
-    let (id, secret, token) = (field("AccessKeyId")?, field("AccessKeySecret")?, field("SecurityToken")?);
-    let keys = Keys::new(&id, &secret, Some(&token));
-    let keys =
-        keys.ok_or_else(|| context.malformed("the answer has keys with characters that no key has"))?;
-    let expires_at = field("Expiration")?.parse::<Timestamp>().ok();
-    let expires_at = expires_at
-        .filter(|at| at.duration_since(now) < LONGEST_LIFE)
-        .ok_or_else(|| context.malformed("Expiration is no time, or too far in the future"))?;
-    if expires_at <= now {
-        return Err(context.malformed(format!("the session has expired already, at {expires_at:.0}")));
-    }
-    Ok(Session { keys, expires_at: Some(expires_at), origin })
+fn read_session(body: &Body, origin: Origin, now: Timestamp) -> Result<Session, CloudError> {
+    let fields = body.fields();
+    let credentials = fields.object("Credentials").ok_or_else(|| fields.missing("Credentials"))?;
+    Session::from_answer(credentials, origin, now)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::super::answer::read;
-    use super::super::answer::tests::{answer, context};
+    use super::super::answer::tests::{answer, call};
     use super::*;
 
     const NOW: &str = "2026-11-23T12:00:00Z";
@@ -128,10 +92,10 @@ mod tests {
         let text = format!(
             r#"{{"RequestId":"1","Credentials":{{"AccessKeyId":"{id}","AccessKeySecret":"MARKER","SecurityToken":"{token}","Expiration":"{expiration}"}}}}"#
         );
-        let (context, now) = (context("AssumeRole"), NOW.parse().unwrap());
-        let body = read(&context, &answer(200, &[], &text), now).map_err(|error| error.to_string())?;
-        read_credentials(&context, &body, Origin::of(Source::Environment), now)
-            .map_err(|error| error.details.problem.unwrap())
+        let now = NOW.parse().unwrap();
+        let body =
+            read(&call("AssumeRole"), &answer(200, &[], &text), now).map_err(|error| error.to_string())?;
+        read_session(&body, Source::Environment.into(), now).map_err(|error| error.details.problem.unwrap())
     }
 
     #[test]
@@ -157,19 +121,6 @@ mod tests {
         for (session, problem) in cases {
             assert_eq!(session.unwrap_err(), problem);
         }
-    }
-
-    #[test]
-    fn the_session_policy_allows_pulling_and_nothing_else() {
-        assert!(PULL_ONLY.len() <= 2048, "the API's limit");
-        let policy: Value = serde_json::from_str(PULL_ONLY).unwrap();
-        let statements = policy["Statement"].as_array().unwrap();
-        assert_eq!(statements.len(), 1);
-        assert_eq!(statements[0]["Effect"], "Allow");
-        assert_eq!(
-            statements[0]["Action"],
-            serde_json::json!(["cr:GetAuthorizationToken", "cr:ListInstanceEndpoint", "cr:PullRepository"])
-        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
 use self::server::{Received, Server, answer};
+use super::call::Operation;
 use super::endpoints::Flags;
 use super::keys::Keys;
 use super::*;
@@ -30,19 +31,19 @@ impl Clock for Still {
 }
 
 /// A client of which every endpoint is the server, with the ring provider installed.
-fn cloud_with(server: &Server, change: impl FnOnce(&mut Settings)) -> Cloud {
+fn cloud_with(server: &Server, change: impl FnOnce(&mut CloudSettings)) -> Cloud {
     // Another test may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let url = [server.url()];
     let flags = Flags { acr: &url, sts: &url, metadata: Some(&url[0]), vpc: false };
-    let mut settings = Settings {
+    let mut settings = CloudSettings {
         endpoints: Endpoints::parse(flags).unwrap(),
         limits: Limits {
             first_delay: Duration::from_millis(1),
             longest_delay: Duration::from_millis(20),
             ..Limits::default()
         },
-        ..Settings::default()
+        ..CloudSettings::default()
     };
     change(&mut settings);
     Cloud::new(settings, Arc::new(Still)).unwrap()
@@ -156,21 +157,21 @@ async fn a_request_is_signed_over_what_is_sent_and_says_who_asks() {
     let server = Server::start(good).await;
     cloud(&server).credential(&enterprise(assuming(key_pair()))).await.unwrap();
     for request in server.received() {
-        let (query, keys) = match request.action() {
-            "AssumeRole" => ("AssumeRole", Keys::new("LTAI5tEXAMPLE", "MARKER-static-secret", None)),
+        let (operation, keys) = match request.action() {
+            "AssumeRole" => (
+                Operation::rpc("AssumeRole", "2015-04-01"),
+                Keys::new("LTAI5tEXAMPLE", "MARKER-static-secret", None),
+            ),
             _ => (
-                "GetAuthorizationToken",
+                Operation::rpc("GetAuthorizationToken", "2018-12-01"),
                 Keys::new("STS.role", "MARKER-secret-role", Some("MARKER-token-role")),
             ),
         };
-        assert_eq!(request.action(), query);
-        let to_sign = signature::Request {
-            method: "POST",
+        assert_eq!(request.action(), operation.action);
+        let to_sign = signature::ToSign {
+            operation: &operation,
             host: &format!("127.0.0.1:{}", server.port),
-            path: "/",
             query: request.line.split_once('?').unwrap().1,
-            action: request.action(),
-            version: request.header("x-acs-version").unwrap(),
         };
         let nonce = request.header("x-acs-signature-nonce").unwrap().to_owned();
         let attempt = signature::Attempt { date: NOW.parse().unwrap(), nonce };
@@ -192,7 +193,7 @@ async fn a_registry_is_asked_for_its_challenge_without_any_key() {
     let host = Host::parse(&format!("127.0.0.1:{}", server.port)).unwrap();
     let challenge = cloud(&server).challenge(&host).await.unwrap();
     let id = InstanceId::parse("cri-kmsiwlxxdcvaduwb").unwrap();
-    assert_eq!(challenge.registry, Some((region(), Instance::Enterprise(id))));
+    assert_eq!(challenge, Some((region(), Instance::Enterprise(id))));
     assert_eq!(server.lines(), ["GET /v2/"]);
     assert_eq!(server.received()[0].header("authorization"), None);
 

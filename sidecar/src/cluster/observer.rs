@@ -151,7 +151,7 @@ impl Observer {
                 self.health.show(kind.name(), Some(text));
             }
         }
-        self.metrics.waiting.set(count(waiting));
+        self.metrics.namespaces_waiting.set(count(waiting));
     }
 
     /// What there is, where that may have changed since the last round.
@@ -165,7 +165,7 @@ impl Observer {
 
     /// All that was in the queue has been looked at, and no write failed.
     pub fn settled(&self) {
-        self.metrics.last_sync.set(Timestamp::now().as_second());
+        self.metrics.last_sync_timestamp_seconds.set(Timestamp::now().as_second());
     }
 }
 

@@ -319,7 +319,7 @@ impl<'a> RegistryProbe<'a> {
     }
 
     fn judge(&mut self, host: &Host, challenge: &Challenge, key: &CredentialKey) {
-        match &challenge.registry {
+        match challenge {
             Some((region, instance)) if (region, instance) == (&key.region, &key.instance) => {
                 self.say(Mark::Ok, format_args!("host {host}: answers for this instance"));
             }

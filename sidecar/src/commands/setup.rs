@@ -14,7 +14,9 @@ use super::report::{self, Line, Mark};
 use crate::broker::ResolvedRegistry;
 use crate::clock::SystemClock;
 use crate::cloud::endpoints::Flags;
-use crate::cloud::{Cloud, CloudError, EndpointError, Endpoints, Environment, Limits, ProxyError, Settings};
+use crate::cloud::{
+    Cloud, CloudError, CloudSettings, EndpointError, Endpoints, Environment, Limits, ProxyError,
+};
 use crate::configuration::{self, Configuration, Examined, Finding, Registry};
 
 /// Why a command could not do its work as it was called.
@@ -93,11 +95,11 @@ pub(super) fn cloud(args: CloudArgs) -> Result<Arc<Cloud>, CommandError> {
         metadata: metadata_endpoint.as_deref(),
         vpc: vpc_endpoints,
     })?;
-    let settings = Settings {
+    let settings = CloudSettings {
         endpoints,
         region,
         key_secrets,
-        environment: Environment::of_process(),
+        environment: Environment::from_process(),
         limits: Limits::default(),
     };
     Ok(Arc::new(Cloud::new(settings, Arc::new(SystemClock))?))

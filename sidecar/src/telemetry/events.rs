@@ -17,7 +17,7 @@ use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
-use self::memory::{Concern, Memory, Verdict};
+use self::memory::{Concern, Memory};
 use super::metrics::{EventOutcome, Metrics};
 use crate::kubernetes::{ApiError, FIELD_MANAGER, Verb, api_error};
 use crate::reason::Reason;
@@ -90,23 +90,18 @@ impl Events {
     pub fn say(&self, reason: Reason, about: About, note: impl Into<String>) -> bool {
         let said = Said { reason, about, note: note.into() };
         let (key, mut memory) = (said.key(), lock(&self.memory));
-        let outcome = match memory.judge(&said.about.concern, &key, Instant::now()) {
-            Verdict::Repeated => EventOutcome::Repeated,
-            Verdict::TooMany => EventOutcome::Dropped,
-            Verdict::Write => {
-                let queue = match said.about.concern {
-                    Concern::Ours => &self.ours,
-                    Concern::Namespace(_) => &self.others,
-                };
-                if queue.try_send(said).is_ok() {
-                    return true;
-                }
+        let queue = match said.about.concern {
+            Concern::Ours => &self.ours,
+            Concern::Namespace(_) => &self.others,
+        };
+        let admitted = memory.admit(&said.about.concern, &key, Instant::now());
+        let queued = admitted.and_then(|()| {
+            queue.try_send(said).map_err(|_| {
                 memory.forget(&key);
                 EventOutcome::Dropped
-            }
-        };
-        self.metrics.event(outcome);
-        false
+            })
+        });
+        queued.map_err(|outcome| self.metrics.event(outcome)).is_ok()
     }
 }
 
@@ -202,22 +197,22 @@ fn shortened(note: &str) -> String {
 impl About {
     /// The pull secret of a namespace. Its Event stands in that namespace, where the people who work there see it.
     pub fn secret(namespace: &str, name: &str) -> Self {
-        Self::of(Concern::Namespace(namespace.into()), "v1", "Secret", Some(namespace), name)
+        Self::new(Concern::Namespace(namespace.into()), "v1", "Secret", Some(namespace), name)
     }
 
     /// A namespace. Its Event stands in `default`: for administrators.
     pub fn namespace(name: &str) -> Self {
-        Self::of(Concern::Namespace(name.into()), "v1", "Namespace", None, name)
+        Self::new(Concern::Namespace(name.into()), "v1", "Namespace", None, name)
     }
 
     /// The configuration.
     pub fn config_map(namespace: &str, name: &str) -> Self {
-        Self::of(Concern::Ours, "v1", "ConfigMap", Some(namespace), name)
+        Self::new(Concern::Ours, "v1", "ConfigMap", Some(namespace), name)
     }
 
     /// A service account.
     pub fn service_account(namespace: &str, name: &str) -> Self {
-        Self::of(Concern::Namespace(namespace.into()), "v1", "ServiceAccount", Some(namespace), name)
+        Self::new(Concern::Namespace(namespace.into()), "v1", "ServiceAccount", Some(namespace), name)
     }
 
     /// The same, with the object's UID: `kubectl describe` shows only Events that carry it.
@@ -226,7 +221,7 @@ impl About {
         self
     }
 
-    fn of(concern: Concern, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Self {
+    fn new(concern: Concern, api_version: &str, kind: &str, namespace: Option<&str>, name: &str) -> Self {
         let object = ObjectReference {
             api_version: Some(api_version.to_owned()),
             kind: Some(kind.to_owned()),

@@ -56,7 +56,7 @@ pub struct Gate {
 
 /// What a probe gets to see.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct ProbePage {
     /// Whether all is well.
     pub ok: bool,
     /// A line for each thing that was looked at; what is missing comes first.
@@ -77,7 +77,7 @@ impl Health {
 
     /// Adds something that has to be so. It is not, until [`Gate::open`] is called: `missing` says what is waited for.
     pub fn gate(self: &Arc<Self>, name: &'static str, missing: impl Into<String>) -> Gate {
-        self.board().gates.insert(name, Some(missing.into()));
+        self.show(name, Some(&missing.into()));
         Gate { health: Arc::clone(self), name }
     }
 
@@ -106,7 +106,7 @@ impl Health {
     }
 
     /// Whether all loops make progress.
-    pub fn livez(&self, now: Instant) -> Report {
+    pub fn livez(&self, now: Instant) -> ProbePage {
         let board = self.board();
         let lines = board.loops.iter().map(|(name, Beat { last, limit })| {
             let silent = now.saturating_duration_since(*last);
@@ -115,11 +115,11 @@ impl Health {
             });
             ((*name).to_owned(), stuck)
         });
-        Report::of("alive", "stuck", lines.collect(), "")
+        ProbePage::new("alive", "stuck", lines.collect(), "")
     }
 
     /// Whether the sidecar does its work.
-    pub fn readyz(&self, now: Moment) -> Report {
+    pub fn readyz(&self, now: Moment) -> ProbePage {
         let board = self.board();
         let gates = board.gates.iter().map(|(name, missing)| ((*name).to_owned(), missing.clone()));
         let registries = (!board.snapshot.entries.is_empty())
@@ -138,11 +138,11 @@ impl Health {
         } else {
             "standby: another replica writes, or none does yet\n"
         });
-        let mut report = Report::of("ready", "not ready", gates.chain(registries).collect(), &footer);
-        if is_odd || !report.ok {
-            report.body.push_str(MORE);
+        let mut page = ProbePage::new("ready", "not ready", gates.chain(registries).collect(), &footer);
+        if is_odd || !page.ok {
+            page.body.push_str(MORE);
         }
-        report
+        page
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
@@ -169,17 +169,17 @@ impl Drop for Heartbeat {
 impl Gate {
     /// It is so.
     pub fn open(&self) {
-        self.health.board().gates.insert(self.name, None);
+        self.health.show(self.name, None);
     }
 
     /// It is not so, and this is what is wrong: the kind of it, or how much of it, and no names.
     pub fn close(&self, missing: impl Into<String>) {
-        self.health.board().gates.insert(self.name, Some(missing.into()));
+        self.health.show(self.name, Some(&missing.into()));
     }
 }
 
-impl Report {
-    fn of(ok: &str, not_ok: &str, mut lines: Vec<(String, Option<String>)>, footer: &str) -> Self {
+impl ProbePage {
+    fn new(ok: &str, not_ok: &str, mut lines: Vec<(String, Option<String>)>, footer: &str) -> Self {
         // What is missing first; otherwise in the order in which they came.
         lines.sort_by_key(|(_, missing)| missing.is_none());
         let is_ok = lines.iter().all(|(_, missing)| missing.is_none());
@@ -215,16 +215,16 @@ fn lacking(entries: &[Entry], now: Moment) -> Option<String> {
 /// What keeps Pods from pulling from a registry. A failure while the last credential is still good does not.
 fn lack_of(entry: &Entry, now: Moment) -> Option<&'static str> {
     let good = entry.issued.as_ref().is_some_and(|issued| issued.is_good(now));
-    match &entry.status {
-        _ if good && !entry.hosts.is_empty() => None,
-        Status::Failing(trouble) | Status::Expired { trouble: Some(trouble), .. } => {
-            Some(trouble.failure.reason())
-        }
-        Status::Pending => Some("the first answer of the cloud is awaited"),
-        Status::Valid if good => Some("NoHosts"),
-        // The broker has yet to notice, or has just asked again.
-        Status::Valid | Status::Expired { trouble: None, .. } => Some("expired"),
+    if good && !entry.hosts.is_empty() {
+        return None;
     }
+    Some(match (entry.status.trouble(), &entry.status) {
+        (Some(trouble), _) => trouble.failure.reason(),
+        (None, Status::Pending) => "the first answer of the cloud is awaited",
+        (None, Status::Valid) if good => "NoHosts",
+        // The broker has yet to notice, or has just asked again.
+        (None, _) => "expired",
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::{pending, ready};
+use std::future::ready;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::health::{Health, Report};
+use super::health::{Health, ProbePage};
 use super::metrics::{self, Metrics};
 use crate::clock::Clock;
 
@@ -129,7 +129,7 @@ pub async fn serve(listener: TcpListener, pages: Pages, limits: Limits, stop: im
         tokio::select! {
             biased;
             () = &mut stop => break,
-            () = until(next) => {}
+            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             accepted = listener.accept(), if open.len() < limits.connections => match accepted {
                 Ok((stream, peer)) => {
                     let (address, since) = (peer.ip().to_canonical(), Instant::now());
@@ -182,18 +182,11 @@ fn surplus(open: &[IpAddr], limits: &Limits) -> Option<usize> {
     of_address.or((open.len() >= limits.connections).then_some(0))
 }
 
-async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => pending().await,
-    }
-}
-
 impl Pages {
     fn answer<B>(&self, request: &Request<B>) -> Response<String> {
         match (request.method(), request.uri().path()) {
-            (&Method::GET | &Method::HEAD, "/livez") => report(self.health.livez(Instant::now())),
-            (&Method::GET | &Method::HEAD, "/readyz") => report(self.health.readyz(self.clock.now())),
+            (&Method::GET | &Method::HEAD, "/livez") => probed(self.health.livez(Instant::now())),
+            (&Method::GET | &Method::HEAD, "/readyz") => probed(self.health.readyz(self.clock.now())),
             (&Method::GET | &Method::HEAD, "/metrics") => match self.metrics.render() {
                 Ok(page) => answer(StatusCode::OK, metrics::CONTENT_TYPE, page),
                 Err(error) => {
@@ -208,7 +201,7 @@ impl Pages {
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-fn report(Report { ok, body }: Report) -> Response<String> {
+fn probed(ProbePage { ok, body }: ProbePage) -> Response<String> {
     answer(if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, TEXT, body)
 }
 

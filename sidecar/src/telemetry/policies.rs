@@ -37,16 +37,6 @@ pub struct Policy {
     pub status: Option<String>,
 }
 
-/// What was found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Findings {
-    /// What a policy says otherwise, each with the way out.
-    pub differences: Vec<String>,
-    /// Policies that are not there. No fault as such: Pods may list the pull secret by hand, or get it from their service
-    /// account.
-    pub absent: Vec<&'static str>,
-}
-
 /// Reads the policies by their names; none where one is not there.
 pub async fn read(client: &Client) -> Result<Vec<(&'static str, Option<Policy>)>, kube::Error> {
     let kind = GroupVersionKind::gvk("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy");
@@ -71,22 +61,15 @@ pub async fn read(client: &Client) -> Result<Vec<(&'static str, Option<Policy>)>
     Ok(read)
 }
 
-/// Reads the policies, and compares them with the configuration.
-pub async fn look(
+/// Reads the policies, and compares them with the configuration. A policy that is not there is no fault as such: Pods may list
+/// the pull secret by hand, or get it from their service account.
+pub async fn differences(
     client: &Client,
     configuration: &Configuration,
     pull_secret: &str,
-) -> Result<Findings, kube::Error> {
-    let mut findings = Findings::default();
-    for (name, policy) in read(client).await? {
-        match policy {
-            Some(Policy { spec, status: _ }) => {
-                findings.differences.extend(compare(name, &spec, configuration, pull_secret));
-            }
-            None => findings.absent.push(name),
-        }
-    }
-    Ok(findings)
+) -> Result<Vec<String>, kube::Error> {
+    let there = read(client).await?.into_iter().filter_map(|(name, policy)| Some((name, policy?.spec)));
+    Ok(there.flat_map(|(name, spec)| compare(name, &spec, configuration, pull_secret)).collect())
 }
 
 /// The settings of a policy, from its spec.
@@ -113,8 +96,8 @@ pub fn compare(policy: &str, spec: &Value, configuration: &Configuration, pull_s
         if theirs != ours {
             differences.push(format!(
                 "the policy {policy} has {setting} [{}], the configuration has {key} [{}]: make them equal",
-                joined(&theirs),
-                joined(&ours)
+                theirs.join(", "),
+                ours.join(", ")
             ));
         }
     }
@@ -156,12 +139,9 @@ fn never_asked(policy: &str, spec: &Value, managed: &[Pattern<'_>]) -> Option<St
     None
 }
 
-fn words(patterns: &[Pattern<'_>]) -> BTreeSet<String> {
-    patterns.iter().map(Pattern::to_string).collect()
-}
-
-fn joined(names: &BTreeSet<String>) -> String {
-    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+/// Sorted, each once.
+fn words(patterns: &[Pattern<'_>]) -> Vec<String> {
+    patterns.iter().map(Pattern::to_string).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[cfg(test)]

@@ -159,8 +159,8 @@ async fn everything_that_can_be_shown() -> BTreeMap<String, BTreeMap<String, Nam
 async fn every_trouble() -> Snapshot {
     let registries = [registry("cri-a", &["a.example.com"])];
     let minted = mint_once(Arc::new(FakeCloud::new()), Arc::new(TestClock::new()), registries.into()).await;
-    let of_cloud = cloud::Reason::iter().map(|reason| broker::Failure::Cloud(error(reason)));
-    let entries = of_cloud.chain(broker::Failure::iter()).map(|failure| {
+    let of_cloud = cloud::Reason::iter().map(|reason| broker::MintFailure::Cloud(error(reason)));
+    let entries = of_cloud.chain(broker::MintFailure::iter()).map(|failure| {
         let mut entry = minted.entries[0].clone();
         entry.status = Status::Failing(Trouble { failure, since: epoch() });
         entry

@@ -7,7 +7,7 @@ use crate::broker::testing::{HOUR, MINUTE, SECOND, epoch, error};
 const DEMAND: Demand = Demand { threshold: Duration::from_mins(15), discover: true };
 
 /// Something that happens to a machine.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Event {
     TimePasses(Duration),
     /// The wall clock is set, or the machine was suspended.
@@ -100,7 +100,7 @@ impl Machine {
             }
             Err(reason) => {
                 self.last_failure = Some(monotonic);
-                self.state.minted(Err(error(reason.clone())), self.now, self.jitter);
+                self.state.minted(Err(error(*reason)), self.now, self.jitter);
             }
         }
     }

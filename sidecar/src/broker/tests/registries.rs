@@ -113,7 +113,7 @@ async fn a_registry_whose_hosts_were_never_found_is_failing_and_its_neighbour_is
     world.cloud.script().hosts.insert("cri-one", Vec::new());
     world.pass(MINUTE).await;
     assert_eq!(world.cloud.discoveries(), [0, 5, 15, 35]);
-    let no_hosts = Trouble { failure: Failure::NoHosts, since: epoch() };
+    let no_hosts = Trouble { failure: MintFailure::NoHosts, since: epoch() };
     assert_eq!(world.entry(0).status, Status::Failing(no_hosts));
 }
 

@@ -16,27 +16,28 @@ pub(in crate::cloud) fn answer(status: u16, headers: &[(&str, &str)], body: &str
     Answer { status, headers, body: Zeroizing::new(body.as_bytes().to_vec()) }
 }
 
-pub(in crate::cloud) fn context(action: &'static str) -> Context {
+pub(in crate::cloud) fn call(action: &'static str) -> Call {
     let product = if action.starts_with("AssumeRole") { "sts" } else { "cr" };
-    Context { action, host: format!("{product}.cn-hangzhou.aliyuncs.com"), personal: false }
+    let principal = Some("the RAM user of the access key in the environment".to_owned());
+    Call { principal, ..Call::new(action, format!("{product}.cn-hangzhou.aliyuncs.com")) }
 }
 
-fn personal() -> Context {
-    Context { personal: true, ..context("GetAuthorizationToken") }
+fn personal() -> Call {
+    Call { personal: true, ..call("GetAuthorizationToken") }
 }
 
-fn error_of(context: &Context, answer: &Answer) -> CloudError {
-    match read(context, answer, NOW.parse().unwrap()) {
+fn error_of(call: &Call, answer: &Answer) -> CloudError {
+    match read(call, answer, NOW.parse().unwrap()) {
         Ok(_) => panic!("the answer was taken for a success"),
-        Err(error) => error.by("the RAM user of the access key in the environment"),
+        Err(error) => error,
     }
 }
 
 /// One line for each answer: its reason, and the message.
-fn table(answers: &[(Context, Answer)]) -> String {
+fn table(answers: &[(Call, Answer)]) -> String {
     let mut lines = String::new();
-    for (context, answer) in answers {
-        let error = error_of(context, answer);
+    for (call, answer) in answers {
+        let error = error_of(call, answer);
         let transient = if error.is_transient() { " (transient)" } else { "" };
         writeln!(lines, "{}{transient}: {error}", error.reason.name()).unwrap();
     }
@@ -45,11 +46,11 @@ fn table(answers: &[(Context, Answer)]) -> String {
 }
 
 /// An RPC-style error as documented, with a message that holds what APIs put there.
-fn rpc(action: &'static str, status: u16, code: &str) -> (Context, Answer) {
+fn rpc(action: &'static str, status: u16, code: &str) -> (Call, Answer) {
     let body = format!(
         r#"{{"RequestId":"7B2C-01","HostId":"h.example","Code":"{code}","Message":"MARKER server string to sign is:MARKER","Recommend":"https://MARKER.example"}}"#
     );
-    (context(action), answer(status, &[], &body))
+    (call(action), answer(status, &[], &body))
 }
 
 #[test]
@@ -89,7 +90,7 @@ fn every_documented_refusal_of_rights_has_its_message() {
     let denied = r#"{"RequestId":"7B2C-02","Code":"NoPermission","Message":"MARKER","AccessDeniedDetail":{"AuthAction":"cr:ListInstanceEndpoint","AuthPrincipalDisplayName":"MARKER","AuthPrincipalType":"SubUser","PolicyType":"AccountLevelIdentityBasedPolicy","NoPermissionType":"ImplicitDeny"}}"#;
     let lower = r#"{"requestId":"7B2C-03","code":"Forbidden.RAM","message":"MARKER","accessDeniedDetail":{"authAction":"cr:GetAuthorizationToken"}}"#;
     let answers = [
-        (context("ListInstanceEndpoint"), answer(403, &[], denied)),
+        (call("ListInstanceEndpoint"), answer(403, &[], denied)),
         (personal(), answer(403, &[], lower)),
         rpc("GetAuthorizationToken", 403, "StatusForbidden"),
         rpc("ListInstanceEndpoint", 403, "NoPermission"),
@@ -138,7 +139,7 @@ fn every_documented_failure_of_a_registry_has_its_message() {
     let business = |code: &str| {
         format!(r#"{{"RequestId":"7B2C-04","Code":"{code}","IsSuccess":false,"Message":"MARKER"}}"#)
     };
-    let token = context("GetAuthorizationToken");
+    let token = call("GetAuthorizationToken");
     let unopened = r#"{"code":"USER_NOT_EXIST","message":"user is not exist. MARKER","requestId":"7B2C-05"}"#;
     let answers = [
         (personal(), answer(404, &[], unopened)),
@@ -161,7 +162,7 @@ fn every_documented_failure_of_a_registry_has_its_message() {
 #[test]
 fn every_way_to_throttle_or_to_fail_has_its_message() {
     let throttled = |headers: &[(&str, &str)]| {
-        (context("AssumeRole"), answer(400, headers, r#"{"Code":"Throttling.User","RequestId":"7B2C-06"}"#))
+        (call("AssumeRole"), answer(400, headers, r#"{"Code":"Throttling.User","RequestId":"7B2C-06"}"#))
     };
     let limit = |left| format!("Limit:1,Remain:0,TimeLeft:{left},Reset:1234");
     let (user, api) = (limit(800), limit(2000));
@@ -172,12 +173,12 @@ fn every_way_to_throttle_or_to_fail_has_its_message() {
         throttled(&[("x-ratelimit-user", &user)]),
         throttled(&[("x-ratelimit-user", &user), ("x-ratelimit-user-api", &api)]),
         throttled(&[("x-ratelimit-user", "nonsense")]),
-        (context("AssumeRole"), answer(429, &[("retry-after", "7")], "")),
-        (context("AssumeRole"), answer(429, &[("retry-after", "Mon, 23 Nov 2026 12:05:00 GMT")], "<html>")),
+        (call("AssumeRole"), answer(429, &[("retry-after", "7")], "")),
+        (call("AssumeRole"), answer(429, &[("retry-after", "Mon, 23 Nov 2026 12:05:00 GMT")], "<html>")),
         rpc("AssumeRole", 503, "ServiceUnavailable"),
         rpc("AssumeRole", 500, "InternalError"),
         rpc("AssumeRole", 503, "SomethingNew"),
-        (context("AssumeRole"), answer(502, &[("x-acs-request-id", "7B2C-07")], "<html>MARKER</html>")),
+        (call("AssumeRole"), answer(502, &[("x-acs-request-id", "7B2C-07")], "<html>MARKER</html>")),
     ];
     insta::assert_snapshot!(table(&answers), @r#"
     Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls (HTTP 400, Throttling, request 7B2C-01): it mostly passes by itself; if it stays, look for other callers of the account
@@ -197,7 +198,7 @@ fn every_way_to_throttle_or_to_fail_has_its_message() {
 
 #[test]
 fn an_answer_that_is_none_of_the_apis_has_its_message() {
-    let token = || context("GetAuthorizationToken");
+    let token = || call("GetAuthorizationToken");
     let answers = [
         (token(), answer(200, &[], "")),
         (token(), answer(200, &[], "<html>MARKER login</html>")),
@@ -224,9 +225,9 @@ fn an_error_in_xml_is_read_like_one_in_json() {
         <Error><RequestId>7B2C-08</RequestId><HostId>h.example</HostId><Code>InvalidAccessKeyId.NotFound</Code>
         <Message>MARKER</Message></Error>"#;
     let answers = [
-        (context("AssumeRole"), answer(404, &[("content-type", "text/xml;charset=utf-8")], xml)),
-        (context("AssumeRole"), answer(400, &[], "<Error><Code>Throttling.User</Code>")),
-        (context("AssumeRole"), answer(400, &[], "<Error><Code>MARKER")),
+        (call("AssumeRole"), answer(404, &[("content-type", "text/xml;charset=utf-8")], xml)),
+        (call("AssumeRole"), answer(400, &[], "<Error><Code>Throttling.User</Code>")),
+        (call("AssumeRole"), answer(400, &[], "<Error><Code>MARKER")),
     ];
     insta::assert_snapshot!(table(&answers), @r#"
     KeyRejected: AssumeRole at sts.cn-hangzhou.aliyuncs.com: the access key does not exist (HTTP 404, InvalidAccessKeyId.NotFound, request 7B2C-08): correct its id, or use another access key
@@ -238,7 +239,7 @@ fn an_error_in_xml_is_read_like_one_in_json() {
 #[test]
 fn fields_are_read_in_any_case_and_as_string_or_number() {
     let text = r#"{"isSuccess":"true","CODE":"Success","Number":"1571242083000","Other":1571242083000,"Null":null,"Empty":""}"#;
-    let body = read(&context("GetAuthorizationToken"), &answer(200, &[], text), NOW.parse().unwrap());
+    let body = read(&call("GetAuthorizationToken"), &answer(200, &[], text), NOW.parse().unwrap());
     let Ok(body) = body else { panic!("refused") };
     let fields = body.fields();
     assert_eq!(fields.truth("IsSuccess"), Some(true));
@@ -252,7 +253,7 @@ proptest::proptest! {
     #[test]
     fn no_body_makes_it_panic_or_is_shown(status in 200u16..600, body: String) {
         let marked = format!("MARKER{body}");
-        if let Err(error) = read(&context("AssumeRole"), &answer(status, &[], &marked), NOW.parse().unwrap()) {
+        if let Err(error) = read(&call("AssumeRole"), &answer(status, &[], &marked), NOW.parse().unwrap()) {
             let shown = format!("{error} {error:?}");
             proptest::prop_assert!(!shown.contains("MARKER"), "{}", shown);
         }

@@ -13,11 +13,11 @@ const OIDC: [(&str, &str); 3] = [
     ("ALIBABA_CLOUD_OIDC_TOKEN_FILE", "/token"),
 ];
 
-fn settings(variables: &[(&str, &str)], key_secrets: Option<&TempDir>) -> Settings {
-    Settings {
+fn settings(variables: &[(&str, &str)], key_secrets: Option<&TempDir>) -> CloudSettings {
+    CloudSettings {
         environment: variables.iter().copied().collect(),
         key_secrets: key_secrets.map(|directory| directory.path().to_owned()),
-        ..Settings::default()
+        ..CloudSettings::default()
     }
 }
 
@@ -32,7 +32,7 @@ fn mounted(name: &str, files: &[(&str, &str)]) -> TempDir {
 }
 
 /// What the default chain finds, as a phrase.
-fn found(settings: &Settings) -> String {
+fn found(settings: &CloudSettings) -> String {
     match first_keys(&IdentitySource::DefaultChain, settings, true) {
         Ok(FirstKeys::Here(session)) => session.origin.to_string(),
         Ok(FirstKeys::Oidc(role, file)) => {

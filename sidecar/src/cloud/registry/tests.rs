@@ -1,15 +1,16 @@
 use secrecy::ExposeSecret;
 
-use super::super::answer::tests::{answer, context};
-use super::super::answer::{self};
+use super::super::answer::tests::{answer, call};
+use super::super::answer::{self, Body};
 use super::*;
+use crate::configuration::Region;
 
 const NOW: &str = "2026-11-23T12:00:00Z";
 /// Two hours after [`NOW`].
 const LATER: i64 = 1_795_442_400_000;
 
 fn body(text: &str) -> Body {
-    match answer::read(&context("GetAuthorizationToken"), &answer(200, &[], text), NOW.parse().unwrap()) {
+    match answer::read(&call("GetAuthorizationToken"), &answer(200, &[], text), NOW.parse().unwrap()) {
         Ok(body) => body,
         Err(error) => panic!("{error}"),
     }
@@ -20,7 +21,7 @@ fn enterprise() -> Instance {
 }
 
 fn parse(text: &str, instance: &Instance) -> Result<Credential, CloudError> {
-    read_credential(&context("GetAuthorizationToken"), &body(text), instance, NOW.parse().unwrap())
+    read_credential(body(text).fields(), instance, NOW.parse().unwrap())
 }
 
 #[track_caller]
@@ -34,7 +35,7 @@ fn check(text: &str, instance: &Instance) {
 #[track_caller]
 fn check_malformed(text: &str, instance: &Instance, problem: &str) {
     let error = parse(text, instance).unwrap_err();
-    assert_eq!(error.reason, super::super::Reason::MalformedAnswer);
+    assert_eq!(error.reason, crate::cloud::Reason::MalformedAnswer);
     assert_eq!(error.details.problem.as_deref(), Some(problem));
 }
 
@@ -121,7 +122,7 @@ fn a_domain_that_cannot_be_of_the_instance_is_left_out() {
 
 #[test]
 fn personal_edition_has_six_hosts_in_a_region() {
-    let hosts = personal_hosts(&Region::parse("cn-hangzhou").unwrap());
+    let hosts = Host::of_personal_edition(&Region::parse("cn-hangzhou").unwrap());
     let hosts: Vec<_> = hosts.iter().map(Host::as_str).collect();
     assert_eq!(
         hosts,

@@ -1,10 +1,10 @@
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::super::error::Reason;
-use super::super::keys::{Keys, Origin, Source};
+use super::super::keys::{Keys, Source};
 use super::*;
 use crate::configuration::{AssumeRole, IdentitySource, RoleArn};
 
@@ -31,18 +31,19 @@ impl Fixture {
         Self { sessions: Sessions::new(wall.clone()), wall, obtained: AtomicU32::new(0) }
     }
 
-    /// The id of the session of a hop; a new one lives for an hour.
-    async fn get(&self, hop: SessionKey) -> Result<String, CloudError> {
+    /// The id of the session of a key; a new one lives for an hour.
+    async fn get(&self, key: SessionKey) -> Result<String, CloudError> {
         let obtain = async {
             let number = self.obtained.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_millis(50)).await;
             Ok(Session {
                 keys: Keys::new(&format!("STS.{number}"), "secret", Some("token")).unwrap(),
                 expires_at: Some(self.wall.wall() + SignedDuration::from_hours(1)),
-                origin: Origin::of(Source::Environment),
+                origin: Source::Environment.into(),
+                kept_as: None,
             })
         };
-        self.sessions.get(hop, obtain).await.map(|session| session.keys.id)
+        self.sessions.get(key, obtain).await.map(|session| session.keys.id)
     }
 
     /// Moves the clocks, each by its own.
@@ -64,11 +65,11 @@ fn role(name: &str) -> SessionKey {
 }
 
 /// After both clocks have moved so far, the session is the same one or a new one.
-async fn check(hop: SessionKey, wall: i64, monotonic: u64, same: bool) {
+async fn check(key: SessionKey, wall: i64, monotonic: u64, same: bool) {
     let fixture = Fixture::new();
-    let first = fixture.get(hop.clone()).await.unwrap();
+    let first = fixture.get(key.clone()).await.unwrap();
     fixture.pass(wall, monotonic).await;
-    let second = fixture.get(hop).await.unwrap();
+    let second = fixture.get(key).await.unwrap();
     assert_eq!(first == second, same, "{wall} s by the wall clock, {monotonic} s by the monotonic one");
 }
 
@@ -134,18 +135,18 @@ async fn a_wish_that_is_given_up_lets_the_next_one_go_on() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_session_is_dropped_unless_it_was_renewed_already() {
     let fixture = Fixture::new();
-    let hop = role("a");
-    fixture.get(hop.clone()).await.unwrap();
-    let session = |id| Session {
-        keys: Keys::new(id, "secret", None).unwrap(),
-        expires_at: None,
-        origin: Origin::of(Source::Environment),
+    let key = role("a");
+    fixture.get(key.clone()).await.unwrap();
+    let first = |kept_as: Option<SessionKey>| {
+        let keys = Keys::new("STS.0", "secret", None).unwrap();
+        Session { kept_as, ..Session::permanent(keys, Source::Environment) }
     };
-    assert!(fixture.sessions.forget(&hop, &session("STS.0")).await);
-    assert_eq!(fixture.get(hop.clone()).await.unwrap(), "STS.1");
-    assert!(fixture.sessions.forget(&hop, &session("STS.0")).await, "there is a newer one to try with");
-    assert_eq!(fixture.get(hop.clone()).await.unwrap(), "STS.1");
-    assert!(!fixture.sessions.forget(&role("b"), &session("STS.0")).await);
+    assert!(fixture.sessions.forget(&first(Some(key.clone()))).await);
+    assert_eq!(fixture.get(key.clone()).await.unwrap(), "STS.1");
+    assert!(fixture.sessions.forget(&first(Some(key.clone()))).await, "there is a newer one to try with");
+    assert_eq!(fixture.get(key.clone()).await.unwrap(), "STS.1");
+    assert!(!fixture.sessions.forget(&first(Some(role("b")))).await);
+    assert!(!fixture.sessions.forget(&first(None)).await, "keys of a user are not renewed");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use reqwest::Method;
 
 use super::*;
 
@@ -17,7 +18,7 @@ fn keys(token: Option<&str>) -> Keys {
 }
 
 #[track_caller]
-fn check(request: Request<'_>, token: Option<&str>, hash: &str, signature: &str) {
+fn check(request: ToSign<'_>, token: Option<&str>, hash: &str, signature: &str) {
     let keys = keys(token);
     let canonical = canonical_request(&request, &headers(&request, &keys, &attempt()));
     assert_eq!(hex(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref()), hash);
@@ -26,13 +27,12 @@ fn check(request: Request<'_>, token: Option<&str>, hash: &str, signature: &str)
     assert!(authorization.ends_with(&format!(",Signature={signature}")), "{}", **authorization);
 }
 
-const RUN_INSTANCES: Request<'_> = Request {
-    method: "POST",
+static RUN: Operation = Operation::rpc("RunInstances", "2014-05-26");
+
+const RUN_INSTANCES: ToSign<'_> = ToSign {
+    operation: &RUN,
     host: "ecs.cn-shanghai.aliyuncs.com",
-    path: "/",
     query: "ImageId=win2019_1809_x64_dtc_zh-cn_40G_alibase_20230811.vhd&RegionId=cn-shanghai",
-    action: "RunInstances",
-    version: "2014-05-26",
 };
 
 #[test]
@@ -56,13 +56,10 @@ fn the_vector_of_the_documentation_is_met() {
 #[test]
 fn the_vector_of_enterprise_edition_with_a_session_is_met() {
     check(
-        Request {
-            method: "POST",
+        ToSign {
+            operation: &Operation::rpc("GetAuthorizationToken", "2018-12-01"),
             host: "cr.cn-hangzhou.aliyuncs.com",
-            path: "/",
             query: "InstanceId=cri-kmsiwlxxdcvaduwb",
-            action: "GetAuthorizationToken",
-            version: "2018-12-01",
         },
         Some("sts-token"),
         "77d38809f2b3bd9072b3ea93fee074d4b822622cdddfab6b50074e066fcfd0f5",
@@ -73,13 +70,15 @@ fn the_vector_of_enterprise_edition_with_a_session_is_met() {
 #[test]
 fn the_vector_of_personal_edition_is_met() {
     check(
-        Request {
-            method: "GET",
+        ToSign {
+            operation: &Operation {
+                action: "GetAuthorizationToken",
+                version: "2016-06-07",
+                method: Method::GET,
+                path: "/tokens",
+            },
             host: "cr.cn-hangzhou.aliyuncs.com",
-            path: "/tokens",
             query: "",
-            action: "GetAuthorizationToken",
-            version: "2016-06-07",
         },
         None,
         "aa049b540a004fbd5fb780c728b5363873f82718e1f922472f379deb82672ab0",

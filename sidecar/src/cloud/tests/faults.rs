@@ -28,12 +28,14 @@ async fn ecs_metadata_and_loopback_never_go_through_a_proxy_and_https_does() {
 fn a_proxy_that_is_none_is_named_and_not_shown() {
     for name in ["HTTPS_PROXY", "all_proxy"] {
         let environment = [(name, "socks5://user:MARKER@127.0.0.1:1")].into_iter().collect();
-        let error = Cloud::new(Settings { environment, ..Settings::default() }, Arc::new(Still)).unwrap_err();
+        let error = Cloud::new(CloudSettings { environment, ..CloudSettings::default() }, Arc::new(Still))
+            .unwrap_err();
         assert_eq!(error.to_string(), format!("{name}: is no URL of an HTTP proxy: write http://HOST:PORT"));
     }
     for url in ["http://user:MARKER@127.0.0.1:1", "user:MARKER@proxy.example:3128"] {
         let environment = [("HTTPS_PROXY", url)].into_iter().collect();
-        let cloud = Cloud::new(Settings { environment, ..Settings::default() }, Arc::new(Still)).unwrap();
+        let cloud =
+            Cloud::new(CloudSettings { environment, ..CloudSettings::default() }, Arc::new(Still)).unwrap();
         assert!(!format!("{cloud:?}").contains("MARKER"));
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::telemetry::metrics::EventOutcome;
+
 /// The same is not said again within this time.
 const SILENCE: Duration = Duration::from_mins(10);
 
@@ -29,14 +31,6 @@ pub(super) enum Concern {
     Namespace(Box<str>),
 }
 
-/// What becomes of something that is said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Write,
-    Repeated,
-    TooMany,
-}
-
 /// What was written lately. Bounded, since no more than the bursts and the refills of the silence are.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -56,11 +50,11 @@ struct Budget {
 struct Spent(Option<Instant>);
 
 impl Memory {
-    /// Judges what is said now; what is to be written counts as said.
-    pub(super) fn judge(&mut self, concern: &Concern, key: &str, now: Instant) -> Verdict {
+    /// Admits an Event, which counts as written from now on, or returns why it is not written.
+    pub(super) fn admit(&mut self, concern: &Concern, key: &str, now: Instant) -> Result<(), EventOutcome> {
         let is_recent = |at: &Instant| now.saturating_duration_since(*at) < SILENCE;
         if self.said.get(key).is_some_and(is_recent) {
-            return Verdict::Repeated;
+            return Err(EventOutcome::Repeated);
         }
         let is_within = match concern {
             Concern::Ours => self.ours.spend(&OF_OURS, now),
@@ -72,11 +66,11 @@ impl Memory {
             }
         };
         if !is_within {
-            return Verdict::TooMany;
+            return Err(EventOutcome::Dropped);
         }
         self.said.retain(|_, at| is_recent(at));
         self.said.insert(key.to_owned(), now);
-        Verdict::Write
+        Ok(())
     }
 
     /// It was not written after all.
@@ -107,20 +101,20 @@ mod tests {
 
     /// How many of a thousand different things may be written.
     fn flood(memory: &mut Memory, concern: &Concern, now: Instant) -> usize {
-        let verdicts = (0..1000).map(|n| memory.judge(concern, &format!("{concern:?} {now:?} {n}"), now));
-        verdicts.filter(|verdict| *verdict == Verdict::Write).count()
+        let admitted = (0..1000).map(|n| memory.admit(concern, &format!("{concern:?} {now:?} {n}"), now));
+        admitted.flatten().count()
     }
 
     #[test]
     fn the_same_is_said_once_in_ten_minutes() {
         let mut memory = Memory::default();
         let start = Instant::now();
-        let mut judge =
-            |key, seconds| memory.judge(&Concern::Ours, key, start + Duration::from_secs(seconds));
-        assert_eq!(judge("a", 0), Verdict::Write);
-        assert_eq!(judge("a", 599), Verdict::Repeated);
-        assert_eq!(judge("b", 599), Verdict::Write);
-        assert_eq!(judge("a", 600), Verdict::Write);
+        let mut admit =
+            |key, seconds| memory.admit(&Concern::Ours, key, start + Duration::from_secs(seconds));
+        assert_eq!(admit("a", 0), Ok(()));
+        assert_eq!(admit("a", 599), Err(EventOutcome::Repeated));
+        assert_eq!(admit("b", 599), Ok(()));
+        assert_eq!(admit("a", 600), Ok(()));
         assert_eq!(memory.said.len(), 2);
     }
 
@@ -128,9 +122,9 @@ mod tests {
     fn what_could_not_be_written_may_be_said_again() {
         let mut memory = Memory::default();
         let now = Instant::now();
-        assert_eq!(memory.judge(&Concern::Ours, "a", now), Verdict::Write);
+        assert_eq!(memory.admit(&Concern::Ours, "a", now), Ok(()));
         memory.forget("a");
-        assert_eq!(memory.judge(&Concern::Ours, "a", now), Verdict::Write);
+        assert_eq!(memory.admit(&Concern::Ours, "a", now), Ok(()));
     }
 
     #[test]
@@ -147,8 +141,8 @@ mod tests {
         let mut memory = Memory::default();
         let start = Instant::now();
         assert_eq!(flood(&mut memory, &of("noisy"), start), 5);
-        assert_eq!(memory.judge(&of("other"), "other", start), Verdict::Write);
-        assert_eq!(memory.judge(&Concern::Ours, "ours", start), Verdict::Write);
+        assert_eq!(memory.admit(&of("other"), "other", start), Ok(()));
+        assert_eq!(memory.admit(&Concern::Ours, "ours", start), Ok(()));
         assert_eq!(flood(&mut memory, &of("noisy"), start + Duration::from_mins(2)), 2);
     }
 

@@ -7,7 +7,6 @@ use regex::Regex;
 
 use super::super::super::report::{Line, Mark};
 use super::{Subject, Surroundings};
-use crate::cloud::personal_hosts;
 use crate::cluster::fingerprint::instance_name;
 use crate::cluster::observed::PullSecret;
 use crate::configuration::{Configuration, Host, Instance, Origin, Registry, without_token_api};
@@ -164,7 +163,7 @@ fn has_host(registry: &Registry, host: &str) -> Option<bool> {
     let origin = || Host::parse(host).ok().and_then(|host| host.origin());
     match (instance, region) {
         _ if !domains.is_empty() => Some(is_one_of(domains)),
-        (Instance::Personal, Some(region)) => Some(is_one_of(&personal_hosts(region))),
+        (Instance::Personal, Some(region)) => Some(is_one_of(&Host::of_personal_edition(region))),
         (Instance::Personal, None) if matches!(origin(), Some(Origin::Personal(_))) => None,
         (Instance::Enterprise(_), region) => match origin() {
             Some(Origin::Enterprise(of)) if region.as_ref().is_none_or(|region| *region == of) => None,

@@ -14,7 +14,7 @@ use crate::reason::Reason;
 use crate::telemetry::events::{About, Events};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::policies::{self, Findings};
+use crate::telemetry::policies;
 
 /// Policies are compared again after so long: they are not watched, since most clusters never change them.
 const POLICIES_AGAIN: Duration = Duration::from_mins(10);
@@ -37,9 +37,9 @@ pub(super) async fn watch(
         let now = active.borrow_and_update().clone();
         if let Some(active) = now {
             let looked =
-                timeout(POLICIES_LIMIT, policies::look(&client, &active.configuration, &pull_secret));
+                timeout(POLICIES_LIMIT, policies::differences(&client, &active.configuration, &pull_secret));
             let problem = match looked.await {
-                Ok(Ok(Findings { differences, absent: _ })) => {
+                Ok(Ok(differences)) => {
                     metrics.policies_agree.set(differences.is_empty().into());
                     for difference in &differences {
                         if !before.contains(difference) {
