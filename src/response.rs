@@ -19,7 +19,7 @@ struct Response<'a> {
 
 #[derive(Serialize)]
 struct AuditAnnotations {
-    rule: &'static str,
+    rule: Rule,
 }
 
 /// The answer to the policy server.
@@ -27,10 +27,10 @@ struct AuditAnnotations {
 /// # Errors
 /// Never in practice: strings and numbers always serialise.
 pub(crate) fn to_json(verdict: &Verdict<'_>) -> serde_json::Result<Vec<u8>> {
-    let by = |rule: Rule| Some(AuditAnnotations { rule: rule.name() });
+    let by = |rule| Some(AuditAnnotations { rule });
     let accepted = Response { accepted: true, ..Response::default() };
     match verdict {
-        Verdict::Accept(_) => serde_json::to_vec(&accepted),
+        Verdict::NotSelected | Verdict::Accept => serde_json::to_vec(&accepted),
         Verdict::LeaveAlone { rule, warnings } => {
             serde_json::to_vec(&Response { warnings, audit_annotations: by(*rule), ..accepted })
         }

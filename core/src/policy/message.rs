@@ -52,30 +52,31 @@ impl fmt::Display for Subject<'_> {
 }
 
 /// Why a person's Pod is refused, and what to do.
-pub(super) fn pod_refusal(subject: &Subject<'_>, path: &str, entry: &str, pull_secret: &str) -> String {
-    let what_to_do = what_to_do(entry, pull_secret);
-    let (entry, ours) = (short(entry, 28), short(pull_secret, 36));
-    format!(
-        "{subject}: {path} lists \"{entry}\" without \"{ours}\", so the Pod would not get it; {what_to_do}"
-    )
+pub(super) fn pod_refusal(subject: &Subject<'_>, entry: &str, pull_secret: &str) -> String {
+    refusal(subject, "spec", entry, pull_secret, ", so the Pod would not get it")
 }
 
 /// Why a workload is refused, and what to do. Its Pods are all others, with a mode of their own.
 pub(super) fn workload_refusal(
     subject: &Subject<'_>,
-    path: &str,
+    spec: &str,
     entry: &str,
     pull_secret: &str,
     owned_pods: PodMode,
 ) -> String {
     let outcome = match owned_pods {
-        PodMode::Merge | PodMode::Warn => "its Pods get it all the same, but the policy refuses such lists",
-        PodMode::Reject => "its Pods would be refused",
-        PodMode::Ignore => "its Pods would not get it",
+        PodMode::Merge | PodMode::Warn => ": its Pods get it all the same, but the policy refuses such lists",
+        PodMode::Reject => ": its Pods would be refused",
+        PodMode::Ignore => ": its Pods would not get it",
     };
+    refusal(subject, spec, entry, pull_secret, outcome)
+}
+
+/// `spec` is the path of the Pods' spec.
+fn refusal(subject: &Subject<'_>, spec: &str, entry: &str, pull_secret: &str, outcome: &str) -> String {
     let what_to_do = what_to_do(entry, pull_secret);
     let (entry, ours) = (short(entry, 28), short(pull_secret, 36));
-    format!("{subject}: {path} lists \"{entry}\" without \"{ours}\": {outcome}; {what_to_do}")
+    format!("{subject}: {spec}.imagePullSecrets lists \"{entry}\" without \"{ours}\"{outcome}; {what_to_do}")
 }
 
 /// The warnings that go with a manual list. The API server shows them beside the object, so they name none.
@@ -119,12 +120,11 @@ mod tests {
     #[test]
     fn refusals_say_what_becomes_of_the_pods_and_what_to_do() {
         let subject = Subject { kind: "Deployment", namespace: "team-a", name: "web", ..Subject::default() };
-        let path = "spec.template.spec.imagePullSecrets";
         let check = |owned_pods, outcome| {
             assert_eq!(
-                workload_refusal(&subject, path, "corp", "ours", owned_pods),
+                workload_refusal(&subject, "spec.template.spec", "corp", "ours", owned_pods),
                 format!(
-                    "Deployment team-a/web: {path} lists \"corp\" without \"ours\": {outcome}; add \"ours\" to the list, \
+                    "Deployment team-a/web: spec.template.spec.imagePullSecrets lists \"corp\" without \"ours\": {outcome}; add \"ours\" to the list, \
                      or allow \"corp\" in manualPullSecrets.allowed"
                 )
             );
@@ -135,7 +135,7 @@ mod tests {
         check(PodMode::Ignore, "its Pods would not get it");
         let subject = Subject { kind: "Pod", ..subject };
         assert_eq!(
-            pod_refusal(&subject, "spec.imagePullSecrets", "corp", "ours"),
+            pod_refusal(&subject, "corp", "ours"),
             "Pod team-a/web: spec.imagePullSecrets lists \"corp\" without \"ours\", so the Pod would not get it; \
              add \"ours\" to the list, or allow \"corp\" in manualPullSecrets.allowed"
         );
@@ -163,8 +163,8 @@ mod tests {
             owner: Some(("ReplicationController", LONG)),
             ..workload.clone()
         };
-        let template = "spec.template.spec.imagePullSecrets";
-        let cron_template = "spec.jobTemplate.spec.template.spec.imagePullSecrets";
+        let template = "spec.template.spec";
+        let cron_template = "spec.jobTemplate.spec.template.spec";
         let is_short = |message: &str| {
             assert!(message.chars().count() <= LONGEST_REFUSAL, "{} {message}", message.chars().count());
         };
@@ -175,6 +175,6 @@ mod tests {
                 assert!(warning.chars().count() <= LONGEST_WARNING, "{warning}");
             }
         }
-        is_short(&pod_refusal(&pod, "spec.imagePullSecrets", LONG, LONG));
+        is_short(&pod_refusal(&pod, LONG, LONG));
     }
 }

@@ -14,6 +14,8 @@ use crate::json::{self, Malformed, Map, Raw, Text};
 pub(super) struct PodOrTemplate<'a> {
     pub(super) metadata: Metadata<'a>,
     pub(super) spec: PodSpec<'a>,
+    /// Where the spec is in the object.
+    pub(super) path: &'static str,
 }
 
 /// A service account.
@@ -104,21 +106,38 @@ impl<'a> PodOrTemplate<'a> {
         struct Spec<S> {
             spec: Map<S>,
         }
-        let (metadata, spec) = match shape {
+        let (metadata, spec, path) = match shape {
             Shape::Pod | Shape::ServiceAccount => {
                 let Map(Object { metadata, spec }) = json::read::<Map<Object<'_, PodSpec<'_>>>>(object)?;
-                (metadata, spec)
+                (metadata, spec, "spec")
             }
             Shape::Template => {
                 let Map(Object { metadata, spec }) = json::read::<Map<Object<'_, Template<'_>>>>(object)?;
-                (metadata, spec.0.template.0.spec)
+                (metadata, spec.0.template.0.spec, "spec.template.spec")
             }
             Shape::JobTemplate => {
                 let Map(Object { metadata, spec }) = json::read::<Map<Object<'_, JobTemplate<'_>>>>(object)?;
-                (metadata, spec.0.job_template.0.spec.0.template.0.spec)
+                let template = spec.0.job_template.0.spec.0.template;
+                (metadata, template.0.spec, "spec.jobTemplate.spec.template.spec")
             }
         };
-        Ok(Self { metadata: metadata.0, spec: spec.0 })
+        Ok(Self { metadata: metadata.0, spec: spec.0, path })
+    }
+
+    /// The names in `imagePullSecrets`, `""` for an entry without one.
+    ///
+    /// # Errors
+    /// What is wrong with the list, with the path.
+    pub(super) fn pull_secret_names(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
+        names(self.spec.image_pull_secrets).map_err(|malformed| malformed.below(self.path))
+    }
+
+    /// Every image that the Pods can ask for: containers, init containers, ephemeral containers, image volumes.
+    ///
+    /// # Errors
+    /// What is wrong with one of these lists, with the path.
+    pub(super) fn images(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
+        self.spec.images().map_err(|malformed| malformed.below(self.path))
     }
 }
 
@@ -164,30 +183,18 @@ impl<'a> PodSpec<'a> {
             .map_or("default", |name| name)
     }
 
-    /// The names in `imagePullSecrets`, `""` for an entry without one.
-    ///
-    /// # Errors
-    /// What is wrong with the list, with the path below the spec.
-    pub(super) fn pull_secret_names(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
-        names(self.image_pull_secrets)
-    }
-
-    /// Every image that the Pods can ask for: containers, init containers, ephemeral containers, image volumes.
-    ///
-    /// # Errors
-    /// What is wrong with one of these lists, with the path below the spec.
-    pub(super) fn images(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
-        #[derive(Deserialize)]
+    fn images(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
+        #[derive(Default, Deserialize)]
         struct Container<'a> {
             #[serde(borrow)]
             image: Text<'a>,
         }
-        #[derive(Deserialize)]
+        #[derive(Default, Deserialize)]
         struct Volume<'a> {
             #[serde(borrow)]
             image: Option<Map<Image<'a>>>,
         }
-        #[derive(Deserialize)]
+        #[derive(Default, Deserialize)]
         struct Image<'a> {
             #[serde(borrow)]
             reference: Text<'a>,
@@ -212,31 +219,23 @@ impl<'a> PodSpec<'a> {
 /// # Errors
 /// What is wrong with the list, with the path below its parent.
 pub(super) fn names(image_pull_secrets: Raw<'_>) -> Result<Vec<Cow<'_, str>>, Malformed> {
-    // Kubernetes reads `null` as a map without fields, and such an entry counts.
-    let references = all_entries::<Reference<'_>>("imagePullSecrets", image_pull_secrets)?;
-    Ok(references
-        .map(|reference| reference.map(|Map(reference)| reference.name.0).unwrap_or_default())
-        .collect())
+    #[derive(Default, Deserialize)]
+    struct Reference<'a> {
+        #[serde(borrow)]
+        name: Text<'a>,
+    }
+    let references = entries::<Reference<'_>>("imagePullSecrets", image_pull_secrets)?;
+    Ok(references.map(|reference| reference.name.0).collect())
 }
 
-#[derive(Deserialize)]
-struct Reference<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-}
-
-/// The entries of a list that are not `null`.
-fn entries<'a, T: Deserialize<'a>>(field: &str, list: Raw<'a>) -> Result<impl Iterator<Item = T>, Malformed> {
-    Ok(all_entries(field, list)?.flatten().map(|Map(entry)| entry))
-}
-
-fn all_entries<'a, T: Deserialize<'a>>(
+/// The entries of a list. Like Kubernetes, it reads `null` as an entry without fields, and such an entry counts.
+fn entries<'a, T: Default + Deserialize<'a>>(
     field: &str,
     list: Raw<'a>,
-) -> Result<impl Iterator<Item = Option<Map<T>>>, Malformed> {
+) -> Result<impl Iterator<Item = T>, Malformed> {
     let entries: Vec<Option<Map<T>>> = match list.not_null() {
         Some(list) => json::read(list).map_err(|malformed| malformed.below(field))?,
         None => Vec::new(),
     };
-    Ok(entries.into_iter())
+    Ok(entries.into_iter().map(|entry| entry.map(|Map(entry)| entry).unwrap_or_default()))
 }
