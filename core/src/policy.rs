@@ -22,6 +22,7 @@ use object::PodOrTemplate;
 use crate::json::Malformed;
 use crate::registry_host;
 
+pub use service_account::listed_pull_secrets;
 pub use settings::{ManualPullSecrets, Mistakes, PodMode, Settings, WorkloadMode};
 pub use splice::Splice;
 pub use verdict::{Rule, Verdict};
@@ -76,30 +77,21 @@ pub trait ServiceAccounts {
     fn pull_secrets(&self, namespace: &str, name: &str) -> Result<Vec<String>, LookupError>;
 }
 
-/// Why a service account could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a service account could not be read, short enough for a warning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     /// The policy server's own account lacks the right.
+    #[error("policy-server lacks the right to get serviceaccounts")]
     Forbidden,
     /// The policy is not granted the kind in `spec.contextAwareResources`.
+    #[error("contextAwareResources lacks v1 ServiceAccount")]
     NotGranted,
     /// There is no such service account.
+    #[error("its ServiceAccount does not exist")]
     NotFound,
     /// Anything else: the API server is away, the answer is unexpected.
+    #[error("its ServiceAccount could not be read")]
     Failed,
-}
-
-impl LookupError {
-    /// What is wrong, short enough for a warning.
-    #[must_use]
-    pub fn advice(self) -> &'static str {
-        match self {
-            Self::Forbidden => "policy-server lacks the right to get serviceaccounts",
-            Self::NotGranted => "contextAwareResources lacks v1 ServiceAccount",
-            Self::NotFound => "its ServiceAccount does not exist",
-            Self::Failed => "its ServiceAccount could not be read",
-        }
-    }
 }
 
 /// Whether this user is a person, who reads a refusal and can change the list. What Kubernetes itself and service accounts

@@ -37,7 +37,7 @@ pub(super) struct Metadata<'a> {
     generate_name: Text<'a>,
     annotations: Option<Map<Annotations<'a>>>,
     owner_references: Option<Vec<Map<Owner<'a>>>>,
-    deletion_timestamp: Option<IgnoredAny>,
+    pub(super) deletion_timestamp: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -144,10 +144,6 @@ impl<'a> PodOrTemplate<'a> {
 impl Metadata<'_> {
     pub(super) fn is_mirror(&self) -> bool {
         self.annotations.as_ref().is_some_and(|Map(annotations)| annotations.mirror.0.is_some())
-    }
-
-    pub(super) fn is_being_deleted(&self) -> bool {
-        self.deletion_timestamp.is_some()
     }
 
     /// The owner that controls the object, or else the first.

@@ -6,8 +6,8 @@ use super::list_verdict::ListVerdict;
 use super::message::{manual_list_warnings, pod_refusal, short};
 use super::object::PodOrTemplate;
 use super::{
-    PodMode, Request, Rule, ServiceAccounts, Settings, Shape, Splice, Verdict, first_unknown, is_person,
-    selects,
+    LookupError, PodMode, Request, Rule, ServiceAccounts, Settings, Shape, Splice, Verdict, first_unknown,
+    is_person, selects,
 };
 use crate::json::{self, Malformed, Map, Raw};
 
@@ -58,7 +58,7 @@ pub(super) fn judge<'a>(
             let copied = match copied {
                 Ok(copied) => copied,
                 Err(error) => {
-                    return append(Rule::PodMerged, vec![lookup_warning(service_account, error.advice())]);
+                    return append(Rule::PodMerged, vec![lookup_warning(service_account, error)]);
                 }
             };
             let copied: Vec<&str> = copied.iter().map(String::as_str).collect();
@@ -74,8 +74,8 @@ pub(super) fn judge<'a>(
     }
 }
 
-fn lookup_warning(service_account: &str, advice: &str) -> String {
-    format!("kept a list that may be manual: {advice} (\"{}\")", short(service_account, 28))
+fn lookup_warning(service_account: &str, error: LookupError) -> String {
+    format!("kept a list that may be manual: {error} (\"{}\")", short(service_account, 28))
 }
 
 /// For a Pod without containers. No API server accepts one, but it is a request all the same.
@@ -92,7 +92,6 @@ fn insert_into_spec(object: &str, pull_secret: &str) -> Result<Option<Splice>, M
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::LookupError;
     use crate::policy::message::LONGEST_WARNING;
 
     #[test]
@@ -101,7 +100,7 @@ mod tests {
         for error in
             [LookupError::Forbidden, LookupError::NotGranted, LookupError::NotFound, LookupError::Failed]
         {
-            let warning = lookup_warning(&name, error.advice());
+            let warning = lookup_warning(&name, error);
             assert!(warning.chars().count() <= LONGEST_WARNING, "{warning}");
         }
     }

@@ -1,5 +1,7 @@
 //! Service accounts: append the pull secret, whatever else the list holds.
 
+use std::borrow::Cow;
+
 use super::object::{ServiceAccount, names};
 use super::{Request, Rule, Settings, Splice, Verdict};
 use crate::json::{self, Malformed, Map};
@@ -7,7 +9,7 @@ use crate::json::{self, Malformed, Map};
 pub(super) fn judge<'a>(request: &Request<'a>, settings: &Settings<'_>) -> Result<Verdict<'a>, Malformed> {
     let object = request.object()?;
     let Map(ServiceAccount { metadata: Map(metadata), image_pull_secrets }) = json::read(object)?;
-    if metadata.is_being_deleted() {
+    if metadata.deletion_timestamp.is_some() {
         return Ok(Verdict::Accept);
     }
     if !settings.service_accounts.contains(&metadata.name.0) {
@@ -21,4 +23,13 @@ pub(super) fn judge<'a>(request: &Request<'a>, settings: &Settings<'_>) -> Resul
         None => Splice::insert_first(object, object, &settings.pull_secret),
     };
     Verdict::mutate(Rule::ServiceAccountAppended, object, splice, Vec::new())
+}
+
+/// The names in the `imagePullSecrets` of a service account, which is given as JSON.
+///
+/// # Errors
+/// What is wrong with the list, with the path.
+pub fn listed_pull_secrets(service_account: &str) -> Result<Vec<String>, Malformed> {
+    let Map(ServiceAccount { image_pull_secrets, .. }) = json::read(service_account)?;
+    Ok(names(image_pull_secrets)?.into_iter().map(Cow::into_owned).collect())
 }

@@ -13,7 +13,7 @@ pub(super) fn judge<'a>(request: &Request<'a>, settings: &Settings<'_>) -> Resul
     }
     let workload = PodOrTemplate::parse(request.object()?, request.shape)?;
     // What another object made follows from that one, which is where the list can be changed.
-    if workload.metadata.is_owned() || workload.metadata.is_being_deleted() {
+    if workload.metadata.is_owned() || workload.metadata.deletion_timestamp.is_some() {
         return Ok(Verdict::Accept);
     }
     let names = workload.pull_secret_names()?;
