@@ -33,23 +33,3 @@ impl<'a> ListVerdict<'a> {
         if manual.is_empty() { Self::Free } else { Self::Manual(manual) }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(names: &[&'static str], expected: &ListVerdict<'_>) {
-        let settings = r#"{"pullSecret": "ours", "manualPullSecrets": {"allowed": ["ok-*"]}}"#;
-        let names: Vec<Cow<'_, str>> = names.iter().map(|name| Cow::Borrowed(*name)).collect();
-        assert_eq!(ListVerdict::new(&names, &Settings::parse(settings).unwrap()), *expected);
-    }
-
-    #[test]
-    fn lists_are_told_apart() {
-        check(&[], &ListVerdict::Free);
-        check(&["", "ok-1"], &ListVerdict::Free);
-        check(&["mine", "ours"], &ListVerdict::Listed);
-        check(&["", "mine", "ok-1", "mine"], &ListVerdict::Manual(vec!["mine", "mine"]));
-    }
-}
