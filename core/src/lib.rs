@@ -3,11 +3,11 @@
 //!
 //! Pure: no IO, no clock, no Kubernetes types. Compiles to wasm.
 
-pub mod image;
+mod image;
 pub mod json;
-pub mod pattern;
+mod pattern;
 pub mod policy;
-pub mod selection;
+mod selection;
 pub mod spelling;
 pub mod text;
 

@@ -68,7 +68,10 @@ impl<'a> Pattern<'a> {
     /// # Errors
     /// When no name of this kind could ever match the entry.
     pub fn parse(text: impl Into<Cow<'a, str>>, vocabulary: Vocabulary) -> Result<Self, PatternError> {
-        let text = trimmed(text.into());
+        let text = match text.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+            Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+        };
         if text == "*" || text.eq_ignore_ascii_case("all") {
             return Ok(Self::All);
         }
@@ -154,13 +157,6 @@ fn globs_overlap(one: &str, other: &str) -> bool {
 impl fmt::Display for Pattern<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
     }
 }
 

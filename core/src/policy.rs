@@ -97,8 +97,7 @@ pub enum LookupError {
 /// Whether this user is a person, who reads a refusal and can change the list. What Kubernetes itself and service accounts
 /// create has a name with `system:`; `system:admin` is the administrator of several distributions. Without a name, it is a
 /// person: kwctl and other tools that make up requests are run by people.
-#[must_use]
-pub fn is_person(user: &str) -> bool {
+fn is_person(user: &str) -> bool {
     user == "system:admin" || !user.starts_with("system:")
 }
 
@@ -144,7 +143,8 @@ fn selects(settings: &Settings<'_>, pods: &PodOrTemplate<'_>) -> Result<bool, Ma
         let host = registry_host(image);
         settings.registries.iter().any(|registry| registry.matches(host))
     };
-    Ok(pods.images()?.iter().any(wanted))
+    let images = pods.spec.images().map_err(|malformed| malformed.below(pods.path))?;
+    Ok(images.iter().any(wanted))
 }
 
 /// The first manual entry that is not among the known ones, of which there may be as many.

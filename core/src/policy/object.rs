@@ -6,7 +6,6 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::Shape;
-use super::message::Subject;
 use crate::json::{self, Malformed, Map, Raw, Text};
 
 /// A Pod, or a workload with the template of its Pods.
@@ -34,7 +33,7 @@ pub(super) struct ServiceAccount<'a> {
 pub(super) struct Metadata<'a> {
     #[serde(borrow)]
     pub(super) name: Text<'a>,
-    generate_name: Text<'a>,
+    pub(super) generate_name: Text<'a>,
     annotations: Option<Map<Annotations<'a>>>,
     owner_references: Option<Vec<Map<Owner<'a>>>>,
     pub(super) deletion_timestamp: Option<IgnoredAny>,
@@ -50,10 +49,10 @@ struct Annotations<'a> {
 
 /// An owner reference.
 #[derive(Debug, Default, Deserialize)]
-struct Owner<'a> {
+pub(super) struct Owner<'a> {
     #[serde(borrow)]
-    kind: Text<'a>,
-    name: Text<'a>,
+    pub(super) kind: Text<'a>,
+    pub(super) name: Text<'a>,
     controller: Option<bool>,
 }
 
@@ -131,14 +130,6 @@ impl<'a> PodOrTemplate<'a> {
     pub(super) fn pull_secret_names(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
         names(self.spec.image_pull_secrets).map_err(|malformed| malformed.below(self.path))
     }
-
-    /// Every image that the Pods can ask for: containers, init containers, ephemeral containers, image volumes.
-    ///
-    /// # Errors
-    /// What is wrong with one of these lists, with the path.
-    pub(super) fn images(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
-        self.spec.images().map_err(|malformed| malformed.below(self.path))
-    }
 }
 
 impl Metadata<'_> {
@@ -147,7 +138,7 @@ impl Metadata<'_> {
     }
 
     /// The owner that controls the object, or else the first.
-    fn owner(&self) -> Option<&Owner<'_>> {
+    pub(super) fn owner(&self) -> Option<&Owner<'_>> {
         let owners = || self.owner_references.iter().flatten().map(|Map(owner)| owner);
         owners().find(|owner| owner.controller == Some(true)).or_else(|| owners().next())
     }
@@ -155,17 +146,6 @@ impl Metadata<'_> {
     /// Whether another object owns it, controls it or not: some operators do not set `controller`.
     pub(super) fn is_owned(&self) -> bool {
         self.owner().is_some()
-    }
-
-    /// The object, as messages name it.
-    pub(super) fn subject<'s>(&'s self, kind: &'s str, namespace: &'s str) -> Subject<'s> {
-        Subject {
-            kind,
-            namespace,
-            name: &self.name.0,
-            generate_name: &self.generate_name.0,
-            owner: self.owner().map(|owner| (&*owner.kind.0, &*owner.name.0)),
-        }
     }
 }
 
@@ -179,7 +159,11 @@ impl<'a> PodSpec<'a> {
             .map_or("default", |name| name)
     }
 
-    fn images(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
+    /// Every image that the Pods can ask for: containers, init containers, ephemeral containers, image volumes.
+    ///
+    /// # Errors
+    /// What is wrong with one of these lists, with the path below the spec.
+    pub(super) fn images(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
         #[derive(Default, Deserialize)]
         struct Container<'a> {
             #[serde(borrow)]

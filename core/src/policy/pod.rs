@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::list_verdict::ListVerdict;
-use super::message::{manual_list_warnings, pod_refusal, short};
+use super::message::{Subject, manual_list_warnings, pod_refusal, short};
 use super::object::PodOrTemplate;
 use super::{
     LookupError, PodMode, Request, Rule, ServiceAccounts, Settings, Shape, Splice, Verdict, first_unknown,
@@ -65,7 +65,8 @@ pub(super) fn judge<'a>(
             match first_unknown(&manual, &copied) {
                 None => append(Rule::PodAppended, Vec::new()),
                 Some(entry) => {
-                    let subject = pod.metadata.subject(request.kind, request.namespace);
+                    let subject =
+                        Subject { kind: request.kind, namespace: request.namespace, metadata: &pod.metadata };
                     let message = pod_refusal(&subject, entry, &settings.pull_secret);
                     Ok(Verdict::Refuse { rule: Rule::PodRefused, message })
                 }

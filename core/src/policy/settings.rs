@@ -87,14 +87,9 @@ impl<'a> ManualPullSecrets<'a> {
 }
 
 /// Everything that is wrong with a document of settings, each with its path and a way out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("; "))]
 pub struct Mistakes(Vec<String>);
-
-impl fmt::Display for Mistakes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("; "))
-    }
-}
 
 /// A setting: its name, and how its value is read.
 type Setting<'a, S> = (&'static str, fn(&mut Reader, &str, Tree<'a>, &mut S));
@@ -114,15 +109,11 @@ const WORKLOAD_MODES: [(&str, Option<WorkloadMode>); 3] = [
 
 impl Default for Settings<'_> {
     fn default() -> Self {
+        let default = || vec![Pattern::Name("default".into())];
+        let excluded = DEFAULT_EXCLUDED_NAMESPACES.iter().map(|&name| Pattern::Name(name.into()));
         Self {
-            namespaces: Selection {
-                include: vec![Pattern::Name("default".into())],
-                exclude: DEFAULT_EXCLUDED_NAMESPACES.iter().map(|&name| Pattern::Name(name.into())).collect(),
-            },
-            service_accounts: Selection {
-                include: vec![Pattern::Name("default".into())],
-                exclude: Vec::new(),
-            },
+            namespaces: Selection { include: default(), exclude: excluded.collect() },
+            service_accounts: Selection { include: default(), exclude: Vec::new() },
             pull_secret: DEFAULT_PULL_SECRET.into(),
             registries: Vec::new(),
             manual: ManualPullSecrets {
@@ -206,6 +197,10 @@ impl Reader {
         self.mistakes.push(text.to_string());
     }
 
+    fn wrong_type(&mut self, path: &str, value: &Tree<'_>, wanted: &str) {
+        self.mistake(format_args!("{path}: is {}, but must be {wanted}", value.kind()));
+    }
+
     /// A map of settings; `null` is one that is absent.
     fn map<'a, S>(&mut self, path: &str, tree: Tree<'a>, known: &[Setting<'a, S>], into: &mut S) {
         let entries = match tree {
@@ -213,7 +208,7 @@ impl Reader {
             Tree::Map(entries) => entries,
             other => {
                 let path = if path.is_empty() { "settings" } else { path };
-                return self.mistake(format_args!("{path}: is {}, but must be a map", other.kind()));
+                return self.wrong_type(path, &other, "a map");
             }
         };
         let dot = if path.is_empty() { "" } else { "." };
@@ -263,12 +258,7 @@ impl Reader {
                     }
                 }
             }
-            other => {
-                return self.mistake(format_args!(
-                    "{path}: is {}, but must be a list such as [\"default\"]",
-                    other.kind()
-                ));
-            }
+            other => return self.wrong_type(path, &other, r#"a list such as ["default"]"#),
         }
         *into = patterns;
     }
@@ -286,8 +276,7 @@ impl Reader {
 
     fn name<'a>(&mut self, path: &str, value: Tree<'a>, into: &mut Cow<'a, str>) {
         let Tree::Text(text) = value else {
-            return self
-                .mistake(format_args!("{path}: is {}, but must be the name of a Secret", value.kind()));
+            return self.wrong_type(path, &value, "the name of a Secret");
         };
         match Pattern::parse(text, Vocabulary::Subdomain) {
             Ok(Pattern::Name(name)) => *into = name,
@@ -301,9 +290,7 @@ impl Reader {
     fn boolean(&mut self, path: &str, value: &Tree<'_>, into: &mut bool) {
         match value {
             Tree::Bool(value) => *into = *value,
-            other => {
-                self.mistake(format_args!("{path}: is {}, but must be true or false", other.kind()));
-            }
+            other => self.wrong_type(path, other, "true or false"),
         }
     }
 
@@ -368,20 +355,5 @@ mod tests {
             owned
         };
         assert!(owned.namespaces.contains("team-a") && owned.read_service_accounts);
-    }
-
-    #[test]
-    fn what_templates_get_follows_from_what_their_pods_get_unless_it_is_set() {
-        let workloads = |modes: &str| {
-            let settings = format!(r#"{{"manualPullSecrets": {{{modes}}}}}"#);
-            Settings::parse(&settings).unwrap().manual.workloads()
-        };
-        assert_eq!(workloads(""), WorkloadMode::Warn);
-        assert_eq!(workloads(r#""pods": "ignore""#), WorkloadMode::Warn);
-        assert_eq!(workloads(r#""ownedPods": "warn""#), WorkloadMode::Warn);
-        assert_eq!(workloads(r#""ownedPods": "reject""#), WorkloadMode::Reject);
-        assert_eq!(workloads(r#""ownedPods": "ignore", "workloads": null"#), WorkloadMode::Reject);
-        assert_eq!(workloads(r#""ownedPods": "ignore", "workloads": "warn""#), WorkloadMode::Warn);
-        assert_eq!(workloads(r#""workloads": "ignore""#), WorkloadMode::Ignore);
     }
 }

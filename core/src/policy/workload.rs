@@ -1,7 +1,7 @@
 //! Workloads: judge the pod template, never change it.
 
 use super::list_verdict::ListVerdict;
-use super::message::{manual_list_warnings, workload_refusal};
+use super::message::{Subject, manual_list_warnings, workload_refusal};
 use super::object::PodOrTemplate;
 use super::{Operation, Request, Rule, Settings, Verdict, WorkloadMode, first_unknown, selects};
 use crate::json::Malformed;
@@ -35,7 +35,8 @@ pub(super) fn judge<'a>(request: &Request<'a>, settings: &Settings<'_>) -> Resul
     let owned_pods = settings.manual.owned_pods;
     Ok(match mode {
         WorkloadMode::Reject => {
-            let subject = workload.metadata.subject(request.kind, request.namespace);
+            let subject =
+                Subject { kind: request.kind, namespace: request.namespace, metadata: &workload.metadata };
             let message = workload_refusal(&subject, workload.path, entry, &settings.pull_secret, owned_pods);
             Verdict::Refuse { rule: Rule::WorkloadRefused, message }
         }
