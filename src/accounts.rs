@@ -1,11 +1,10 @@
 //! Service accounts, looked up to tell entries that Kubernetes copied from entries that a person wrote.
 
-use acr_credential_core::json::{self, Map, Text};
-use acr_credential_core::policy::{LookupError, ServiceAccounts};
+use acr_credential_core::policy::{LookupError, ServiceAccounts, listed_pull_secrets};
 use k8s_openapi::Resource as _;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kubewarden_policy_sdk::logging::KubewardenDrain;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use slog::{Logger, o, warn};
 
 /// The policy server's view of the cluster.
@@ -38,7 +37,7 @@ impl ServiceAccounts for PolicyServer {
         if let Err(error) = looked_up {
             // The user sees a warning, but only the operator can fix it. Nothing else is logged, so nothing else needs a logger.
             let log = Logger::root(KubewardenDrain::new(), o!("policy" => env!("CARGO_PKG_NAME")));
-            warn!(log, "failed to read a ServiceAccount: {}", error.advice();
+            warn!(log, "failed to read a ServiceAccount: {error}";
                 "namespace" => namespace, "service_account" => name);
         }
         looked_up
@@ -46,19 +45,7 @@ impl ServiceAccounts for PolicyServer {
 }
 
 fn listed(service_account: &[u8]) -> Option<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Account<'a> {
-        #[serde(borrow, rename = "imagePullSecrets")]
-        image_pull_secrets: Option<Vec<Map<Reference<'a>>>>,
-    }
-    #[derive(Deserialize)]
-    struct Reference<'a> {
-        #[serde(borrow)]
-        name: Text<'a>,
-    }
-    let Map(account) = json::read::<Map<Account<'_>>>(std::str::from_utf8(service_account).ok()?).ok()?;
-    let references = account.image_pull_secrets.into_iter().flatten();
-    Some(references.map(|Map(reference)| reference.name.0.into_owned()).collect())
+    listed_pull_secrets(std::str::from_utf8(service_account).ok()?).ok()
 }
 
 /// The host tells its errors as text alone.

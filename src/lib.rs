@@ -39,12 +39,14 @@ fn validate(payload: &[u8]) -> CallResult {
 pub fn validate_with(payload: &[u8], accounts: &dyn ServiceAccounts) -> CallResult {
     let review = Review::parse(payload);
     let verdict = match &review {
-        Ok(Review { request: None, settings: _ }) => return Ok(br#"{"accepted":true}"#.to_vec()),
-        Ok(Review { request: Some(request), settings }) => match Settings::parse(settings) {
-            Ok(settings) => judge(&request.to_judge(), &settings, accounts),
-            Err(mistakes) => Verdict::Error { code: 500, message: format!("wrong settings: {mistakes}") },
-        },
         Err(malformed) => Verdict::malformed(&malformed.path, &malformed.complaint),
+        Ok(review) => match review.request() {
+            None => Verdict::NotSelected,
+            Some(request) => match Settings::parse(review.settings.0.unwrap_or("null")) {
+                Ok(settings) => judge(&request, &settings, accounts),
+                Err(mistakes) => Verdict::Error { code: 500, message: format!("wrong settings: {mistakes}") },
+            },
+        },
     };
     Ok(response::to_json(&verdict)?)
 }

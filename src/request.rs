@@ -9,34 +9,26 @@ use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Pod, ReplicationController, ServiceAccount};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 /// What a policy server hands to `validate`.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct Review<'a> {
-    /// None where no rule is about such requests.
-    pub(crate) request: Option<AdmissionRequest<'a>>,
-    /// As JSON.
-    pub(crate) settings: &'a str,
-}
-
-/// A request that some rule is about.
-#[derive(Debug)]
-pub(crate) struct AdmissionRequest<'a> {
-    shape: Shape,
-    operation: Operation,
-    fields: Fields<'a>,
+    #[serde(borrow)]
+    request: Map<AdmissionRequest<'a>>,
+    #[serde(default)]
+    pub(crate) settings: Raw<'a>,
 }
 
 /// The parts of an `AdmissionRequest` (admission.k8s.io/v1) that decide.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Fields<'a> {
+struct AdmissionRequest<'a> {
     #[serde(borrow)]
     kind: Map<GroupKind<'a>>,
     sub_resource: Text<'a>,
     namespace: Text<'a>,
-    #[serde(deserialize_with = "required")]
+    #[serde(deserialize_with = "Text::deserialize")]
     operation: Text<'a>,
     user_info: Option<Map<UserInfo<'a>>>,
     #[serde(default)]
@@ -50,7 +42,7 @@ struct Fields<'a> {
 struct GroupKind<'a> {
     #[serde(borrow)]
     group: Text<'a>,
-    #[serde(deserialize_with = "required")]
+    #[serde(deserialize_with = "Text::deserialize")]
     kind: Text<'a>,
 }
 
@@ -61,83 +53,54 @@ struct UserInfo<'a> {
     username: Text<'a>,
 }
 
-/// A text that has to be there.
-fn required<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text<'de>, D::Error> {
-    Text::deserialize(deserializer)
-}
-
 impl<'a> Review<'a> {
     /// Reads a payload.
     ///
     /// # Errors
     /// What is wrong with it, with the path.
     pub(crate) fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
-        #[derive(Deserialize)]
-        struct Payload<'a> {
-            #[serde(borrow)]
-            request: Map<Fields<'a>>,
-            #[serde(default)]
-            settings: Raw<'a>,
+        let payload =
+            std::str::from_utf8(payload).map_err(|_| Malformed::new("is not UTF-8").below("request"))?;
+        let read = json::read(payload).map(|Map(review)| review);
+        read.map_err(
+            |malformed| if malformed.path.is_empty() { malformed.below("request") } else { malformed },
+        )
+    }
+
+    /// What is judged; none where no rule is about such requests. Group and kind both decide: another group may have a
+    /// `Deployment` of its own.
+    pub(crate) fn request(&self) -> Option<Request<'_>> {
+        let Map(request) = &self.request;
+        let Map(kind) = &request.kind;
+        if !request.sub_resource.0.is_empty() {
+            return None;
         }
-        let read = match std::str::from_utf8(payload) {
-            Ok(payload) => json::read::<Map<Payload<'_>>>(payload),
-            Err(_) => Err(Malformed { path: String::new(), complaint: "is not UTF-8".to_owned() }),
+        let shape = match (&*kind.group.0, &*kind.kind.0) {
+            (Pod::GROUP, Pod::KIND) => Shape::Pod,
+            (ServiceAccount::GROUP, ServiceAccount::KIND) => Shape::ServiceAccount,
+            (Deployment::GROUP, Deployment::KIND)
+            | (StatefulSet::GROUP, StatefulSet::KIND)
+            | (DaemonSet::GROUP, DaemonSet::KIND)
+            | (ReplicaSet::GROUP, ReplicaSet::KIND)
+            | (ReplicationController::GROUP, ReplicationController::KIND)
+            | (Job::GROUP, Job::KIND) => Shape::Template,
+            (CronJob::GROUP, CronJob::KIND) => Shape::JobTemplate,
+            _ => return None,
         };
-        let Map(Payload { request: Map(fields), settings }) = read.map_err(|mut malformed| {
-            if malformed.path.is_empty() {
-                "request".clone_into(&mut malformed.path);
-            }
-            malformed
-        })?;
-        let handled = handled(&fields);
-        Ok(Self {
-            request: handled.map(|(shape, operation)| AdmissionRequest { shape, operation, fields }),
-            settings: settings.0.unwrap_or("null"),
+        let operation = match (&*request.operation.0, shape) {
+            ("CREATE", _) => Operation::Create,
+            // `imagePullSecrets` of an existing Pod cannot change.
+            ("UPDATE", Shape::ServiceAccount | Shape::Template | Shape::JobTemplate) => Operation::Update,
+            _ => return None,
+        };
+        Some(Request {
+            shape,
+            kind: &kind.kind.0,
+            operation,
+            namespace: &request.namespace.0,
+            user: request.user_info.as_ref().map_or("", |Map(user)| &user.username.0),
+            object: request.object.not_null(),
+            old_object: request.old_object.not_null(),
         })
-    }
-}
-
-impl AdmissionRequest<'_> {
-    /// What is judged.
-    pub(crate) fn to_judge(&self) -> Request<'_> {
-        let Self { shape, operation, fields } = self;
-        Request {
-            shape: *shape,
-            kind: &fields.kind.0.kind.0,
-            operation: *operation,
-            namespace: &fields.namespace.0,
-            user: fields.user_info.as_ref().map_or("", |Map(user)| &user.username.0),
-            object: fields.object.not_null(),
-            old_object: fields.old_object.not_null(),
-        }
-    }
-}
-
-/// The requests that some rule is about. Group and kind both decide: another group may have a `Deployment` of its own.
-fn handled(
-    Fields { kind: Map(kind), sub_resource, operation, .. }: &Fields<'_>,
-) -> Option<(Shape, Operation)> {
-    if !sub_resource.0.is_empty() {
-        return None;
-    }
-    let shape = match (&*kind.group.0, &*kind.kind.0) {
-        (Pod::GROUP, Pod::KIND) => Shape::Pod,
-        (ServiceAccount::GROUP, ServiceAccount::KIND) => Shape::ServiceAccount,
-        (Deployment::GROUP, Deployment::KIND)
-        | (StatefulSet::GROUP, StatefulSet::KIND)
-        | (DaemonSet::GROUP, DaemonSet::KIND)
-        | (ReplicaSet::GROUP, ReplicaSet::KIND)
-        | (ReplicationController::GROUP, ReplicationController::KIND)
-        | (Job::GROUP, Job::KIND) => Shape::Template,
-        (CronJob::GROUP, CronJob::KIND) => Shape::JobTemplate,
-        _ => return None,
-    };
-    match (&*operation.0, shape) {
-        ("CREATE", _) => Some((shape, Operation::Create)),
-        // `imagePullSecrets` of an existing Pod cannot change.
-        ("UPDATE", Shape::ServiceAccount | Shape::Template | Shape::JobTemplate) => {
-            Some((shape, Operation::Update))
-        }
-        _ => None,
     }
 }

@@ -19,7 +19,7 @@ struct Response<'a> {
 
 #[derive(Serialize)]
 struct AuditAnnotations {
-    rule: &'static str,
+    rule: Rule,
 }
 
 /// The answer to the policy server.
@@ -27,35 +27,33 @@ struct AuditAnnotations {
 /// # Errors
 /// Never in practice: strings and numbers always serialise.
 pub(crate) fn to_json(verdict: &Verdict<'_>) -> serde_json::Result<Vec<u8>> {
-    let by = |rule: Rule| Some(AuditAnnotations { rule: rule.name() });
-    let accepted = Response { accepted: true, ..Response::default() };
-    match verdict {
-        Verdict::Accept(_) => serde_json::to_vec(&accepted),
-        Verdict::LeaveAlone { rule, warnings } => {
-            serde_json::to_vec(&Response { warnings, audit_annotations: by(*rule), ..accepted })
+    let by = |rule: &Rule| Some(AuditAnnotations { rule: *rule });
+    let head = match verdict {
+        Verdict::NotSelected | Verdict::Accept => Response { accepted: true, ..Response::default() },
+        Verdict::LeaveAlone { rule, warnings } | Verdict::Mutate { rule, warnings, .. } => {
+            Response { accepted: true, warnings, audit_annotations: by(rule), ..Response::default() }
         }
-        Verdict::Mutate { rule, object, splice, warnings } => {
-            let head = Response { warnings, audit_annotations: by(*rule), ..accepted };
-            with_mutated_object(&head, object, splice)
-        }
-        Verdict::Refuse { rule, message } => serde_json::to_vec(&Response {
+        Verdict::Refuse { rule, message } => Response {
             message: Some(message),
             code: Some(403),
-            audit_annotations: by(*rule),
+            audit_annotations: by(rule),
             ..Response::default()
-        }),
+        },
         Verdict::Error { code, message } => {
-            serde_json::to_vec(&Response { message: Some(message), code: Some(*code), ..Response::default() })
+            Response { message: Some(message), code: Some(*code), ..Response::default() }
         }
+    };
+    let mut json = serde_json::to_vec(&head)?;
+    if let Verdict::Mutate { object, splice, .. } = verdict {
+        add_mutated_object(&mut json, object, splice);
     }
+    Ok(json)
 }
 
-/// Appends the object's own bytes, with the one change, to the rest of the answer.
-fn with_mutated_object(head: &Response<'_>, object: &str, splice: &Splice) -> serde_json::Result<Vec<u8>> {
+/// Adds the object's own bytes, with the one change, to the rest of the answer.
+fn add_mutated_object(json: &mut Vec<u8>, object: &str, splice: &Splice) {
     const FIELD: &[u8] = br#","mutated_object":"#;
-    const HEAD: usize = 256;
-    let mut json = Vec::with_capacity(HEAD + FIELD.len() + object.len() + splice.text.len());
-    serde_json::to_writer(&mut json, head)?;
+    json.reserve(FIELD.len() + object.len() + splice.text.len());
     // The closing brace; it comes back after the last field.
     json.pop();
     json.extend_from_slice(FIELD);
@@ -64,5 +62,4 @@ fn with_mutated_object(head: &Response<'_>, object: &str, splice: &Splice) -> se
     json.extend_from_slice(splice.text.as_bytes());
     json.extend_from_slice(object.get(splice.at.end..).unwrap_or_default());
     json.push(b'}');
-    Ok(json)
 }

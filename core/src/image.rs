@@ -7,15 +7,10 @@
 #[must_use]
 pub fn registry_host(image: &str) -> &str {
     match image.split_once('/') {
-        Some((first, _)) if is_host(first) => match first {
-            "index.docker.io" => DOCKER_HUB,
-            host => host,
-        },
-        _ => DOCKER_HUB,
+        Some((host, _)) if host != "index.docker.io" && is_host(host) => host,
+        _ => "docker.io",
     }
 }
-
-const DOCKER_HUB: &str = "docker.io";
 
 fn is_host(first: &str) -> bool {
     first == "localhost" || first.contains(|c: char| c == '.' || c == ':' || c.is_ascii_uppercase())

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 pub(crate) use tree::Tree;
@@ -85,12 +85,14 @@ pub struct Malformed {
 
 impl Malformed {
     /// Something is wrong with the whole document.
-    pub(crate) fn new(complaint: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn new(complaint: impl Into<String>) -> Self {
         Self { path: String::new(), complaint: complaint.into() }
     }
 
     /// The same, seen from one level up.
-    pub(crate) fn below(mut self, parent: &str) -> Self {
+    #[must_use]
+    pub fn below(mut self, parent: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
         self.path = format!("{parent}{dot}{}", self.path);
         self
@@ -154,33 +156,12 @@ pub struct Text<'a>(pub Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Words;
+        #[derive(Deserialize)]
+        #[serde(transparent)]
+        struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
 
-        impl<'de> Visitor<'de> for Words {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
-                Ok(Text::default())
-            }
-
-            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-                deserializer.deserialize_str(self)
-            }
-
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_option(Words)
+        let text = Option::<Borrowed<'de>>::deserialize(deserializer)?;
+        Ok(text.map(|Borrowed(text)| Self(text)).unwrap_or_default())
     }
 }
 

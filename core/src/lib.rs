@@ -1,20 +1,18 @@
-//! The rules that the policy and the sidecar must agree on: which namespaces and service accounts are selected, how a
-//! list of pull secrets stands towards ours, which registry an image comes from, and what the policy makes of all that.
+//! The rules that the policy and the sidecar must agree on: which namespaces and service accounts are selected, which
+//! registry an image comes from, and what the policy makes of all that.
 //!
 //! Pure: no IO, no clock, no Kubernetes types. Compiles to wasm.
 
-pub mod image;
+mod image;
 pub mod json;
-pub mod pattern;
+mod pattern;
 pub mod policy;
-pub mod pull_secrets;
-pub mod selection;
+mod selection;
 pub mod spelling;
 pub mod text;
 
 pub use image::registry_host;
 pub use pattern::{Pattern, PatternError, Vocabulary};
-pub use pull_secrets::ListVerdict;
 pub use selection::Selection;
 
 /// Name of the pull secret unless the user chose another: the vendor's, so that manifests written for it go on working.

@@ -27,46 +27,10 @@ pub enum Vocabulary {
     Host,
 }
 
-/// Why a text is not a pattern. Each message says how to write it instead.
+/// Why a text is not a pattern, and how to write it instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PatternError {
-    /// Nothing is left after trimming.
-    #[error("is empty; write a name, or remove the entry")]
-    Empty,
-    /// More characters than a name of this kind can have.
-    #[error("has {length} characters, but {vocabulary} have at most {most}")]
-    TooLong {
-        /// Characters in the entry.
-        length: usize,
-        /// Characters allowed.
-        most: usize,
-        /// What the entry should name.
-        vocabulary: Vocabulary,
-    },
-    /// A comma inside one entry of a list.
-    #[error("holds a comma; write one list entry for each name")]
-    Comma,
-    /// An upper-case letter.
-    #[error("holds an upper-case letter; {0} are lower case")]
-    UpperCase(Vocabulary),
-    /// A URL instead of a host.
-    #[error("is a URL or a path; write the host alone, such as \"registry.example.com\"")]
-    NotAHost,
-    /// Glob syntax that is not supported.
-    #[error("holds {0:?}; the only wildcards are \"*\" (any characters) and \"?\" (one character)")]
-    Wildcard(char),
-    /// A character that no name of this kind has.
-    #[error("holds {character:?}, which {vocabulary} never contain")]
-    Character {
-        /// The first such character.
-        character: char,
-        /// What the entry should name.
-        vocabulary: Vocabulary,
-    },
-    /// A leading or trailing `-` or `.`.
-    #[error("must begin and end with a letter or a digit")]
-    Edge,
-}
+#[error("{0}")]
+pub struct PatternError(String);
 
 impl Vocabulary {
     fn longest(self) -> usize {
@@ -104,7 +68,10 @@ impl<'a> Pattern<'a> {
     /// # Errors
     /// When no name of this kind could ever match the entry.
     pub fn parse(text: impl Into<Cow<'a, str>>, vocabulary: Vocabulary) -> Result<Self, PatternError> {
-        let text = trimmed(text.into());
+        let text = match text.into() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+            Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+        };
         if text == "*" || text.eq_ignore_ascii_case("all") {
             return Ok(Self::All);
         }
@@ -193,37 +160,32 @@ impl fmt::Display for Pattern<'_> {
     }
 }
 
-fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
-    }
-}
-
 fn check(text: &str, vocabulary: Vocabulary) -> Result<(), PatternError> {
+    let wrong = |complaint: String| Err(PatternError(complaint));
     let (Some(first), Some(last)) = (text.chars().next(), text.chars().next_back()) else {
-        return Err(PatternError::Empty);
+        return wrong("is empty; write a name, or remove the entry".to_owned());
     };
-    let length = text.chars().count();
-    let most = vocabulary.longest();
+    let (length, most) = (text.chars().count(), vocabulary.longest());
     if length > most {
-        return Err(PatternError::TooLong { length, most, vocabulary });
+        return wrong(format!("has {length} characters, but {vocabulary} have at most {most}"));
     }
     let wildcard = |c: char| c == '*' || c == '?';
     if let Some(character) = text.chars().find(|&c| !vocabulary.allows(c) && !wildcard(c)) {
-        return Err(match character {
-            ',' => PatternError::Comma,
-            '/' if vocabulary == Vocabulary::Host => PatternError::NotAHost,
-            'A'..='Z' => PatternError::UpperCase(vocabulary),
-            '[' | ']' | '{' | '}' | '!' | '^' | '$' | '(' | ')' | '|' | '+' => {
-                PatternError::Wildcard(character)
+        return wrong(match character {
+            ',' => "holds a comma; write one list entry for each name".to_owned(),
+            '/' if vocabulary == Vocabulary::Host => {
+                "is a URL or a path; write the host alone, such as \"registry.example.com\"".to_owned()
             }
-            _ => PatternError::Character { character, vocabulary },
+            'A'..='Z' => format!("holds an upper-case letter; {vocabulary} are lower case"),
+            '[' | ']' | '{' | '}' | '!' | '^' | '$' | '(' | ')' | '|' | '+' => format!(
+                "holds {character:?}; the only wildcards are \"*\" (any characters) and \"?\" (one character)"
+            ),
+            _ => format!("holds {character:?}, which {vocabulary} never contain"),
         });
     }
     let edge = |c: char| c.is_ascii_alphanumeric() || wildcard(c);
     if !edge(first) || !edge(last) {
-        return Err(PatternError::Edge);
+        return wrong("must begin and end with a letter or a digit".to_owned());
     }
     Ok(())
 }
@@ -233,9 +195,14 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_label(text: &str, expected: Result<Pattern<'_>, &str>) {
-        let parsed = Pattern::parse(text, Vocabulary::Label).map_err(|error| error.to_string());
+    fn check(vocabulary: Vocabulary, text: &str, expected: Result<Pattern<'_>, &str>) {
+        let parsed = Pattern::parse(text, vocabulary).map_err(|error| error.to_string());
         assert_eq!(parsed, expected.map_err(str::to_owned));
+    }
+
+    #[track_caller]
+    fn check_label(text: &str, expected: Result<Pattern<'_>, &str>) {
+        check(Vocabulary::Label, text, expected);
     }
 
     #[test]
@@ -271,11 +238,12 @@ mod tests {
 
     #[test]
     fn hosts_may_have_a_port_but_no_path() {
-        let parse = |text| Pattern::parse(text, Vocabulary::Host);
-        assert_eq!(parse("registry.example.com:5000"), Ok(Pattern::Name("registry.example.com:5000".into())));
-        assert_eq!(parse("*.aliyuncs.com"), Ok(Pattern::Glob("*.aliyuncs.com".into())));
-        assert_eq!(parse("https://registry.example.com"), Err(PatternError::NotAHost));
-        assert_eq!(parse("registry.example.com/team"), Err(PatternError::NotAHost));
+        let check_host = |text, expected| check(Vocabulary::Host, text, expected);
+        check_host("registry.example.com:5000", Ok(Pattern::Name("registry.example.com:5000".into())));
+        check_host("*.aliyuncs.com", Ok(Pattern::Glob("*.aliyuncs.com".into())));
+        let not_a_host = "is a URL or a path; write the host alone, such as \"registry.example.com\"";
+        check_host("https://registry.example.com", Err(not_a_host));
+        check_host("registry.example.com/team", Err(not_a_host));
     }
 
     #[test]

@@ -3,11 +3,13 @@
 //! Everything that judges calls [`judge`]: the compiled policy for each admission request, and the sidecar's commands for what
 //! people ask about. The one look-up in the cluster is a parameter.
 
+mod list_verdict;
 mod message;
 mod object;
 mod pod;
 mod service_account;
 mod settings;
+mod splice;
 mod verdict;
 mod workload;
 
@@ -15,13 +17,15 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use message::short;
-use object::PodSpec;
+use object::PodOrTemplate;
 
-use crate::json::{Malformed, place_in};
-use crate::{ListVerdict, registry_host};
+use crate::json::Malformed;
+use crate::registry_host;
 
+pub use service_account::listed_pull_secrets;
 pub use settings::{ManualPullSecrets, Mistakes, PodMode, Settings, WorkloadMode};
-pub use verdict::{Reason, Rule, Splice, Verdict};
+pub use splice::Splice;
+pub use verdict::{Rule, Verdict};
 
 /// The parts of an admission request that decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,37 +77,27 @@ pub trait ServiceAccounts {
     fn pull_secrets(&self, namespace: &str, name: &str) -> Result<Vec<String>, LookupError>;
 }
 
-/// Why a service account could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why a service account could not be read, short enough for a warning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LookupError {
     /// The policy server's own account lacks the right.
+    #[error("policy-server lacks the right to get serviceaccounts")]
     Forbidden,
     /// The policy is not granted the kind in `spec.contextAwareResources`.
+    #[error("contextAwareResources lacks v1 ServiceAccount")]
     NotGranted,
     /// There is no such service account.
+    #[error("its ServiceAccount does not exist")]
     NotFound,
     /// Anything else: the API server is away, the answer is unexpected.
+    #[error("its ServiceAccount could not be read")]
     Failed,
-}
-
-impl LookupError {
-    /// What is wrong, short enough for a warning.
-    #[must_use]
-    pub fn advice(self) -> &'static str {
-        match self {
-            Self::Forbidden => "policy-server lacks the right to get serviceaccounts",
-            Self::NotGranted => "contextAwareResources lacks v1 ServiceAccount",
-            Self::NotFound => "its ServiceAccount does not exist",
-            Self::Failed => "its ServiceAccount could not be read",
-        }
-    }
 }
 
 /// Whether this user is a person, who reads a refusal and can change the list. What Kubernetes itself and service accounts
 /// create has a name with `system:`; `system:admin` is the administrator of several distributions. Without a name, it is a
 /// person: kwctl and other tools that make up requests are run by people.
-#[must_use]
-pub fn is_person(user: &str) -> bool {
+fn is_person(user: &str) -> bool {
     user == "system:admin" || !user.starts_with("system:")
 }
 
@@ -117,7 +111,7 @@ pub fn judge<'a>(
         return Verdict::malformed("request.namespace", "is missing");
     }
     if !settings.namespaces.contains(request.namespace) {
-        return Verdict::Accept(Reason::NotSelected);
+        return Verdict::NotSelected;
     }
     let outcome = match request.shape {
         Shape::Pod => pod::judge(request, settings, accounts),
@@ -131,14 +125,15 @@ pub fn judge<'a>(
     })
 }
 
-/// The object of a request, as text.
-fn object_of<'a>(object: Option<&'a str>, path: &str) -> Result<&'a str, Malformed> {
-    object.ok_or_else(|| Malformed::new("is missing").below(path))
+impl<'a> Request<'a> {
+    fn object(&self) -> Result<&'a str, Malformed> {
+        self.object.ok_or_else(|| Malformed::new("is missing").below("object"))
+    }
 }
 
-/// Whether Pods of this spec get the pull secret, given that their namespace is managed.
-fn selects(settings: &Settings<'_>, spec: &PodSpec<'_>) -> Result<bool, Malformed> {
-    if !settings.service_accounts.contains(spec.service_account()) {
+/// Whether these Pods get the pull secret, given that their namespace is managed.
+fn selects(settings: &Settings<'_>, pods: &PodOrTemplate<'_>) -> Result<bool, Malformed> {
+    if !settings.service_accounts.contains(pods.spec.service_account()) {
         return Ok(false);
     }
     if settings.registries.is_empty() {
@@ -148,13 +143,8 @@ fn selects(settings: &Settings<'_>, spec: &PodSpec<'_>) -> Result<bool, Malforme
         let host = registry_host(image);
         settings.registries.iter().any(|registry| registry.matches(host))
     };
-    Ok(spec.images()?.iter().any(wanted))
-}
-
-/// How the list of a Pod or a template stands towards the pull secret.
-fn standing<'n>(settings: &Settings<'_>, names: &'n [Cow<'_, str>]) -> ListVerdict<'n> {
-    let allowed = |name: &str| settings.manual.allowed.iter().any(|pattern| pattern.matches(name));
-    ListVerdict::of(names.iter().map(|name| &**name), &settings.pull_secret, allowed)
+    let images = pods.spec.images().map_err(|malformed| malformed.below(pods.path))?;
+    Ok(images.iter().any(wanted))
 }
 
 /// The first manual entry that is not among the known ones, of which there may be as many.
@@ -164,33 +154,4 @@ fn first_unknown<'m>(manual: &[&'m str], known: &[&str]) -> Option<&'m str> {
     let mut tree: BTreeSet<&str> = BTreeSet::new();
     tree.extend(known);
     manual.iter().find(|entry| !tree.contains(*entry)).copied()
-}
-
-/// The one insertion: the pull secret behind what `imagePullSecrets` holds, or instead of its `null`.
-fn append(list: &str, object: &str, pull_secret: &str) -> Option<Splice> {
-    let place = place_in(object, list)?;
-    if list == "null" {
-        return Some(Splice { at: place, text: format!(r#"[{{"name":"{pull_secret}"}}]"#) });
-    }
-    let inside = list.strip_prefix('[')?.strip_suffix(']')?;
-    let comma = if inside.trim().is_empty() { "" } else { "," };
-    let end = place.end.checked_sub(1)?;
-    Some(Splice { at: end..end, text: format!(r#"{comma}{{"name":"{pull_secret}"}}"#) })
-}
-
-/// The one insertion where `imagePullSecrets` is absent: a new first field of its parent.
-fn insert_first(parent: &str, object: &str, pull_secret: &str) -> Option<Splice> {
-    let start = place_in(object, parent)?.start.checked_add(1)?;
-    let inside = parent.strip_prefix('{')?.strip_suffix('}')?;
-    let comma = if inside.trim().is_empty() { "" } else { "," };
-    Some(Splice {
-        at: start..start,
-        text: format!(r#""imagePullSecrets":[{{"name":"{pull_secret}"}}]{comma}"#),
-    })
-}
-
-/// The same, behind another field of the parent.
-fn insert_after(sibling: &str, object: &str, pull_secret: &str) -> Option<Splice> {
-    let end = place_in(object, sibling)?.end;
-    Some(Splice { at: end..end, text: format!(r#","imagePullSecrets":[{{"name":"{pull_secret}"}}]"#) })
 }

@@ -25,16 +25,10 @@ impl Selection<'_> {
     /// The first glob that can never select anything, with the exclusion that covers it: a contradiction in the lists.
     #[must_use]
     pub fn contradiction(&self) -> Option<(usize, usize)> {
-        let covers = |exclusion: &Pattern<'_>, glob: &Pattern<'_>| match exclusion {
-            Pattern::All => true,
-            Pattern::Name(_) => false,
-            Pattern::Glob(_) => exclusion == glob,
-        };
-        let mut globs =
-            self.include.iter().enumerate().filter(|(_, pattern)| !matches!(pattern, Pattern::Name(_)));
-        globs.find_map(|(at, glob)| {
-            let by = self.exclude.iter().position(|exclusion| covers(exclusion, glob))?;
-            Some((at, by))
+        let is_glob = |(_, pattern): &(usize, &Pattern<'_>)| !matches!(pattern, Pattern::Name(_));
+        self.include.iter().enumerate().filter(is_glob).find_map(|(at, glob)| {
+            let covers = |exclusion: &Pattern<'_>| *exclusion == Pattern::All || exclusion == glob;
+            Some((at, self.exclude.iter().position(covers)?))
         })
     }
 }

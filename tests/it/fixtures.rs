@@ -124,29 +124,6 @@ fn every_recorded_object_is_one_of_its_kind() {
     }
 }
 
-#[test]
-fn every_recorded_workload_is_refused_once_its_template_has_a_manual_list() {
-    for name in [
-        "deployment-create",
-        "statefulset-create",
-        "daemonset-create",
-        "replicaset-create",
-        "replicationcontroller-create",
-        "job-create",
-        "cronjob-create",
-    ] {
-        let mut request = fixture(name);
-        let spec = if name == "cronjob-create" {
-            &mut request["object"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-        } else {
-            &mut request["object"]["spec"]["template"]["spec"]
-        };
-        spec["imagePullSecrets"] = json!([{ "name": "mine" }]);
-        let strict = json!({ "manualPullSecrets": { "workloads": "reject" } });
-        review_with(&request, &strict, &Accounts::none()).is_refused(403);
-    }
-}
-
 fn every_name() -> Vec<String> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let paths = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());

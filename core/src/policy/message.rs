@@ -3,6 +3,8 @@
 use std::fmt;
 
 use super::PodMode;
+use super::object::{Metadata, Owner};
+use crate::json::Text;
 use crate::text::is_invisible;
 
 /// Longest warning, in characters: what Kubernetes asks webhooks to keep to.
@@ -23,59 +25,60 @@ pub(super) fn short(name: &str, most: usize) -> String {
 }
 
 /// The object that a message is about.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub(super) kind: &'a str,
     pub(super) namespace: &'a str,
-    /// Empty for an object that the API server has yet to name.
-    pub(super) name: &'a str,
-    pub(super) generate_name: &'a str,
-    /// Kind and name of the owner that controls it.
-    pub(super) owner: Option<(&'a str, &'a str)>,
+    pub(super) metadata: &'a Metadata<'a>,
 }
 
 impl fmt::Display for Subject<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Metadata { name: Text(name), generate_name: Text(prefix), .. } = self.metadata;
         write!(f, "{} {}/", short(self.kind, 21), short(self.namespace, 28))?;
-        if !self.name.is_empty() {
-            return f.write_str(&short(self.name, 40));
+        if !name.is_empty() {
+            return f.write_str(&short(name, 40));
         }
-        match (self.generate_name, self.owner) {
+        match (&**prefix, self.metadata.owner()) {
             ("", None) => f.write_str("(no name)"),
             (prefix, None) => write!(f, "{} (generateName)", short(prefix, 40)),
-            ("", Some((kind, name))) => write!(f, "(no name; of {} {})", short(kind, 21), short(name, 40)),
-            (prefix, Some((kind, name))) => {
-                write!(f, "{} (generateName; of {} {})", short(prefix, 28), short(kind, 21), short(name, 32))
+            ("", Some(Owner { kind, name, .. })) => {
+                write!(f, "(no name; of {} {})", short(&kind.0, 21), short(&name.0, 40))
+            }
+            (prefix, Some(Owner { kind, name, .. })) => {
+                let (prefix, kind, name) = (short(prefix, 28), short(&kind.0, 21), short(&name.0, 32));
+                write!(f, "{prefix} (generateName; of {kind} {name})")
             }
         }
     }
 }
 
 /// Why a person's Pod is refused, and what to do.
-pub(super) fn pod_refusal(subject: &Subject<'_>, path: &str, entry: &str, pull_secret: &str) -> String {
-    let what_to_do = what_to_do(entry, pull_secret);
-    let (entry, ours) = (short(entry, 28), short(pull_secret, 36));
-    format!(
-        "{subject}: {path} lists \"{entry}\" without \"{ours}\", so the Pod would not get it; {what_to_do}"
-    )
+pub(super) fn pod_refusal(subject: &Subject<'_>, entry: &str, pull_secret: &str) -> String {
+    refusal(subject, "spec", entry, pull_secret, ", so the Pod would not get it")
 }
 
 /// Why a workload is refused, and what to do. Its Pods are all others, with a mode of their own.
 pub(super) fn workload_refusal(
     subject: &Subject<'_>,
-    path: &str,
+    spec: &str,
     entry: &str,
     pull_secret: &str,
     owned_pods: PodMode,
 ) -> String {
     let outcome = match owned_pods {
-        PodMode::Merge | PodMode::Warn => "its Pods get it all the same, but the policy refuses such lists",
-        PodMode::Reject => "its Pods would be refused",
-        PodMode::Ignore => "its Pods would not get it",
+        PodMode::Merge | PodMode::Warn => ": its Pods get it all the same, but the policy refuses such lists",
+        PodMode::Reject => ": its Pods would be refused",
+        PodMode::Ignore => ": its Pods would not get it",
     };
+    refusal(subject, spec, entry, pull_secret, outcome)
+}
+
+/// `spec` is the path of the Pods' spec.
+fn refusal(subject: &Subject<'_>, spec: &str, entry: &str, pull_secret: &str, outcome: &str) -> String {
     let what_to_do = what_to_do(entry, pull_secret);
     let (entry, ours) = (short(entry, 28), short(pull_secret, 36));
-    format!("{subject}: {path} lists \"{entry}\" without \"{ours}\": {outcome}; {what_to_do}")
+    format!("{subject}: {spec}.imagePullSecrets lists \"{entry}\" without \"{ours}\"{outcome}; {what_to_do}")
 }
 
 /// The warnings that go with a manual list. The API server shows them beside the object, so they name none.
@@ -99,6 +102,7 @@ fn what_to_do(entry: &str, pull_secret: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::{self, Map};
 
     /// Longest refusal, in characters.
     const LONGEST_REFUSAL: usize = 400;
@@ -117,54 +121,18 @@ mod tests {
     }
 
     #[test]
-    fn refusals_say_what_becomes_of_the_pods_and_what_to_do() {
-        let subject = Subject { kind: "Deployment", namespace: "team-a", name: "web", ..Subject::default() };
-        let path = "spec.template.spec.imagePullSecrets";
-        let check = |owned_pods, outcome| {
-            assert_eq!(
-                workload_refusal(&subject, path, "corp", "ours", owned_pods),
-                format!(
-                    "Deployment team-a/web: {path} lists \"corp\" without \"ours\": {outcome}; add \"ours\" to the list, \
-                     or allow \"corp\" in manualPullSecrets.allowed"
-                )
-            );
-        };
-        check(PodMode::Merge, "its Pods get it all the same, but the policy refuses such lists");
-        check(PodMode::Warn, "its Pods get it all the same, but the policy refuses such lists");
-        check(PodMode::Reject, "its Pods would be refused");
-        check(PodMode::Ignore, "its Pods would not get it");
-        let subject = Subject { kind: "Pod", ..subject };
-        assert_eq!(
-            pod_refusal(&subject, "spec.imagePullSecrets", "corp", "ours"),
-            "Pod team-a/web: spec.imagePullSecrets lists \"corp\" without \"ours\", so the Pod would not get it; \
-             add \"ours\" to the list, or allow \"corp\" in manualPullSecrets.allowed"
-        );
-    }
-
-    #[test]
-    fn a_pod_without_a_name_is_told_by_its_prefix_and_owner() {
-        let pod = Subject { kind: "Pod", namespace: "team-a", ..Subject::default() };
-        assert_eq!(pod.to_string(), "Pod team-a/(no name)");
-        let pod = Subject { generate_name: "web-7d4b9-", ..pod };
-        assert_eq!(pod.to_string(), "Pod team-a/web-7d4b9- (generateName)");
-        let pod = Subject { owner: Some(("ReplicaSet", "web-7d4b9")), ..pod };
-        assert_eq!(pod.to_string(), "Pod team-a/web-7d4b9- (generateName; of ReplicaSet web-7d4b9)");
-    }
-
-    #[test]
     fn the_longest_names_keep_within_the_limits() {
-        let workload =
-            Subject { kind: "ReplicationController", namespace: LONG, name: LONG, ..Subject::default() };
-        let cron_job = Subject { kind: "CronJob", ..workload.clone() };
-        let pod = Subject {
-            kind: "Pod",
-            name: "",
-            generate_name: LONG,
-            owner: Some(("ReplicationController", LONG)),
-            ..workload.clone()
-        };
-        let template = "spec.template.spec.imagePullSecrets";
-        let cron_template = "spec.jobTemplate.spec.template.spec.imagePullSecrets";
+        let named = format!(r#"{{"name": "{LONG}"}}"#);
+        let owned = format!(
+            r#"{{"generateName": "{LONG}", "ownerReferences": [{{"kind": "ReplicationController", "name": "{LONG}"}}]}}"#
+        );
+        let Map(named) = json::read(&named).unwrap();
+        let Map(owned) = json::read(&owned).unwrap();
+        let workload = Subject { kind: "ReplicationController", namespace: LONG, metadata: &named };
+        let cron_job = Subject { kind: "CronJob", ..workload };
+        let pod = Subject { kind: "Pod", metadata: &owned, ..workload };
+        let template = "spec.template.spec";
+        let cron_template = "spec.jobTemplate.spec.template.spec";
         let is_short = |message: &str| {
             assert!(message.chars().count() <= LONGEST_REFUSAL, "{} {message}", message.chars().count());
         };
@@ -175,6 +143,6 @@ mod tests {
                 assert!(warning.chars().count() <= LONGEST_WARNING, "{warning}");
             }
         }
-        is_short(&pod_refusal(&pod, "spec.imagePullSecrets", LONG, LONG));
+        is_short(&pod_refusal(&pod, LONG, LONG));
     }
 }

@@ -6,7 +6,6 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::Shape;
-use super::message::Subject;
 use crate::json::{self, Malformed, Map, Raw, Text};
 
 /// A Pod, or a workload with the template of its Pods.
@@ -14,6 +13,8 @@ use crate::json::{self, Malformed, Map, Raw, Text};
 pub(super) struct PodOrTemplate<'a> {
     pub(super) metadata: Metadata<'a>,
     pub(super) spec: PodSpec<'a>,
+    /// Where the spec is in the object.
+    pub(super) path: &'static str,
 }
 
 /// A service account.
@@ -32,10 +33,10 @@ pub(super) struct ServiceAccount<'a> {
 pub(super) struct Metadata<'a> {
     #[serde(borrow)]
     pub(super) name: Text<'a>,
-    generate_name: Text<'a>,
+    pub(super) generate_name: Text<'a>,
     annotations: Option<Map<Annotations<'a>>>,
     owner_references: Option<Vec<Map<Owner<'a>>>>,
-    deletion_timestamp: Option<IgnoredAny>,
+    pub(super) deletion_timestamp: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -48,10 +49,10 @@ struct Annotations<'a> {
 
 /// An owner reference.
 #[derive(Debug, Default, Deserialize)]
-struct Owner<'a> {
+pub(super) struct Owner<'a> {
     #[serde(borrow)]
-    kind: Text<'a>,
-    name: Text<'a>,
+    pub(super) kind: Text<'a>,
+    pub(super) name: Text<'a>,
     controller: Option<bool>,
 }
 
@@ -104,21 +105,30 @@ impl<'a> PodOrTemplate<'a> {
         struct Spec<S> {
             spec: Map<S>,
         }
-        let (metadata, spec) = match shape {
+        let (metadata, spec, path) = match shape {
             Shape::Pod | Shape::ServiceAccount => {
                 let Map(Object { metadata, spec }) = json::read::<Map<Object<'_, PodSpec<'_>>>>(object)?;
-                (metadata, spec)
+                (metadata, spec, "spec")
             }
             Shape::Template => {
                 let Map(Object { metadata, spec }) = json::read::<Map<Object<'_, Template<'_>>>>(object)?;
-                (metadata, spec.0.template.0.spec)
+                (metadata, spec.0.template.0.spec, "spec.template.spec")
             }
             Shape::JobTemplate => {
                 let Map(Object { metadata, spec }) = json::read::<Map<Object<'_, JobTemplate<'_>>>>(object)?;
-                (metadata, spec.0.job_template.0.spec.0.template.0.spec)
+                let template = spec.0.job_template.0.spec.0.template;
+                (metadata, template.0.spec, "spec.jobTemplate.spec.template.spec")
             }
         };
-        Ok(Self { metadata: metadata.0, spec: spec.0 })
+        Ok(Self { metadata: metadata.0, spec: spec.0, path })
+    }
+
+    /// The names in `imagePullSecrets`, `""` for an entry without one.
+    ///
+    /// # Errors
+    /// What is wrong with the list, with the path.
+    pub(super) fn pull_secret_names(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
+        names(self.spec.image_pull_secrets).map_err(|malformed| malformed.below(self.path))
     }
 }
 
@@ -127,12 +137,8 @@ impl Metadata<'_> {
         self.annotations.as_ref().is_some_and(|Map(annotations)| annotations.mirror.0.is_some())
     }
 
-    pub(super) fn is_being_deleted(&self) -> bool {
-        self.deletion_timestamp.is_some()
-    }
-
     /// The owner that controls the object, or else the first.
-    fn owner(&self) -> Option<&Owner<'_>> {
+    pub(super) fn owner(&self) -> Option<&Owner<'_>> {
         let owners = || self.owner_references.iter().flatten().map(|Map(owner)| owner);
         owners().find(|owner| owner.controller == Some(true)).or_else(|| owners().next())
     }
@@ -140,17 +146,6 @@ impl Metadata<'_> {
     /// Whether another object owns it, controls it or not: some operators do not set `controller`.
     pub(super) fn is_owned(&self) -> bool {
         self.owner().is_some()
-    }
-
-    /// The object, as messages name it.
-    pub(super) fn subject<'s>(&'s self, kind: &'s str, namespace: &'s str) -> Subject<'s> {
-        Subject {
-            kind,
-            namespace,
-            name: &self.name.0,
-            generate_name: &self.generate_name.0,
-            owner: self.owner().map(|owner| (&*owner.kind.0, &*owner.name.0)),
-        }
     }
 }
 
@@ -164,30 +159,22 @@ impl<'a> PodSpec<'a> {
             .map_or("default", |name| name)
     }
 
-    /// The names in `imagePullSecrets`, `""` for an entry without one.
-    ///
-    /// # Errors
-    /// What is wrong with the list, with the path below the spec.
-    pub(super) fn pull_secret_names(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
-        names(self.image_pull_secrets)
-    }
-
     /// Every image that the Pods can ask for: containers, init containers, ephemeral containers, image volumes.
     ///
     /// # Errors
     /// What is wrong with one of these lists, with the path below the spec.
     pub(super) fn images(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
-        #[derive(Deserialize)]
+        #[derive(Default, Deserialize)]
         struct Container<'a> {
             #[serde(borrow)]
             image: Text<'a>,
         }
-        #[derive(Deserialize)]
+        #[derive(Default, Deserialize)]
         struct Volume<'a> {
             #[serde(borrow)]
             image: Option<Map<Image<'a>>>,
         }
-        #[derive(Deserialize)]
+        #[derive(Default, Deserialize)]
         struct Image<'a> {
             #[serde(borrow)]
             reference: Text<'a>,
@@ -212,31 +199,23 @@ impl<'a> PodSpec<'a> {
 /// # Errors
 /// What is wrong with the list, with the path below its parent.
 pub(super) fn names(image_pull_secrets: Raw<'_>) -> Result<Vec<Cow<'_, str>>, Malformed> {
-    // Kubernetes reads `null` as a map without fields, and such an entry counts.
-    let references = all_entries::<Reference<'_>>("imagePullSecrets", image_pull_secrets)?;
-    Ok(references
-        .map(|reference| reference.map(|Map(reference)| reference.name.0).unwrap_or_default())
-        .collect())
+    #[derive(Default, Deserialize)]
+    struct Reference<'a> {
+        #[serde(borrow)]
+        name: Text<'a>,
+    }
+    let references = entries::<Reference<'_>>("imagePullSecrets", image_pull_secrets)?;
+    Ok(references.map(|reference| reference.name.0).collect())
 }
 
-#[derive(Deserialize)]
-struct Reference<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-}
-
-/// The entries of a list that are not `null`.
-fn entries<'a, T: Deserialize<'a>>(field: &str, list: Raw<'a>) -> Result<impl Iterator<Item = T>, Malformed> {
-    Ok(all_entries(field, list)?.flatten().map(|Map(entry)| entry))
-}
-
-fn all_entries<'a, T: Deserialize<'a>>(
+/// The entries of a list. Like Kubernetes, it reads `null` as an entry without fields, and such an entry counts.
+fn entries<'a, T: Default + Deserialize<'a>>(
     field: &str,
     list: Raw<'a>,
-) -> Result<impl Iterator<Item = Option<Map<T>>>, Malformed> {
+) -> Result<impl Iterator<Item = T>, Malformed> {
     let entries: Vec<Option<Map<T>>> = match list.not_null() {
         Some(list) => json::read(list).map_err(|malformed| malformed.below(field))?,
         None => Vec::new(),
     };
-    Ok(entries.into_iter())
+    Ok(entries.into_iter().map(|entry| entry.map(|Map(entry)| entry).unwrap_or_default()))
 }

@@ -1,30 +1,35 @@
 //! Service accounts: append the pull secret, whatever else the list holds.
 
+use std::borrow::Cow;
+
 use super::object::{ServiceAccount, names};
-use super::{Reason, Request, Rule, Settings, Verdict, append, insert_first, object_of};
+use super::{Request, Rule, Settings, Splice, Verdict};
 use crate::json::{self, Malformed, Map};
 
 pub(super) fn judge<'a>(request: &Request<'a>, settings: &Settings<'_>) -> Result<Verdict<'a>, Malformed> {
-    let object = object_of(request.object, "object")?;
+    let object = request.object()?;
     let Map(ServiceAccount { metadata: Map(metadata), image_pull_secrets }) = json::read(object)?;
-    if metadata.is_being_deleted() {
-        return Ok(Verdict::Accept(Reason::Exempt));
+    if metadata.deletion_timestamp.is_some() {
+        return Ok(Verdict::Accept);
     }
     if !settings.service_accounts.contains(&metadata.name.0) {
-        return Ok(Verdict::Accept(Reason::NotSelected));
+        return Ok(Verdict::NotSelected);
     }
-    let is_listed = names(image_pull_secrets)?.iter().any(|name| **name == *settings.pull_secret);
-    if is_listed {
-        return Ok(Verdict::Accept(Reason::Listed));
+    if names(image_pull_secrets)?.contains(&settings.pull_secret) {
+        return Ok(Verdict::Accept);
     }
     let splice = match image_pull_secrets.0 {
-        Some(list) => append(list, object, &settings.pull_secret),
-        None => insert_first(object, object, &settings.pull_secret),
+        Some(list) => Splice::append(list, object, &settings.pull_secret),
+        None => Splice::insert_first(object, object, &settings.pull_secret),
     };
-    splice
-        .map(|splice| {
-            let rule = Rule::ServiceAccountAppended;
-            Verdict::Mutate { rule, object, splice, warnings: Vec::new() }
-        })
-        .ok_or_else(|| Malformed::new("cannot be found in the object").below("imagePullSecrets"))
+    Verdict::mutate(Rule::ServiceAccountAppended, object, splice, Vec::new())
+}
+
+/// The names in the `imagePullSecrets` of a service account, which is given as JSON.
+///
+/// # Errors
+/// What is wrong with the list, with the path.
+pub fn listed_pull_secrets(service_account: &str) -> Result<Vec<String>, Malformed> {
+    let Map(ServiceAccount { image_pull_secrets, .. }) = json::read(service_account)?;
+    Ok(names(image_pull_secrets)?.into_iter().map(Cow::into_owned).collect())
 }

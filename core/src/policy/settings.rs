@@ -62,47 +62,37 @@ pub enum WorkloadMode {
     Ignore,
 }
 
-impl ManualPullSecrets<'_> {
+impl<'a> ManualPullSecrets<'a> {
+    const ALL: [Setting<'a, Self>; 4] = [
+        ("pods", |reader, path, value, manual| reader.mode(path, &value, &POD_MODES, &mut manual.pods)),
+        ("ownedPods", |reader, path, value, manual| {
+            reader.mode(path, &value, &POD_MODES, &mut manual.owned_pods);
+        }),
+        ("workloads", |reader, path, value, manual| {
+            reader.mode(path, &value, &WORKLOAD_MODES, &mut manual.workloads);
+        }),
+        ("allowed", |reader, path, value, manual| {
+            reader.patterns(path, value, Vocabulary::Subdomain, &mut manual.allowed);
+        }),
+    ];
+
     /// What pod templates get. Unless it is set, only a warning where their Pods get the pull secret all the same.
     #[must_use]
     pub fn workloads(&self) -> WorkloadMode {
-        self.workloads.unwrap_or(if self.owned_pods.appends() {
-            WorkloadMode::Warn
-        } else {
-            WorkloadMode::Reject
+        self.workloads.unwrap_or(match self.owned_pods {
+            PodMode::Merge | PodMode::Warn => WorkloadMode::Warn,
+            PodMode::Reject | PodMode::Ignore => WorkloadMode::Reject,
         })
     }
 }
 
-impl PodMode {
-    /// Whether such Pods get the pull secret.
-    #[must_use]
-    pub fn appends(self) -> bool {
-        matches!(self, Self::Merge | Self::Warn)
-    }
-}
-
 /// Everything that is wrong with a document of settings, each with its path and a way out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("; "))]
 pub struct Mistakes(Vec<String>);
 
-impl fmt::Display for Mistakes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("; "))
-    }
-}
-
-const KEYS: [&str; 7] = [
-    "namespaces",
-    "excludedNamespaces",
-    "serviceAccounts",
-    "pullSecret",
-    "registries",
-    "manualPullSecrets",
-    "readServiceAccounts",
-];
-
-const MANUAL_KEYS: [&str; 4] = ["pods", "ownedPods", "workloads", "allowed"];
+/// A setting: its name, and how its value is read.
+type Setting<'a, S> = (&'static str, fn(&mut Reader, &str, Tree<'a>, &mut S));
 
 const POD_MODES: [(&str, PodMode); 4] = [
     ("reject", PodMode::Reject),
@@ -111,20 +101,19 @@ const POD_MODES: [(&str, PodMode); 4] = [
     ("ignore", PodMode::Ignore),
 ];
 
-const WORKLOAD_MODES: [(&str, WorkloadMode); 3] =
-    [("reject", WorkloadMode::Reject), ("warn", WorkloadMode::Warn), ("ignore", WorkloadMode::Ignore)];
+const WORKLOAD_MODES: [(&str, Option<WorkloadMode>); 3] = [
+    ("reject", Some(WorkloadMode::Reject)),
+    ("warn", Some(WorkloadMode::Warn)),
+    ("ignore", Some(WorkloadMode::Ignore)),
+];
 
 impl Default for Settings<'_> {
     fn default() -> Self {
+        let default = || vec![Pattern::Name("default".into())];
+        let excluded = DEFAULT_EXCLUDED_NAMESPACES.iter().map(|&name| Pattern::Name(name.into()));
         Self {
-            namespaces: Selection {
-                include: vec![Pattern::Name("default".into())],
-                exclude: DEFAULT_EXCLUDED_NAMESPACES.iter().map(|&name| Pattern::Name(name.into())).collect(),
-            },
-            service_accounts: Selection {
-                include: vec![Pattern::Name("default".into())],
-                exclude: Vec::new(),
-            },
+            namespaces: Selection { include: default(), exclude: excluded.collect() },
+            service_accounts: Selection { include: default(), exclude: Vec::new() },
             pull_secret: DEFAULT_PULL_SECRET.into(),
             registries: Vec::new(),
             manual: ManualPullSecrets {
@@ -139,6 +128,30 @@ impl Default for Settings<'_> {
 }
 
 impl<'a> Settings<'a> {
+    const ALL: [Setting<'a, Self>; 7] = [
+        ("namespaces", |reader, path, value, settings| {
+            reader.selected(path, value, Vocabulary::Label, &mut settings.namespaces.include);
+        }),
+        ("excludedNamespaces", |reader, path, value, settings| {
+            reader.patterns(path, value, Vocabulary::Label, &mut settings.namespaces.exclude);
+        }),
+        ("serviceAccounts", |reader, path, value, settings| {
+            reader.selected(path, value, Vocabulary::Subdomain, &mut settings.service_accounts.include);
+        }),
+        ("pullSecret", |reader, path, value, settings| {
+            reader.name(path, value, &mut settings.pull_secret);
+        }),
+        ("registries", |reader, path, value, settings| {
+            reader.patterns(path, value, Vocabulary::Host, &mut settings.registries);
+        }),
+        ("manualPullSecrets", |reader, path, value, settings| {
+            reader.map(path, value, &ManualPullSecrets::ALL, &mut settings.manual);
+        }),
+        ("readServiceAccounts", |reader, path, value, settings| {
+            reader.boolean(path, &value, &mut settings.read_service_accounts);
+        }),
+    ];
+
     /// The same settings, without a text that they borrow from.
     #[must_use]
     pub fn into_owned(self) -> Settings<'static> {
@@ -166,30 +179,7 @@ impl<'a> Settings<'a> {
             .map_err(|Malformed { complaint, .. }| Mistakes(vec![format!("settings: {complaint}")]))?;
         let mut reader = Reader::default();
         let mut settings = Self::default();
-        for (key, value) in reader.entries("", tree, &KEYS) {
-            match &*key {
-                "namespaces" => {
-                    reader.patterns(&key, value, Vocabulary::Label, &mut settings.namespaces.include);
-                    reader.must_select(&key, &settings.namespaces.include);
-                }
-                "excludedNamespaces" => {
-                    reader.patterns(&key, value, Vocabulary::Label, &mut settings.namespaces.exclude);
-                }
-                "serviceAccounts" => {
-                    reader.patterns(
-                        &key,
-                        value,
-                        Vocabulary::Subdomain,
-                        &mut settings.service_accounts.include,
-                    );
-                    reader.must_select(&key, &settings.service_accounts.include);
-                }
-                "pullSecret" => reader.name(&key, value, &mut settings.pull_secret),
-                "registries" => reader.patterns(&key, value, Vocabulary::Host, &mut settings.registries),
-                "manualPullSecrets" => reader.manual(value, &mut settings.manual),
-                _ => reader.boolean(&key, value, &mut settings.read_service_accounts),
-            }
-        }
+        reader.map("", tree, &Self::ALL, &mut settings);
         reader.contradictions(&settings);
         if reader.mistakes.is_empty() { Ok(settings) } else { Err(Mistakes(reader.mistakes)) }
     }
@@ -202,40 +192,46 @@ struct Reader {
 }
 
 impl Reader {
-    fn mistake(&mut self, path: &str, what: impl fmt::Display) {
-        self.mistakes.push(format!("{path}: {what}"));
+    /// Beginning with the path.
+    fn mistake(&mut self, text: fmt::Arguments<'_>) {
+        self.mistakes.push(text.to_string());
     }
 
-    /// The known, non-null entries of a map.
-    fn entries<'a>(&mut self, path: &str, tree: Tree<'a>, known: &[&str]) -> Vec<(Cow<'a, str>, Tree<'a>)> {
+    fn wrong_type(&mut self, path: &str, value: &Tree<'_>, wanted: &str) {
+        self.mistake(format_args!("{path}: is {}, but must be {wanted}", value.kind()));
+    }
+
+    /// A map of settings; `null` is one that is absent.
+    fn map<'a, S>(&mut self, path: &str, tree: Tree<'a>, known: &[Setting<'a, S>], into: &mut S) {
         let entries = match tree {
-            Tree::Null => return Vec::new(),
+            Tree::Null => return,
             Tree::Map(entries) => entries,
             other => {
                 let path = if path.is_empty() { "settings" } else { path };
-                self.mistake(path, format_args!("is {}, but must be a map", other.kind()));
-                return Vec::new();
+                return self.wrong_type(path, &other, "a map");
             }
         };
-        let prefix = if path.is_empty() { String::new() } else { format!("{path}.") };
-        let mut kept: Vec<(Cow<'a, str>, Tree<'a>)> = Vec::with_capacity(entries.len());
+        let dot = if path.is_empty() { "" } else { "." };
+        let names = || known.iter().map(|(name, _)| *name);
+        let mut kept: Vec<(&Setting<'a, S>, Tree<'a>)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
-            if !known.contains(&&*key) {
-                let way_out = match spelling::nearest(&key, known.iter().copied()) {
+            let Some(setting) = known.iter().find(|(name, _)| *name == key) else {
+                let way_out = match spelling::nearest(&key, names()) {
                     Some(meant) => format!("did you mean \"{meant}\"?"),
-                    None => format!("known here: {}", known.join(", ")),
+                    None => format!("known here: {}", names().collect::<Vec<_>>().join(", ")),
                 };
-                self.mistake(
-                    &format!("{prefix}{}", short(&key, 40)),
-                    format_args!("unknown setting; {way_out}"),
-                );
-            } else if kept.iter().any(|(seen, _)| *seen == key) {
-                self.mistake(&format!("{prefix}{}", &*key), "is set twice; remove one");
+                self.mistake(format_args!("{path}{dot}{}: unknown setting; {way_out}", short(&key, 40)));
+                continue;
+            };
+            if kept.iter().any(|((seen, _), _)| *seen == key) {
+                self.mistake(format_args!("{path}{dot}{key}: is set twice; remove one"));
             } else if value != Tree::Null {
-                kept.push((key, value));
+                kept.push((setting, value));
             }
         }
-        kept
+        for ((name, read), value) in kept {
+            read(self, &[path, dot, name].concat(), value, into);
+        }
     }
 
     /// A list of names and globs, or the vendor's comma string.
@@ -244,16 +240,13 @@ impl Reader {
         match value {
             Tree::List(entries) => {
                 for (at, entry) in entries.into_iter().enumerate() {
-                    let path = format_args!("{path}[{at}]");
                     match entry {
                         Tree::Text(text) => match Pattern::parse(text, names) {
                             Ok(pattern) => patterns.push(pattern),
-                            Err(error) => self.mistake(&path.to_string(), error),
+                            Err(error) => self.mistake(format_args!("{path}[{at}]: {error}")),
                         },
-                        other => self.mistake(
-                            &path.to_string(),
-                            format_args!("is {}, but must be a string", other.kind()),
-                        ),
+                        other => self
+                            .mistake(format_args!("{path}[{at}]: is {}, but must be a string", other.kind())),
                     }
                 }
             }
@@ -261,110 +254,84 @@ impl Reader {
                 for (at, part) in text.split(',').enumerate().filter(|(_, part)| !part.trim().is_empty()) {
                     match Pattern::parse(part.to_owned(), names) {
                         Ok(pattern) => patterns.push(pattern),
-                        Err(error) => self.mistake(path, format_args!("entry {} {error}", at + 1)),
+                        Err(error) => self.mistake(format_args!("{path}: entry {} {error}", at + 1)),
                     }
                 }
             }
-            other => {
-                let complaint = format!("is {}, but must be a list such as [\"default\"]", other.kind());
-                self.mistake(path, complaint);
-                return;
-            }
+            other => return self.wrong_type(path, &other, r#"a list such as ["default"]"#),
         }
         *into = patterns;
     }
 
-    /// An empty list would switch the policy off without a word.
-    fn must_select(&mut self, path: &str, patterns: &[Pattern<'_>]) {
+    /// The same where an empty list would switch the policy off without a word.
+    fn selected<'a>(&mut self, path: &str, value: Tree<'a>, names: Vocabulary, into: &mut Vec<Pattern<'a>>) {
+        self.patterns(path, value, names, into);
         let already_said = self.mistakes.iter().any(|mistake| mistake.starts_with(path));
-        if patterns.is_empty() && !already_said {
-            self.mistake(path, "selects nothing; name at least one, or remove the setting for the default");
+        if into.is_empty() && !already_said {
+            self.mistake(format_args!(
+                "{path}: selects nothing; name at least one, or remove the setting for the default"
+            ));
         }
     }
 
     fn name<'a>(&mut self, path: &str, value: Tree<'a>, into: &mut Cow<'a, str>) {
         let Tree::Text(text) = value else {
-            self.mistake(path, format_args!("is {}, but must be the name of a Secret", value.kind()));
-            return;
+            return self.wrong_type(path, &value, "the name of a Secret");
         };
         match Pattern::parse(text, Vocabulary::Subdomain) {
             Ok(Pattern::Name(name)) => *into = name,
-            Ok(_) => self.mistake(path, "must be the name of one Secret, without wildcards"),
-            Err(error) => self.mistake(path, error),
+            Ok(_) => {
+                self.mistake(format_args!("{path}: must be the name of one Secret, without wildcards"));
+            }
+            Err(error) => self.mistake(format_args!("{path}: {error}")),
         }
     }
 
-    fn boolean(&mut self, path: &str, value: Tree<'_>, into: &mut bool) {
+    fn boolean(&mut self, path: &str, value: &Tree<'_>, into: &mut bool) {
         match value {
-            Tree::Bool(value) => *into = value,
-            other => {
-                self.mistake(path, format_args!("is {}, but must be true or false", other.kind()));
-            }
+            Tree::Bool(value) => *into = *value,
+            other => self.wrong_type(path, other, "true or false"),
         }
     }
 
     fn mode<T: Copy>(&mut self, path: &str, value: &Tree<'_>, modes: &[(&str, T)], into: &mut T) {
-        let word = match value {
-            Tree::Text(word) => &**word,
-            _ => "",
-        };
+        let word = if let Tree::Text(word) = value { &**word } else { "" };
         match modes.iter().find(|(name, _)| *name == word) {
             Some((_, mode)) => *into = *mode,
-            None if word == "merge" => {
-                self.mistake(
-                    path,
-                    "cannot be \"merge\": pod templates are never changed; use reject, warn or ignore",
-                );
-            }
+            None if word == "merge" => self.mistake(format_args!(
+                "{path}: cannot be \"merge\": pod templates are never changed; use reject, warn or ignore"
+            )),
             None => {
                 let known = modes.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-                self.mistake(path, format_args!("must be one of: {known}"));
-            }
-        }
-    }
-
-    fn manual<'a>(&mut self, value: Tree<'a>, manual: &mut ManualPullSecrets<'a>) {
-        for (key, value) in self.entries("manualPullSecrets", value, &MANUAL_KEYS) {
-            let path = format!("manualPullSecrets.{}", &*key);
-            match &*key {
-                "pods" => self.mode(&path, &value, &POD_MODES, &mut manual.pods),
-                "ownedPods" => self.mode(&path, &value, &POD_MODES, &mut manual.owned_pods),
-                "workloads" => {
-                    let mut mode = manual.workloads();
-                    self.mode(&path, &value, &WORKLOAD_MODES, &mut mode);
-                    manual.workloads = Some(mode);
-                }
-                _ => self.patterns(&path, value, Vocabulary::Subdomain, &mut manual.allowed),
+                self.mistake(format_args!("{path}: must be one of: {known}"));
             }
         }
     }
 
     /// Settings that are each fine but cannot both be meant.
-    fn contradictions(&mut self, settings: &Settings<'_>) {
-        let namespaces = &settings.namespaces;
+    fn contradictions(&mut self, Settings { namespaces, manual, pull_secret, .. }: &Settings<'_>) {
         if let Some((glob, exclusion)) = namespaces.contradiction() {
-            self.mistake(
-                &format!("namespaces[{glob}]"),
-                format_args!("can never select anything: excludedNamespaces[{exclusion}] excludes all of it"),
-            );
+            self.mistake(format_args!(
+                "namespaces[{glob}]: can never select anything: excludedNamespaces[{exclusion}] excludes all of it"
+            ));
         }
-        let ManualPullSecrets { pods, owned_pods, workloads: _, allowed } = &settings.manual;
-        for (at, pattern) in allowed.iter().enumerate() {
-            let path = format!("manualPullSecrets.allowed[{at}]");
-            if pattern.names(&settings.pull_secret) {
-                self.mistake(
-                    &path,
-                    "is the pull secret itself, which is never a manual one; remove the entry",
-                );
+        let acts = [manual.pods, manual.owned_pods]
+            .iter()
+            .any(|mode| matches!(mode, PodMode::Reject | PodMode::Warn))
+            || manual.workloads() != WorkloadMode::Ignore;
+        for (at, pattern) in manual.allowed.iter().enumerate() {
+            if pattern.names(pull_secret) {
+                self.mistake(format_args!(
+                    "manualPullSecrets.allowed[{at}]: is the pull secret itself, which is never a manual one; \
+                     remove the entry"
+                ));
             }
-            let acts = [pods, owned_pods].iter().any(|mode| matches!(mode, PodMode::Reject | PodMode::Warn))
-                || matches!(settings.manual.workloads(), WorkloadMode::Reject | WorkloadMode::Warn);
             if *pattern == Pattern::All && acts {
-                self.mistake(
-                    &path,
-                    "allows every manual pull secret, so that \"reject\" and \"warn\" can never act; \
-                     name the Secrets, or set pods and ownedPods to merge and workloads to ignore",
-                );
+                self.mistake(format_args!(
+                    "manualPullSecrets.allowed[{at}]: allows every manual pull secret, so that \"reject\" and \
+                     \"warn\" can never act; name the Secrets, or set pods and ownedPods to merge and workloads \
+                     to ignore"
+                ));
             }
         }
     }
@@ -388,20 +355,5 @@ mod tests {
             owned
         };
         assert!(owned.namespaces.contains("team-a") && owned.read_service_accounts);
-    }
-
-    #[test]
-    fn what_templates_get_follows_from_what_their_pods_get_unless_it_is_set() {
-        let workloads = |modes: &str| {
-            let settings = format!(r#"{{"manualPullSecrets": {{{modes}}}}}"#);
-            Settings::parse(&settings).unwrap().manual.workloads()
-        };
-        assert_eq!(workloads(""), WorkloadMode::Warn);
-        assert_eq!(workloads(r#""pods": "ignore""#), WorkloadMode::Warn);
-        assert_eq!(workloads(r#""ownedPods": "warn""#), WorkloadMode::Warn);
-        assert_eq!(workloads(r#""ownedPods": "reject""#), WorkloadMode::Reject);
-        assert_eq!(workloads(r#""ownedPods": "ignore", "workloads": null"#), WorkloadMode::Reject);
-        assert_eq!(workloads(r#""ownedPods": "ignore", "workloads": "warn""#), WorkloadMode::Warn);
-        assert_eq!(workloads(r#""workloads": "ignore""#), WorkloadMode::Ignore);
     }
 }

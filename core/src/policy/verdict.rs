@@ -1,12 +1,17 @@
 //! The outcome of a judgement.
 
-use std::ops::Range;
+use serde::Serialize;
+
+use super::Splice;
+use crate::json::Malformed;
 
 /// What is decided about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict<'a> {
+    /// Accept it as it is: the settings do not select its namespace, its service account, or any of its images.
+    NotSelected,
     /// Accept it as it is: no rule acts.
-    Accept(Reason),
+    Accept,
     /// Accept it as it is, although the list is manual: the settings say so.
     LeaveAlone {
         /// The rule that acted.
@@ -41,7 +46,20 @@ pub enum Verdict<'a> {
     },
 }
 
-impl Verdict<'_> {
+impl<'a> Verdict<'a> {
+    /// The object with this insertion.
+    pub(super) fn mutate(
+        rule: Rule,
+        object: &'a str,
+        splice: Option<Splice>,
+        warnings: Vec<String>,
+    ) -> Result<Self, Malformed> {
+        match splice {
+            Some(splice) => Ok(Self::Mutate { rule, object, splice, warnings }),
+            None => Err(Malformed::new("cannot be found in the object").below("imagePullSecrets")),
+        }
+    }
+
     /// The refusal of a request that cannot be understood.
     #[must_use]
     pub fn malformed(place: &str, complaint: &str) -> Self {
@@ -49,25 +67,9 @@ impl Verdict<'_> {
     }
 }
 
-/// Why no rule acts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The settings do not select its namespace, its service account, or any of its images.
-    NotSelected,
-    /// A mirror Pod, a workload with an owner, or an object that is being deleted.
-    Exempt,
-    /// The list has the pull secret.
-    Listed,
-    /// A workload whose list has no manual entry.
-    NothingManual,
-    /// An update: its list was manual before, and it adds nothing to it.
-    Unchanged,
-    /// A workload, with a mode of `ignore`.
-    Ignored,
-}
-
-/// Which rule acted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which rule acted: the value of the audit annotation `rule`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// A Pod whose list held nothing manual got the pull secret.
     PodAppended,
@@ -83,29 +85,4 @@ pub enum Rule {
     WorkloadWarned,
     /// A service account got the pull secret.
     ServiceAccountAppended,
-}
-
-impl Rule {
-    /// The value of the audit annotation `rule`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::PodAppended => "pod-appended",
-            Self::PodMerged => "pod-merged",
-            Self::PodIgnored => "pod-ignored",
-            Self::PodRefused => "pod-refused",
-            Self::WorkloadRefused => "workload-refused",
-            Self::WorkloadWarned => "workload-warned",
-            Self::ServiceAccountAppended => "service-account-appended",
-        }
-    }
-}
-
-/// One change of a text: `text` instead of what is at `at`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Splice {
-    /// The range of bytes that goes.
-    pub at: Range<usize>,
-    /// What comes instead.
-    pub text: String,
 }

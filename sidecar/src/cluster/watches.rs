@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use acr_credential_core::selection::Selection;
+use acr_credential_core::Selection;
 use k8s_openapi::api::core::v1::{Namespace as NamespaceKind, Secret, ServiceAccount as ServiceAccountKind};
 use kube::Client;
 use kube::core::Selector;

@@ -4,7 +4,7 @@
 //! here is Kubewarden's part: whether a policy is asked at all.
 
 use acr_credential_core::policy::{
-    LookupError, Mistakes, Operation, Reason, Request, ServiceAccounts, Settings, Shape, Verdict, judge,
+    LookupError, Mistakes, Operation, Request, ServiceAccounts, Settings, Shape, Verdict, judge,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ObjectMeta;
@@ -181,10 +181,10 @@ impl Rules {
         };
         let text = object.to_string();
         match judge(&Request { object: Some(&text), ..request }, settings, account) {
-            Verdict::Accept(Reason::NotSelected) => Answer::LeftOut(vec![
+            Verdict::NotSelected => Answer::LeftOut(vec![
                 "has registries that no image here is from: add the host to them".to_owned(),
             ]),
-            Verdict::Accept(_) => Answer::Accepted,
+            Verdict::Accept => Answer::Accepted,
             Verdict::LeaveAlone { warnings, .. } => Answer::LeftAlone(warnings),
             Verdict::Mutate { warnings, .. } => Answer::Added(warnings),
             Verdict::Refuse { message, .. } | Verdict::Error { message, .. } => Answer::Refused(message),
