@@ -28,8 +28,6 @@ use crate::credential::{Credential, CredentialKey};
 pub use self::conflicts::HostConflict;
 pub use self::snapshot::{Entry, Snapshot, SnapshotPublisher, Status};
 pub use self::state::{Held, Issued};
-#[cfg(test)]
-pub use self::state::{MintFailure, Trouble};
 
 /// Where credentials come from: the cloud, or a test.
 ///
@@ -229,6 +227,9 @@ fn pass_panic_on(ended: Result<(), JoinError>) {
         std::panic::resume_unwind(panic);
     }
 }
+
+#[cfg(test)]
+pub use self::state::{MintFailure, Trouble};
 
 #[cfg(test)]
 pub(crate) mod testing;

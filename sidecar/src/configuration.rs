@@ -19,9 +19,6 @@ mod typography;
 pub mod values;
 mod wrapping;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -155,14 +152,6 @@ pub struct Parsed {
     pub warnings: Vec<Finding>,
 }
 
-/// Reads a configuration from the text of a file: a ConfigMap manifest (YAML or JSON), its bare `data`, or the managed
-/// add-on's JSON.
-#[cfg(test)]
-pub fn parse(text: &[u8]) -> Result<Parsed, Mistakes> {
-    let Examined { outcome, warnings } = examine(text);
-    outcome.map(|configuration| Parsed { configuration, warnings })
-}
-
 /// Reads a configuration from the `data` of a ConfigMap.
 pub fn from_data(data: &BTreeMap<String, String>) -> Result<Parsed, Mistakes> {
     let mut findings = Findings::default();
@@ -196,3 +185,14 @@ fn conclude(source: Option<Source>, mut findings: Findings) -> Examined {
     };
     Examined { outcome, warnings }
 }
+
+/// Reads a configuration from the text of a file: a ConfigMap manifest (YAML or JSON), its bare `data`, or the managed
+/// add-on's JSON.
+#[cfg(test)]
+pub fn parse(text: &[u8]) -> Result<Parsed, Mistakes> {
+    let Examined { outcome, warnings } = examine(text);
+    outcome.map(|configuration| Parsed { configuration, warnings })
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,10 +7,6 @@ use super::object::{Metadata, Owner};
 use crate::json::Text;
 use crate::text::is_invisible;
 
-/// Longest warning, in characters: what Kubernetes asks webhooks to keep to.
-#[cfg(test)]
-pub(super) const LONGEST_WARNING: usize = 120;
-
 /// At most `most` characters of a name, the middle left out. It stays on one line and looks like what it is: characters that
 /// are not shown are replaced.
 pub(super) fn short(name: &str, most: usize) -> String {
@@ -98,6 +94,10 @@ fn what_to_do(entry: &str, pull_secret: &str) -> String {
     let (entry, ours) = (short(entry, 24), short(pull_secret, 34));
     format!("add \"{ours}\" to the list, or allow \"{entry}\" in manualPullSecrets.allowed")
 }
+
+/// Longest warning, in characters: what Kubernetes asks webhooks to keep to.
+#[cfg(test)]
+pub(super) const LONGEST_WARNING: usize = 120;
 
 #[cfg(test)]
 mod tests {
