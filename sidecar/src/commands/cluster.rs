@@ -177,6 +177,17 @@ pub(super) async fn get(
     .await
 }
 
+/// One object, as `reduce` reads it; none where there is none.
+pub(super) async fn read<T>(
+    client: &Client,
+    action: &str,
+    request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    reduce: impl FnOnce(&str) -> Result<T, serde_json::Error>,
+) -> Result<Option<T>, CommandError> {
+    let object = get(client, action, request).await?;
+    object.map(|object| reduce(&object)).transpose().map_err(|error| unexpected(action, &error))
+}
+
 /// The metadata of a Secret; none where there is none.
 pub(super) async fn secret(
     client: &Client,
@@ -185,8 +196,7 @@ pub(super) async fn secret(
     action: &str,
 ) -> Result<Option<FoundSecret>, CommandError> {
     let found = at::<Secret>(Some(namespace)).get_metadata(name, &GetParams::default());
-    let found = get(client, action, found).await?;
-    found.map(|object| FoundSecret::of(&object)).transpose().map_err(|error| unexpected(action, &error))
+    read(client, action, found, FoundSecret::of).await
 }
 
 /// The API server answered with something else than what was asked for.
