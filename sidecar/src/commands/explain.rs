@@ -19,10 +19,11 @@ use self::gather::manifest::{self, Manifest};
 use self::gather::{KINDS, Kind};
 use self::render::{Explained, Explanation};
 use super::cluster::{self, call};
+use super::report::remark::skipped;
 use super::report::{Line, Mark};
 use super::setup::{self, CommandError};
 use super::{Exit, manifests};
-use crate::configuration::{self, Configuration, Mistakes};
+use crate::configuration::{self, Configuration, Finding, Mistakes};
 use crate::telemetry::policies::{self, POLICIES};
 
 /// Arguments of `explain`.
@@ -85,7 +86,10 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
     let explanation = setup::runtime()?.block_on(async {
         let needs_cluster = file.is_none() || written.is_none();
         let client = if needs_cluster { Some(cluster::connect(&cluster).await?) } else { None };
-        let configuration = configured(written, client.as_ref(), &cluster).await?;
+        let outcome = match (written, &client) {
+            (None, Some(client)) => cluster::configuration(client, &cluster).await?,
+            (written, _) => written,
+        };
         let of_context = || match &client {
             Some(client) => Some(client.default_namespace().to_owned()),
             None => cluster::namespace_of_context(&cluster),
@@ -100,11 +104,18 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
             // Without a file there is a client.
             (None, None) => Manifest::default(),
         };
-        let policies = match &configuration {
-            Ok(configuration) => {
-                judges(policies.as_deref(), configuration, client.as_ref(), &cluster).await?
+        // Its mistakes are findings, not a wrong usage.
+        let configuration = match outcome {
+            Some(Ok(configuration)) => {
+                let policies = judges(policies.as_deref(), &configuration, client.as_ref(), &cluster).await?;
+                Ok((configuration, policies))
             }
-            Err(_) => Err("there is no configuration to compare them with".to_owned()),
+            Some(Err(Mistakes(mistakes))) => Err(mistakes),
+            None => {
+                let ClusterArgs { sidecar_namespace, config_map, .. } = &cluster;
+                let problem = format!("there is no ConfigMap {config_map} in {sidecar_namespace}");
+                Err(vec![Finding { place: "configuration".to_owned(), problem, fix: "create it".to_owned() }])
+            }
         };
         let mut explained = Vec::new();
         for subject in subjects {
@@ -113,26 +124,29 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
                 None => None,
             };
             let findings = match &configuration {
-                Ok(configuration) => {
+                Ok((configuration, policies)) => {
                     let case = Case {
                         subject: &subject,
                         configuration,
                         pull_secret: &cluster.pull_secret,
-                        policies: &policies,
+                        policies,
                         user: user.as_deref().unwrap_or_default(),
                         cluster: around.as_ref(),
                         now: Timestamp::now(),
                     };
                     case.diagnose()
                 }
-                Err(mistakes) => mistakes.clone(),
+                Err(mistakes) => {
+                    let mistakes = mistakes.iter().map(|mistake| Line::finding(Mark::Error, mistake));
+                    let rest = skipped("not looked at without a configuration");
+                    mistakes.chain([Line::at("the rest", rest)]).collect()
+                }
             };
             explained.push(Explained::new(subject.title, findings));
         }
         Ok::<_, CommandError>(Explanation::new(explained, passed_over))
     })?;
-    explanation.write(output)?;
-    Ok(if explanation.ok { Exit::Success } else { Exit::Findings })
+    Ok(explanation.write(output)?)
 }
 
 /// The policies that judge: those of the file, of the cluster, or those that `manifests` prints. That those of the cluster may
@@ -167,30 +181,6 @@ async fn judges(
         }
     };
     Ok(Ok(Installed::new(&read, configuration, pull_secret, assumed)))
-}
-
-/// The configuration of the file, or else the cluster's; its mistakes are findings, not a wrong usage.
-async fn configured(
-    written: Option<Result<Configuration, Mistakes>>,
-    client: Option<&Client>,
-    args: &ClusterArgs,
-) -> Result<Result<Configuration, Vec<Line>>, CommandError> {
-    let outcome = match (written, client) {
-        (Some(outcome), _) => Some(outcome),
-        (None, Some(client)) => cluster::configuration(client, args).await?,
-        (None, None) => None,
-    };
-    let mut lines: Vec<_> = match outcome {
-        Some(Ok(configuration)) => return Ok(Ok(configuration)),
-        Some(Err(mistakes)) => mistakes.0.iter().map(|mistake| Line::finding(Mark::Error, mistake)).collect(),
-        None => {
-            let ClusterArgs { sidecar_namespace, config_map, .. } = args;
-            let problem = format!("there is no ConfigMap {config_map} in {sidecar_namespace}: create it");
-            vec![Line::new(Mark::Error, "configuration", problem)]
-        }
-    };
-    lines.push(Line::new(Mark::Skipped, "the rest", "not looked at without a configuration"));
-    Ok(Err(lines))
 }
 
 /// What was asked for, as `kubectl` writes it: `pod NAME` or `pod/NAME`, in any of the kind's names.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use self::policy::Policies;
 use super::gather::{Account, Cluster, Subject};
+use crate::commands::report::remark::{Remark, error, ok, skipped, warning};
 use crate::commands::report::{self, Line, Mark};
 use crate::configuration::{Attach, Configuration};
 
@@ -25,29 +26,6 @@ pub(super) struct Case<'a> {
     pub(super) now: Timestamp,
 }
 
-/// What there is to say at one place.
-type Remark = (Mark, String);
-
-fn ok(message: impl Into<String>) -> Remark {
-    (Mark::Ok, message.into())
-}
-
-fn warning(message: impl Into<String>) -> Remark {
-    (Mark::Warning, message.into())
-}
-
-fn error(message: impl Into<String>) -> Remark {
-    (Mark::Error, message.into())
-}
-
-fn skipped(message: impl Into<String>) -> Remark {
-    (Mark::Skipped, message.into())
-}
-
-fn at(place: impl std::fmt::Display, (mark, message): Remark) -> Line {
-    Line::new(mark, place, message)
-}
-
 /// Whether nothing of this stands in the way.
 pub(super) fn passes(lines: &[Line]) -> bool {
     lines.iter().all(|line| line.mark != Mark::Error)
@@ -63,7 +41,10 @@ impl Case<'_> {
         for image in &subject.images {
             let (needs, remark) = self.image(image);
             needs_login |= needs;
-            images.push(at(format_args!("image {}", if image.is_empty() { "\"\"" } else { image }), remark));
+            images.push(Line::at(
+                format_args!("image {}", if image.is_empty() { "\"\"" } else { image }),
+                remark,
+            ));
         }
         if !needs_login {
             lines.extend(images);
@@ -71,16 +52,16 @@ impl Case<'_> {
         } else if subject.is_mirror {
             let problem = "is the mirror of a static Pod, which can use no Secret: its node needs the login, by a \
                            credential provider of the kubelet for example";
-            lines.push(at("Pod", error(problem)));
+            lines.push(Line::at("Pod", error(problem)));
             lines.extend(images);
         } else {
-            lines.push(at(format_args!("namespace {}", subject.namespace), self.namespace()));
-            lines.push(at(format_args!("service account {}", subject.service_account), self.account()));
+            lines.push(Line::at(format_args!("namespace {}", subject.namespace), self.namespace()));
+            lines.push(Line::at(format_args!("service account {}", subject.service_account), self.account()));
             lines.extend(self.policies());
-            lines.extend(self.list().map(|list| at("imagePullSecrets", list)));
-            lines.push(at(format_args!("Secret {pull_secret}"), self.secret()));
+            lines.extend(self.list().map(|list| Line::at("imagePullSecrets", list)));
+            lines.push(Line::at(format_args!("Secret {pull_secret}"), self.secret()));
             lines.extend(images);
-            lines.extend(self.pods().map(|pods| at("Pods", pods)));
+            lines.extend(self.pods().map(|pods| Line::at("Pods", pods)));
         }
         lines
     }
@@ -88,10 +69,11 @@ impl Case<'_> {
     /// What was not looked at, and is taken for granted.
     fn assumptions(&self) -> Vec<Line> {
         let assumed = self.policies.as_ref().ok().and_then(|installed| installed.assumed.as_deref());
-        let mut lines: Vec<_> = assumed.map(|assumed| at("policies", skipped(assumed))).into_iter().collect();
+        let mut lines: Vec<_> =
+            assumed.map(|assumed| Line::at("policies", skipped(assumed))).into_iter().collect();
         if !self.subject.exists {
             let user = if self.user.is_empty() { "a person" } else { self.user };
-            lines.push(at("user", ok(format!("judged as created by {user} (change it with --as)"))));
+            lines.push(Line::at("user", ok(format!("judged as created by {user} (change it with --as)"))));
         }
         lines
     }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::diagnosis::passes;
+use crate::commands::Exit;
 use crate::commands::arguments::Output;
 use crate::commands::report::{self, Line, Mark};
 
@@ -10,10 +11,10 @@ use crate::commands::report::{self, Line, Mark};
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Explanation {
-    pub(super) ok: bool,
-    pub(super) subjects: Vec<Explained>,
+    ok: bool,
+    subjects: Vec<Explained>,
     /// Objects without a pod template, by kind and name.
-    pub(super) passed_over: Vec<String>,
+    passed_over: Vec<String>,
 }
 
 /// What was found about one Pod or workload.
@@ -35,10 +36,11 @@ impl Explanation {
         Self { ok: subjects.iter().all(|explained| explained.ok), subjects, passed_over }
     }
 
-    pub(super) fn write(&self, output: Output) -> std::io::Result<()> {
-        if output == Output::Json {
-            return report::json_to_stdout(self);
-        }
+    pub(super) fn write(&self, output: Output) -> std::io::Result<Exit> {
+        report::finish(output, self.ok, self, Self::write_text)
+    }
+
+    fn write_text(&self) -> std::io::Result<()> {
         for (at, Explained { subject, ok, findings }) in self.subjects.iter().enumerate() {
             let gap = if at == 0 { "" } else { "\n" };
             report::to_stdout(format_args!("{gap}{}", report::one_line(subject)))?;

@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 use acr_credential_core::registry_host;
 use regex::Regex;
 
-use super::{Case, Remark, error, ok, skipped, warning};
+use super::Case;
 use crate::cloud::personal_hosts;
 use crate::cluster::fingerprint::instance_name;
 use crate::cluster::observed::PullSecret;
+use crate::commands::report::remark::{Remark, error, ok, skipped, warning};
 use crate::configuration::{Host, Instance, Origin, Registry, without_token_api};
 
 /// A registry of the configuration that has a host.

@@ -2,9 +2,10 @@
 
 use kube::api::ObjectMeta;
 
+use super::Case;
 use super::policy::{Answer, Installed, Rules};
-use super::{Case, Remark, at, error, ok, skipped, warning};
 use crate::commands::explain::gather::Account;
+use crate::commands::report::remark::{Remark, error, ok, skipped, warning};
 use crate::commands::report::{Line, Mark};
 use crate::configuration::Attach;
 use crate::telemetry::policies::{GUARD, INJECT};
@@ -43,7 +44,7 @@ impl Case<'_> {
         let mut lines: Vec<_> =
             problems.into_iter().map(|problem| of_policy(INJECT, (bad, problem))).collect();
         let differences = installed.differences.iter();
-        lines.extend(differences.map(|difference| at("policies", warning(difference))));
+        lines.extend(differences.map(|difference| Line::at("policies", warning(difference))));
         if lines.is_empty() {
             let is = if installed.assumed.is_some() { "is taken to be installed" } else { "is installed" };
             let message = format!("{is}, and selects what the configuration selects");
@@ -227,5 +228,5 @@ impl Case<'_> {
 }
 
 fn of_policy(policy: &str, remark: Remark) -> Line {
-    at(format_args!("policy {policy}"), remark)
+    Line::at(format_args!("policy {policy}"), remark)
 }

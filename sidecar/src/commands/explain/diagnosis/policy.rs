@@ -263,12 +263,9 @@ fn pod_at_admission(subject: &Subject, account: &Account) -> Value {
 /// The parts of a label selector, all of which must hold.
 fn expressions(selector: Option<&Value>, with_match_labels: bool) -> Vec<Expression> {
     let selector = selector.and_then(|selector| LabelSelector::deserialize(selector).ok());
-    let selector = selector.map(|selector| LabelSelector {
-        match_labels: selector.match_labels.filter(|_| with_match_labels),
-        ..selector
-    });
-    let selector = selector.and_then(|selector| Selector::try_from(selector).ok());
-    selector.into_iter().flatten().collect()
+    let Some(mut selector) = selector else { return Vec::new() };
+    selector.match_labels = selector.match_labels.filter(|_| with_match_labels);
+    Selector::try_from(selector).into_iter().flatten().collect()
 }
 
 #[cfg(test)]
