@@ -55,25 +55,17 @@ impl Case<'_> {
 
     /// What the policies refuse and warn of when the subject and its Pods are created, in their own words.
     pub(super) fn verdicts(&self) -> Vec<Line> {
-        let guard = self.guard().filter(|_| !self.subject.exists).map(|(_, answer)| (GUARD, answer));
-        let inject = self.injection().map(|answer| (INJECT, answer));
-        let remarks = |(policy, answer)| {
-            let remarks = match answer {
-                // The policy may read an account that could not be read here.
-                Answer::Refused(message) if policy == INJECT && self.may_be_copied() => {
-                    vec![warning(format!(
-                        "{message} (unless the service account, which could not be read here, lists it, too)"
-                    ))]
-                }
-                Answer::Refused(message) => vec![error(message)],
-                Answer::Added(warnings) | Answer::LeftAlone(warnings) => {
-                    warnings.into_iter().map(warning).collect()
-                }
-                Answer::LeftOut(_) | Answer::Accepted => Vec::new(),
-            };
-            remarks.into_iter().map(move |remark| of_policy(policy, remark))
-        };
-        guard.into_iter().chain(inject).flat_map(remarks).collect()
+        let guard = self.guard().filter(|_| !self.subject.exists).map(|(_, answer)| answer);
+        let mut lines = remarks(GUARD, guard);
+        match self.injection() {
+            // The policy may read an account that could not be read here.
+            Some(Answer::Refused(message)) if self.may_be_copied() => {
+                let unless = "(unless the service account, which could not be read here, lists it, too)";
+                lines.push(of_policy(INJECT, warning(format!("{message} {unless}"))));
+            }
+            answer => lines.extend(remarks(INJECT, answer)),
+        }
+        lines
     }
 
     /// What the policy for workloads would say of another one like it, and whether it is at work at all.
@@ -225,6 +217,17 @@ impl Case<'_> {
             (names, _) => format!("has {names} alone"),
         }
     }
+}
+
+fn remarks(policy: &str, answer: Option<Answer>) -> Vec<Line> {
+    let remarks = match answer {
+        Some(Answer::Refused(message)) => vec![error(message)],
+        Some(Answer::Added(warnings) | Answer::LeftAlone(warnings)) => {
+            warnings.into_iter().map(warning).collect()
+        }
+        Some(Answer::LeftOut(_) | Answer::Accepted) | None => Vec::new(),
+    };
+    remarks.into_iter().map(|remark| of_policy(policy, remark)).collect()
 }
 
 fn of_policy(policy: &str, remark: Remark) -> Line {
