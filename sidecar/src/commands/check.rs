@@ -112,18 +112,14 @@ fn summary(registry: &Registry) -> String {
         0 => "all of its hosts".to_owned(),
         count => counted(count, "host"),
     };
-    format!("{instance} in {region}, {hosts}, {}", recipients(registry))
-}
-
-/// For whom it is.
-fn recipients(registry: &Registry) -> String {
-    match registry.namespaces.as_deref() {
+    let recipients = match registry.namespaces.as_deref() {
         Some(patterns) if !patterns.contains(&Pattern::All) => {
             let names: Vec<_> = patterns.iter().map(Pattern::as_str).collect();
             format!("for namespaces {}", names.join(", "))
         }
         _ => "for every managed namespace".to_owned(),
-    }
+    };
+    format!("{instance} in {region}, {hosts}, {recipients}")
 }
 
 /// A credential has all rights of the identity that asked for it, unless a session policy narrows them; only sessions of

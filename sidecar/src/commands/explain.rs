@@ -119,8 +119,10 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
         };
         let mut explained = Vec::new();
         for subject in subjects {
-            let around = match &client {
-                Some(client) => Some(gather::cluster::around(client, &subject, &cluster, read_secret).await?),
+            let surroundings = match &client {
+                Some(client) => {
+                    Some(gather::cluster::surroundings(client, &subject, &cluster, read_secret).await?)
+                }
                 None => None,
             };
             let findings = match &configuration {
@@ -131,7 +133,7 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
                         pull_secret: &cluster.pull_secret,
                         policies,
                         user: user.as_deref().unwrap_or_default(),
-                        cluster: around.as_ref(),
+                        cluster: surroundings.as_ref(),
                         now: Timestamp::now(),
                     };
                     case.diagnose()

@@ -59,7 +59,7 @@ impl Line {
     }
 
     fn coloured(&self) -> String {
-        let (style, sign, plain) = (self.mark.style(), self.mark.sign(), self.to_string());
+        let ((sign, style), plain) = (self.mark.sign(), self.to_string());
         format!("{style}{sign}{style:#}{}", plain.strip_prefix(sign).unwrap_or_default())
     }
 }
@@ -67,27 +67,18 @@ impl Line {
 /// On one line, without colours.
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.mark.sign(), one_line(&self.place), one_line(&self.message))
+        write!(f, "{} {}: {}", self.mark.sign().0, one_line(&self.place), one_line(&self.message))
     }
 }
 
 impl Mark {
-    fn sign(self) -> char {
+    /// Its sign, and the sign's colours; `anstream` takes them out where nobody would see them.
+    fn sign(self) -> (char, Style) {
         match self {
-            Self::Ok => '✓',
-            Self::Warning => '!',
-            Self::Error => '✗',
-            Self::Skipped => '-',
-        }
-    }
-
-    /// Colours of the sign; `anstream` takes them out where nobody would see them.
-    fn style(self) -> Style {
-        match self {
-            Self::Ok => AnsiColor::Green.on_default(),
-            Self::Warning => AnsiColor::Yellow.on_default(),
-            Self::Error => AnsiColor::Red.on_default(),
-            Self::Skipped => Style::new().dimmed(),
+            Self::Ok => ('✓', AnsiColor::Green.on_default()),
+            Self::Warning => ('!', AnsiColor::Yellow.on_default()),
+            Self::Error => ('✗', AnsiColor::Red.on_default()),
+            Self::Skipped => ('-', Style::new().dimmed()),
         }
     }
 }

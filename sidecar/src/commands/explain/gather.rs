@@ -100,7 +100,7 @@ impl Subject {
     }
 
     /// How its Pods are recreated.
-    pub(super) fn renewal(&self) -> String {
+    pub(super) fn recreation(&self) -> String {
         let Self { kind, name, namespace, .. } = self;
         match kind.as_str() {
             "Deployment" | "StatefulSet" | "DaemonSet" => {

@@ -1,4 +1,4 @@
-//! Remarks: what there is to say about one thing, before it is said where that is.
+//! Remarks: what was found about one thing, without the place.
 
 use super::Mark;
 

@@ -13,13 +13,12 @@ use crate::commands::report::remark::{Remark, error, ok, skipped, warning};
 use crate::configuration::{Host, Instance, Origin, Registry, without_token_api};
 
 /// A registry of the configuration that has a host.
-#[derive(Clone, Copy)]
-struct Owner<'a> {
+struct HostMatch<'a> {
     registry: &'a Registry,
     /// Whether it is certain; else its hosts are asked of the cloud, and this may be one of them.
     is_certain: bool,
     /// Whether it is for the namespace of the subject.
-    is_for_it: bool,
+    is_for_namespace: bool,
 }
 
 impl Case<'_> {
@@ -40,26 +39,19 @@ impl Case<'_> {
             }
         }
         let plain = plain(host);
-        if plain != host && self.owner(&plain).is_some_and(|owner| owner.is_certain || owner.is_for_it) {
+        let is_meant = |found: HostMatch<'_>| found.is_certain || found.is_for_namespace;
+        if plain != host && self.match_host(&plain).is_some_and(is_meant) {
             let problem = format!(
                 "the kubelet finds no login for its host, which it compares letter by letter: write {plain}"
             );
             return (true, error(problem));
         }
-        let (owner, namespace) = (self.owner(host), &self.subject.namespace);
-        let Some(Owner { registry, is_certain, is_for_it }) =
-            owner.filter(|owner| owner.is_certain || !owner.is_for_it || hosts.is_none())
-        else {
-            let remark = match without_token_api(host) {
-                Some(problem) => warning(format!("its host {problem}")),
-                None => {
-                    skipped(format!("{host} is not among the configured registries; fine if it is public"))
-                }
-            };
-            return (false, remark);
+        let namespace = &self.subject.namespace;
+        let Some(HostMatch { registry, is_certain, is_for_namespace }) = self.match_host(host) else {
+            return (false, unknown_host(host));
         };
         let place = &registry.place;
-        let remark = match (is_certain, is_for_it) {
+        let remark = match (is_certain, is_for_namespace) {
             (true, true) => match self.cluster.and_then(|cluster| cluster.secret.as_ref()) {
                 Some(secret) if secret.ours && !holds(secret, registry) => error(format!(
                     "its host belongs to {place}, which the pull secret does not hold: see `status`"
@@ -69,6 +61,8 @@ impl Case<'_> {
             (true, false) => error(format!(
                 "its host belongs to {place}, which is for other namespaces: add {namespace} to its namespaces"
             )),
+            // All hosts are known, and this is none of them.
+            (false, true) if hosts.is_some() => return (false, unknown_host(host)),
             (false, true) => warning(format!(
                 "its host may belong to {place}, whose hosts the cloud names: --read-secret tells"
             )),
@@ -80,19 +74,27 @@ impl Case<'_> {
     }
 
     /// The registry that has this host: a certain one before one that may, and one for this namespace before another.
-    fn owner(&self, host: &str) -> Option<Owner<'_>> {
+    fn match_host(&self, host: &str) -> Option<HostMatch<'_>> {
         let is_for = |registry: &Registry| {
             let patterns = registry.namespaces.as_ref();
             patterns.is_none_or(|all| all.iter().any(|pattern| pattern.matches(&self.subject.namespace)))
         };
         [(true, true), (true, false), (false, true), (false, false)].into_iter().find_map(
-            |(is_certain, is_for_it)| {
+            |(is_certain, is_for_namespace)| {
                 let answer = is_certain.then_some(true);
                 let mut registries = self.configuration.registries.iter();
-                let found = registries.find(|it| is_for(it) == is_for_it && has_host(it, host) == answer);
-                found.map(|registry| Owner { registry, is_certain, is_for_it })
+                let found =
+                    registries.find(|it| is_for(it) == is_for_namespace && has_host(it, host) == answer);
+                found.map(|registry| HostMatch { registry, is_certain, is_for_namespace })
             },
         )
+    }
+}
+
+fn unknown_host(host: &str) -> Remark {
+    match without_token_api(host) {
+        Some(problem) => warning(format!("its host {problem}")),
+        None => skipped(format!("{host} is not among the configured registries; fine if it is public")),
     }
 }
 

@@ -17,15 +17,15 @@ impl Case<'_> {
             // Where accounts carry the reference, there may well be none.
             _ if self.configuration.attach == Attach::ServiceAccount => Vec::new(),
             Err(why) => vec![of_policy(INJECT, skipped(format!("not looked at: {why}")))],
-            Ok(installed) => self.of_inject(installed),
+            Ok(installed) => self.inject_lines(installed),
         };
         lines.extend(self.verdicts());
         lines.extend(self.later());
         lines
     }
 
-    /// Whether the policy that adds the reference is asked about the subject.
-    fn of_inject(&self, installed: &Installed) -> Vec<Line> {
+    /// What is wrong with the policy that adds the reference: it is absent, is not asked about the subject, or adds another one.
+    fn inject_lines(&self, installed: &Installed) -> Vec<Line> {
         let ours = self.pull_secret;
         // What is wrong with the policy does not matter to a list that has the reference already.
         let is_served = self.subject.lists(ours) || self.is_copied();
@@ -94,7 +94,7 @@ impl Case<'_> {
 
     /// What becomes of the Pods to come; none where that cannot be known, and of a Pod that is there.
     fn injection(&self) -> Option<Answer> {
-        self.inject().filter(|_| !self.is_past()).map(|rules| self.answer(rules))
+        self.inject().filter(|_| !self.is_existing_pod()).map(|rules| self.answer(rules))
     }
 
     fn answer(&self, rules: &Rules) -> Answer {
@@ -103,7 +103,7 @@ impl Case<'_> {
     }
 
     /// Whether the subject is a Pod that is there: its list never changes.
-    fn is_past(&self) -> bool {
+    fn is_existing_pod(&self) -> bool {
         self.subject.is_pod() && self.subject.exists
     }
 
@@ -137,13 +137,13 @@ impl Case<'_> {
         Some(match (self.injection(), self.policies) {
             (Some(Answer::Refused(_)), _) => return None,
             _ if self.subject.lists(ours) => ok(format!("has {ours}")),
-            _ if self.is_past() && !names.is_empty() => error(format!(
+            _ if self.is_existing_pod() && !names.is_empty() => error(format!(
                 "has {names} alone, and the list of a Pod never changes: where it is written, {add}"
             )),
-            _ if self.is_past() && attach == Attach::ServiceAccount => error(format!(
+            _ if self.is_existing_pod() && attach == Attach::ServiceAccount => error(format!(
                 "lacks {ours}, and the list of a Pod never changes: delete the Pod once its service account lists it"
             )),
-            _ if self.is_past() => error(format!(
+            _ if self.is_existing_pod() => error(format!(
                 "lacks {ours}, and the list of a Pod never changes: delete the Pod, so that another one is made; if that one \
                  lacks it too, look at the policy {INJECT}"
             )),
@@ -185,7 +185,7 @@ impl Case<'_> {
             (lack, all) => Some(error(format!(
                 "{lack} of {all} lack {ours}, and the list of a Pod never changes: fix what is wrong above, then recreate \
                  them: {}",
-                self.subject.renewal()
+                self.subject.recreation()
             ))),
         }
     }

@@ -126,13 +126,13 @@ impl Rules {
     ) -> Answer {
         let misses = self.misses(subject, &subject.labels, namespace);
         let user = if subject.is_pod() { user } else { CONTROLLER };
-        let pod = pod_at_admission(subject, account);
-        self.answer(subject, (Shape::Pod, "Pod"), user, &pod, account, misses)
+        let pod = pod_at_admission(subject, account).to_string();
+        self.answer(&creation(subject, Shape::Pod, "Pod", user, &pod), account, misses)
     }
 
     /// What this policy, as the one for workloads, answers when the subject is created; none of what it never sees.
     pub(super) fn guard(&self, subject: &Subject, namespace: Option<&ObjectMeta>) -> Option<Answer> {
-        let Subject { kind, own_labels, labels, object, .. } = subject;
+        let Subject { kind, own_labels, labels, .. } = subject;
         let shape = subject.shape.filter(|_| !subject.is_pod())?;
         let has_condition = |name: &str| self.conditions.iter().any(|condition| condition == name);
         let opts_out = |labels: &Labels| labels.get(OPT_OUT).is_some_and(|value| value == "false");
@@ -142,27 +142,17 @@ impl Rules {
             return None;
         }
         let misses = self.misses(subject, own_labels, namespace);
-        Some(self.answer(subject, (shape, kind), "", object, &Account::Unknown, misses))
+        let object = subject.object.to_string();
+        let request = creation(subject, shape, kind, "", &object);
+        Some(self.answer(&request, &Account::Unknown, misses))
     }
 
-    fn answer(
-        &self,
-        Subject { namespace, .. }: &Subject,
-        (shape, kind): (Shape, &str),
-        user: &str,
-        object: &Value,
-        account: &Account,
-        misses: Vec<String>,
-    ) -> Answer {
+    fn answer(&self, request: &Request<'_>, account: &Account, misses: Vec<String>) -> Answer {
         let settings = match &self.settings {
             Ok(settings) if misses.is_empty() => settings,
             Ok(_) | Err(_) => return Answer::LeftOut(misses),
         };
-        let text = object.to_string();
-        let (object, old_object) = (Some(text.as_str()), None);
-        let operation = Operation::Create;
-        let request = Request { shape, kind, operation, namespace, user, object, old_object };
-        match judge(&request, settings, account) {
+        match judge(request, settings, account) {
             Verdict::Accept(Reason::NotSelected) => Answer::LeftOut(vec![
                 "has registries that no image here is from: add the host to them".to_owned(),
             ]),
@@ -246,6 +236,17 @@ impl Rules {
         };
         Some(what.to_owned())
     }
+}
+
+fn creation<'a>(
+    Subject { namespace, .. }: &'a Subject,
+    shape: Shape,
+    kind: &'a str,
+    user: &'a str,
+    object: &'a str,
+) -> Request<'a> {
+    let operation = Operation::Create;
+    Request { shape, kind, operation, namespace, user, object: Some(object), old_object: None }
 }
 
 /// A Pod of the subject when the policies see it: where its list is empty, Kubernetes has copied that of the service account.

@@ -81,7 +81,7 @@ fn list_that_matters(pod: Pod) -> Option<Vec<String>> {
 }
 
 /// Reads what is around a subject.
-pub(crate) async fn around(
+pub(crate) async fn surroundings(
     client: &Client,
     subject: &Subject,
     ClusterArgs { pull_secret, .. }: &ClusterArgs,

@@ -303,7 +303,7 @@ items:
         assert_eq!((job.title.as_str(), job.service_account.as_str()), ("CronJob team-b/nightly", "default"));
         assert_eq!(job.images, ["c.example.com/n"]);
         assert_eq!((job.kind.as_str(), job.shape), ("CronJob", Some(Shape::JobTemplate)));
-        assert_eq!((job.renewal().as_str(), job.own_labels), ("delete them", labels("team", "a")));
+        assert_eq!((job.recreation().as_str(), job.own_labels), ("delete them", labels("team", "a")));
         assert!(!job.exists);
     }
 
