@@ -1,4 +1,4 @@
-//! Service accounts, looked up to tell entries that Kubernetes copied from entries that a person wrote.
+//! Looks up service accounts, to distinguish entries that Kubernetes copied from entries that a person wrote.
 
 use acr_credential_core::policy::{LookupError, ServiceAccounts, listed_pull_secrets};
 use k8s_openapi::Resource as _;
@@ -35,7 +35,8 @@ impl ServiceAccounts for PolicyServer {
             .map_err(|error| reason(&error.to_string()))
             .and_then(|answer| listed(&answer).ok_or(LookupError::Failed));
         if let Err(error) = looked_up {
-            // The user sees a warning, but only the operator can fix it. Nothing else is logged, so nothing else needs a logger.
+            // The user sees a warning, but only the operator can fix the cause. Nothing else is logged, so only this code needs a
+            // logger.
             let log = Logger::root(KubewardenDrain::new(), o!("policy" => env!("CARGO_PKG_NAME")));
             warn!(log, "failed to read a ServiceAccount: {error}";
                 "namespace" => namespace, "service_account" => name);
@@ -48,7 +49,7 @@ fn listed(service_account: &[u8]) -> Option<Vec<String>> {
     listed_pull_secrets(std::str::from_utf8(service_account).ok()?).ok()
 }
 
-/// The host tells its errors as text alone.
+/// Derives the reason from the text of an error, because the host returns errors only as text.
 fn reason(error: &str) -> LookupError {
     if error.contains("has not been granted access") {
         LookupError::NotGranted

@@ -1,12 +1,12 @@
-//! What strangers write, as a fuzzer gives it: the functions behind the targets in `fuzz/`. They panic where something is not as
-//! it has to be. The corpus there is replayed as a test.
+//! Functions behind the targets in `fuzz/`, which feed them untrusted input. They panic when an invariant does not hold. A test
+//! replays the corpus in that directory.
 #![expect(clippy::missing_panics_doc, reason = "that is what they are for")]
 
 use acr_credential_core::policy::{LookupError, ServiceAccounts};
 
 use crate::{validate_settings, validate_with};
 
-/// Nobody is there to ask.
+/// A source of service accounts that answers no look-up.
 struct Nobody;
 
 impl ServiceAccounts for Nobody {
@@ -15,13 +15,13 @@ impl ServiceAccounts for Nobody {
     }
 }
 
-/// A request with its settings. The answer is JSON, and accepts or says why not.
+/// Runs the policy on a request with its settings. The response is JSON, and either accepts the request or explains why not.
 pub fn admission(text: &[u8]) {
     let answer = validate_with(text, &Nobody);
     assert!(answer.is_ok_and(|answer| answer.starts_with(b"{\"accepted\":")));
 }
 
-/// Settings. The answer is JSON.
+/// Validates settings. The response is JSON.
 pub fn settings(text: &[u8]) {
     let answer = validate_settings(text);
     assert!(answer.is_ok_and(|answer| answer.starts_with(b"{\"valid\":")));

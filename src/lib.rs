@@ -1,8 +1,8 @@
-//! Kubewarden policy that adds the pull secret of Alibaba Cloud Container Registry (ACR) to the Pods it selects, and tells people
-//! whose Pods and workloads list other pull secrets, but not this one.
+//! Kubewarden policy that adds the pull secret of Alibaba Cloud Container Registry (ACR) to the Pods that it selects. It warns
+//! users or refuses their Pods and workloads when these list other pull secrets, but not this one.
 //!
-//! This package is the edge to the policy server: it reads the request, looks a service account up and writes the answer. What
-//! it answers is decided in [`acr_credential_core::policy`]. [`validate_with`] is the same function without waPC, for tests.
+//! This package is the edge to the policy server: it reads the request, looks up a service account and writes the response. The
+//! decision is made in [`acr_credential_core::policy`]. [`validate_with`] is the same function without waPC, for tests.
 
 mod accounts;
 #[cfg(any(test, fuzzing))]
@@ -31,11 +31,11 @@ fn validate(payload: &[u8]) -> CallResult {
     validate_with(payload, &PolicyServer)
 }
 
-/// Reviews one admission request: `{"request": AdmissionRequest, "settings": {…}}` in, a `ValidationResponse` out, both
-/// JSON.
+/// Reviews one admission request. The input is `{"request": AdmissionRequest, "settings": {…}}` and the output is a
+/// `ValidationResponse`, both in JSON.
 ///
 /// # Errors
-/// Never in practice; a request that cannot be understood is an answer (code 400), not an error.
+/// Never returns an error in practice. The response to a request that cannot be understood has code 400.
 pub fn validate_with(payload: &[u8], accounts: &dyn ServiceAccounts) -> CallResult {
     let review = Review::parse(payload);
     let verdict = match &review {
@@ -51,10 +51,10 @@ pub fn validate_with(payload: &[u8], accounts: &dyn ServiceAccounts) -> CallResu
     Ok(response::to_json(&verdict)?)
 }
 
-/// Checks settings, JSON in, a `SettingsValidationResponse` out. All mistakes are reported at once.
+/// Checks settings. The input is JSON and the output is a `SettingsValidationResponse`, which contains all mistakes.
 ///
 /// # Errors
-/// Never in practice.
+/// Never returns an error in practice.
 pub fn validate_settings(payload: &[u8]) -> CallResult {
     let checked = match std::str::from_utf8(payload) {
         Ok(json) => Settings::parse(json).map(|_| ()).map_err(|mistakes| mistakes.to_string()),

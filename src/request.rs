@@ -1,7 +1,7 @@
 //! The admission request, read by reference.
 //!
-//! The objects in it are kept as they are written: most of them are let through without a look, and a mutated object is the
-//! request's own bytes.
+//! The objects in it are kept as they are written: most of them are accepted without being parsed, and a mutated object is
+//! built from the request's own bytes.
 
 use acr_credential_core::json::{self, Malformed, Map, Raw, Text};
 use acr_credential_core::policy::{Operation, Request, Shape};
@@ -11,7 +11,7 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{Pod, ReplicationController, ServiceAccount};
 use serde::Deserialize;
 
-/// What a policy server hands to `validate`.
+/// The payload that a policy server passes to `validate`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Review<'a> {
     #[serde(borrow)]
@@ -20,7 +20,7 @@ pub(crate) struct Review<'a> {
     pub(crate) settings: Raw<'a>,
 }
 
-/// The parts of an `AdmissionRequest` (admission.k8s.io/v1) that decide.
+/// The parts of an `AdmissionRequest` (admission.k8s.io/v1) that the decision depends on.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AdmissionRequest<'a> {
@@ -37,7 +37,7 @@ struct AdmissionRequest<'a> {
     old_object: Raw<'a>,
 }
 
-/// Group and kind; the version does not matter to any rule.
+/// Group and kind. No rule depends on the version.
 #[derive(Debug, Deserialize)]
 struct GroupKind<'a> {
     #[serde(borrow)]
@@ -46,7 +46,7 @@ struct GroupKind<'a> {
     kind: Text<'a>,
 }
 
-/// Who makes the request.
+/// The user who makes the request.
 #[derive(Debug, Deserialize)]
 struct UserInfo<'a> {
     #[serde(borrow)]
@@ -57,7 +57,7 @@ impl<'a> Review<'a> {
     /// Reads a payload.
     ///
     /// # Errors
-    /// What is wrong with it, with the path.
+    /// Returns what is wrong with the payload, with the path.
     pub(crate) fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
         let payload =
             std::str::from_utf8(payload).map_err(|_| Malformed::new("is not UTF-8").below("request"))?;
@@ -67,8 +67,8 @@ impl<'a> Review<'a> {
         )
     }
 
-    /// What is judged; none where no rule is about such requests. Group and kind both decide: another group may have a
-    /// `Deployment` of its own.
+    /// Returns the request to decide about, or `None` if no rule applies to such requests. Both group and kind are compared:
+    /// another group may have its own `Deployment`.
     pub(crate) fn request(&self) -> Option<Request<'_>> {
         let Map(request) = &self.request;
         let Map(kind) = &request.kind;
@@ -89,7 +89,7 @@ impl<'a> Review<'a> {
         };
         let operation = match (&*request.operation.0, shape) {
             ("CREATE", _) => Operation::Create,
-            // `imagePullSecrets` of an existing Pod cannot change.
+            // The `imagePullSecrets` of an existing Pod cannot change, so updates of Pods are not here.
             ("UPDATE", Shape::ServiceAccount | Shape::Template | Shape::JobTemplate) => Operation::Update,
             _ => return None,
         };

@@ -1,9 +1,9 @@
-//! How a verdict is told to the policy server.
+//! The response to the policy server.
 
 use acr_credential_core::policy::{Rule, Splice, Verdict};
 use serde::Serialize;
 
-/// `ValidationResponse` of the policy SDK, less the mutated object: that one is written as it is, not serialised.
+/// `ValidationResponse` of the policy SDK without the mutated object, which is copied as text and not serialised.
 #[derive(Default, Serialize)]
 struct Response<'a> {
     accepted: bool,
@@ -22,10 +22,10 @@ struct AuditAnnotations {
     rule: Rule,
 }
 
-/// The answer to the policy server.
+/// Returns the response to the policy server as JSON.
 ///
 /// # Errors
-/// Never in practice: strings and numbers always serialise.
+/// Never returns an error in practice: strings and numbers can always be serialised.
 pub(crate) fn to_json(verdict: &Verdict<'_>) -> serde_json::Result<Vec<u8>> {
     let by = |rule: &Rule| Some(AuditAnnotations { rule: *rule });
     let head = match verdict {
@@ -50,11 +50,11 @@ pub(crate) fn to_json(verdict: &Verdict<'_>) -> serde_json::Result<Vec<u8>> {
     Ok(json)
 }
 
-/// Adds the object's own bytes, with the one change, to the rest of the answer.
+/// Adds the object's own bytes, with the one change, to the rest of the response.
 fn add_mutated_object(json: &mut Vec<u8>, object: &str, splice: &Splice) {
     const FIELD: &[u8] = br#","mutated_object":"#;
     json.reserve(FIELD.len() + object.len() + splice.text.len());
-    // The closing brace; it comes back after the last field.
+    // This removes the closing brace, which is added again after the last field.
     json.pop();
     json.extend_from_slice(FIELD);
     let object = object.as_bytes();

@@ -1,8 +1,8 @@
-//! Image references, as far as a registry's host goes.
+//! The registry's host in an image reference.
 
-/// Host of the registry that an image reference names, with its port; `docker.io` when it names none.
+/// Returns the host of the registry that an image reference names, with its port; `docker.io` when it names no host.
 ///
-/// The part before the first `/` is a host when it holds a `.` or a `:`, has an upper-case letter, or is `localhost`
+/// The part before the first `/` is a host when it contains a `.`, a `:` or an upper-case letter, or is `localhost`
 /// (the rule of <https://github.com/distribution/reference>, which the kubelet uses).
 #[must_use]
 pub fn registry_host(image: &str) -> &str {

@@ -1,4 +1,4 @@
-//! JSON by reference: serde's derived readers, with types that borrow from the document, and errors that never quote it.
+//! JSON by reference: types for serde's derived readers that borrow from the document, and errors that never quote it.
 
 mod tree;
 
@@ -17,7 +17,7 @@ pub(crate) use tree::Tree;
 /// Reads a document.
 ///
 /// # Errors
-/// What is wrong with it, and where.
+/// Returns what is wrong with the document, and where.
 pub fn read<'de, T: Deserialize<'de>>(json: &'de str) -> Result<T, Malformed> {
     serde_json::from_str(json).map_err(|error| {
         if !error.is_data() {
@@ -30,9 +30,10 @@ pub fn read<'de, T: Deserialize<'de>>(json: &'de str) -> Result<T, Malformed> {
     })
 }
 
-/// The path of the value that a reader was at.
+/// Returns the path of the value at a position.
 ///
-/// Only that of values of the wrong type, which all are below keys that a reader knows: so no path quotes the document.
+/// It is called only for values of the wrong type. All of these are below keys that a reader knows, so no path quotes the
+/// document.
 fn path_to(json: &str, at: usize) -> String {
     let mut path = String::new();
     let mut value = json;
@@ -44,7 +45,7 @@ fn path_to(json: &str, at: usize) -> String {
     path
 }
 
-/// The entry of a map or a list that the reader was at.
+/// Returns the entry of a map or a list at a position.
 fn step_to<'a>(json: &str, value: &'a str, at: usize) -> Option<(String, &'a str)> {
     let is_at = |entry: &str| place_in(json, entry).is_some_and(|place| place.start <= at && at <= place.end);
     if let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(value) {
@@ -56,10 +57,10 @@ fn step_to<'a>(json: &str, value: &'a str, at: usize) -> Option<(String, &'a str
     Some((key.into_owned(), entry.get()))
 }
 
-/// What serde says about a value of another type, less the value.
+/// Rewrites serde's message about a value of the wrong type, without the value.
 fn complaint(error: &str) -> String {
-    // Behind the text comes the position in the document. What the type expects is a text of the code's, so a search from the
-    // end finds it whatever the document holds.
+    // The message ends with the position in the document. The text after "expected" comes from our code, so a search from the
+    // end finds it whatever the document contains.
     let text = error.rsplit_once(" at line ").map_or(error, |(text, _)| text);
     if let Some(key) = text.strip_prefix("missing field ") {
         format!("lacks {key}")
@@ -77,20 +78,20 @@ fn complaint(error: &str) -> String {
 /// What is wrong with a document, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed {
-    /// Such as `spec.imagePullSecrets[0].name`; empty for the whole document.
+    /// A path such as `spec.imagePullSecrets[0].name`; empty for the whole document.
     pub path: String,
-    /// What is wrong there, without a word of the document.
+    /// What is wrong there. It never quotes the document.
     pub complaint: String,
 }
 
 impl Malformed {
-    /// Something is wrong with the whole document.
+    /// Creates an error about the whole document.
     #[must_use]
     pub fn new(complaint: impl Into<String>) -> Self {
         Self { path: String::new(), complaint: complaint.into() }
     }
 
-    /// The same, seen from one level up.
+    /// Returns the same error with a path that begins one level higher, at `parent`.
     #[must_use]
     pub fn below(mut self, parent: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
@@ -99,7 +100,7 @@ impl Malformed {
     }
 }
 
-/// A map, read as `T`. Derived structs alone would take a list for one.
+/// A map, read as `T`. A derived struct without this wrapper would also accept a list.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Map<T>(pub T);
 
@@ -123,7 +124,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Map<T> {
     }
 }
 
-/// The entries of a map as they are written, in their order.
+/// The entries of a map as they are written, in the order of the document.
 struct Entries<'a>(Vec<(Text<'a>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
@@ -150,7 +151,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
     }
 }
 
-/// A string, borrowed unless it holds escapes. Like Kubernetes, it reads `null` and an absent field as the empty string.
+/// A string, borrowed unless it contains escapes. As in Kubernetes, `null` and an absent field are read as the empty string.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Text<'a>(pub Cow<'a, str>);
 
@@ -165,7 +166,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// A value as it is written, so that an explicit `null` is not mistaken for an absent field.
+/// A value as it is written. It distinguishes an explicit `null` from an absent field.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Raw<'a>(pub Option<&'a str>);
 
@@ -176,14 +177,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// The value, unless it is absent or `null`.
+    /// Returns the value, unless it is absent or `null`.
     #[must_use]
     pub fn not_null(self) -> Option<&'a str> {
         self.0.filter(|value| *value != "null")
     }
 }
 
-/// Where `part`, a slice of `whole`, is in it. `None` when it is no slice of it.
+/// Returns the range of `part` within `whole`, or `None` when `part` is not a slice of `whole`.
 pub(crate) fn place_in(whole: &str, part: &str) -> Option<Range<usize>> {
     let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
     let end = start.checked_add(part.len())?;

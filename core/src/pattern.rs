@@ -1,4 +1,4 @@
-//! Names and globs, as users write them in lists.
+//! Names and globs in the lists that users write.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,14 +16,14 @@ pub enum Pattern<'a> {
     Glob(Cow<'a, str>),
 }
 
-/// What the names are names of, which decides how they may look.
+/// The kind of object that the names belong to. It decides which names are valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vocabulary {
     /// Namespaces: RFC 1123 labels, at most 63 characters.
     Label,
     /// Service accounts and Secrets: RFC 1123 subdomains, at most 253 characters.
     Subdomain,
-    /// Registries: `host` or `host:port`, as an image reference begins.
+    /// Registries: `host` or `host:port`, as at the beginning of an image reference.
     Host,
 }
 
@@ -36,7 +36,7 @@ impl Vocabulary {
     fn longest(self) -> usize {
         match self {
             Self::Label => 63,
-            // A host name has the same limit; the rest is for a port.
+            // A host name has the same limit; the rest is the port.
             Self::Subdomain => 253,
             Self::Host => 253 + ":65535".len(),
         }
@@ -66,7 +66,7 @@ impl<'a> Pattern<'a> {
     /// Reads one entry. The words `all` and `default` are recognised in any case, as the vendor's component does.
     ///
     /// # Errors
-    /// When no name of this kind could ever match the entry.
+    /// Returns an error when no name of this kind could ever match the entry.
     pub fn parse(text: impl Into<Cow<'a, str>>, vocabulary: Vocabulary) -> Result<Self, PatternError> {
         let text = match text.into() {
             Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
@@ -82,7 +82,7 @@ impl<'a> Pattern<'a> {
         if text.contains(['*', '?']) { Ok(Self::Glob(text)) } else { Ok(Self::Name(text)) }
     }
 
-    /// The same pattern, without a text that it borrows from.
+    /// Returns the same pattern as an owned value.
     #[must_use]
     pub fn into_owned(self) -> Pattern<'static> {
         match self {
@@ -92,7 +92,7 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    /// Whether the pattern matches this name.
+    /// Returns whether the pattern matches this name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         match self {
@@ -102,13 +102,13 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    /// Whether this is exactly this name, not a glob that happens to match it.
+    /// Returns whether the pattern is exactly this name, and not a glob that happens to match it.
     #[must_use]
     pub fn names(&self, name: &str) -> bool {
         matches!(self, Self::Name(own) if own == name)
     }
 
-    /// The pattern in its shortest spelling.
+    /// Returns the pattern in its shortest spelling.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -117,7 +117,7 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    /// Whether some name could match both.
+    /// Returns whether some name could match both patterns.
     #[must_use]
     pub fn overlaps(&self, other: &Pattern<'_>) -> bool {
         match (self, other) {
@@ -129,22 +129,22 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// Whether some text matches both globs.
+/// Returns whether some text matches both globs.
 fn globs_overlap(one: &str, other: &str) -> bool {
     let other: Vec<char> = other.chars().collect();
-    // `row[n]`: whether what is left of `one` and the last `n` characters of `other` match a common text. It begins with
-    // nothing left of `one`, which only stars can match.
+    // `row[n]` is true when the rest of `one` and the last `n` characters of `other` match a common text. The first row is for
+    // an empty rest of `one`, which only stars can match.
     let stars = other.iter().rev().take_while(|c| **c == '*').count();
     let mut row: Vec<bool> = (0..=other.len()).map(|left| left <= stars).collect();
     for c in one.chars().rev() {
-        // Nothing left of `other`: only a star matches that.
+        // The rest of `other` is empty here: only a star matches that.
         let mut next = vec![c == '*' && row.first() == Some(&true)];
         for (of_other, (without_both, without_c)) in
             other.iter().rev().zip(row.iter().zip(row.iter().skip(1)))
         {
             let without_of_other = next.last() == Some(&true);
             next.push(match (c, *of_other) {
-                // The star ends here, or takes what the other side has next.
+                // The star ends here, or matches the next character of the other side.
                 ('*', _) | (_, '*') => *without_c || without_of_other,
                 (a, b) => (a == b || a == '?' || b == '?') && *without_both,
             });

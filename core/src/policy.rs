@@ -1,7 +1,7 @@
-//! What the policy decides: its settings, and the judgement on a request.
+//! What the policy decides: its settings, and the verdict on a request.
 //!
-//! Everything that judges calls [`judge`]: the compiled policy for each admission request, and the sidecar's commands for what
-//! people ask about. The one look-up in the cluster is a parameter.
+//! There is one function that decides, [`judge`]. The compiled policy calls it for each admission request, and the sidecar's
+//! commands call it for the objects that users ask about. The only look-up in the cluster is a parameter.
 
 mod list_verdict;
 mod message;
@@ -27,26 +27,26 @@ pub use settings::{ManualPullSecrets, Mistakes, PodMode, Settings, WorkloadMode}
 pub use splice::Splice;
 pub use verdict::{Rule, Verdict};
 
-/// The parts of an admission request that decide.
+/// The parts of an admission request that the decision depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// What its object is.
+    /// The shape of its object.
     pub shape: Shape,
-    /// Its kind, as messages name it: `Deployment`.
+    /// The kind of its object, as messages name it: `Deployment`.
     pub kind: &'a str,
-    /// What is to be done.
+    /// The operation on the object.
     pub operation: Operation,
-    /// The namespace of the request; that of the object does not matter.
+    /// The namespace of the request. The namespace in the object is not used.
     pub namespace: &'a str,
-    /// Who makes the request: `userInfo.username`, empty where it is unknown.
+    /// The user who makes the request: `userInfo.username`, empty if it is unknown.
     pub user: &'a str,
     /// The object as JSON. A mutated object is this text with one insertion.
     pub object: Option<&'a str>,
-    /// For an update: the object as it was.
+    /// For an update: the object before the update.
     pub old_object: Option<&'a str>,
 }
 
-/// What an object is to the policy.
+/// How the policy reads an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// A Pod.
@@ -59,7 +59,7 @@ pub enum Shape {
     ServiceAccount,
 }
 
-/// What is to be done with an object.
+/// The operation that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// `CREATE`
@@ -68,12 +68,12 @@ pub enum Operation {
     Update,
 }
 
-/// Where service accounts are looked up. A trait, so that decisions need no cluster.
+/// The source of service accounts. It is a trait, so that decisions need no cluster.
 pub trait ServiceAccounts {
-    /// The names in the `imagePullSecrets` of a service account.
+    /// Returns the names in the `imagePullSecrets` of a service account.
     ///
     /// # Errors
-    /// Why they cannot be told.
+    /// Returns why they cannot be determined.
     fn pull_secrets(&self, namespace: &str, name: &str) -> Result<Vec<String>, LookupError>;
 }
 
@@ -89,19 +89,19 @@ pub enum LookupError {
     /// There is no such service account.
     #[error("its ServiceAccount does not exist")]
     NotFound,
-    /// Anything else: the API server is away, the answer is unexpected.
+    /// Any other failure: the API server cannot be reached, or the response is unexpected.
     #[error("its ServiceAccount could not be read")]
     Failed,
 }
 
-/// Whether this user is a person, who reads a refusal and can change the list. What Kubernetes itself and service accounts
-/// create has a name with `system:`; `system:admin` is the administrator of several distributions. Without a name, it is a
-/// person: kwctl and other tools that make up requests are run by people.
+/// Returns whether this user is a person, who reads a refusal and can change the list. Kubernetes itself and service accounts
+/// have user names that begin with `system:`; `system:admin` is the administrator of several distributions. A user without a
+/// name is a person: kwctl and other tools that generate requests are run by people.
 fn is_person(user: &str) -> bool {
     user == "system:admin" || !user.starts_with("system:")
 }
 
-/// Judges a request. An existing Pod cannot be judged: its `imagePullSecrets` never change.
+/// Decides about a request. Existing Pods are never passed to it: their `imagePullSecrets` cannot change.
 pub fn judge<'a>(
     request: &Request<'a>,
     settings: &Settings<'_>,
@@ -131,7 +131,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Whether these Pods get the pull secret, given that their namespace is managed.
+/// Returns whether these Pods get the pull secret, given that their namespace is managed.
 fn selects(settings: &Settings<'_>, pods: &PodOrTemplate<'_>) -> Result<bool, Malformed> {
     if !settings.service_accounts.contains(pods.spec.service_account()) {
         return Ok(false);
@@ -147,10 +147,10 @@ fn selects(settings: &Settings<'_>, pods: &PodOrTemplate<'_>) -> Result<bool, Ma
     Ok(images.iter().any(wanted))
 }
 
-/// The first manual entry that is not among the known ones, of which there may be as many.
+/// Returns the first manual entry that is not among the known entries. Both lists may be long.
 fn first_unknown<'m>(manual: &[&'m str], known: &[&str]) -> Option<&'m str> {
-    // A tree, not a hash table: that one asks the host for random numbers. And entry by entry: `collect` would bring the
-    // standard library's sorting, 9 KB.
+    // This is a tree, because a hash table asks the host for random numbers. It is filled with `extend`, because `collect`
+    // would add the standard library's sorting, which is 9 KB.
     let mut tree: BTreeSet<&str> = BTreeSet::new();
     tree.extend(known);
     manual.iter().find(|entry| !tree.contains(*entry)).copied()

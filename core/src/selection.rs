@@ -1,18 +1,18 @@
-//! Which namespaces are managed and which service accounts are selected.
+//! The rule that selects namespaces and service accounts.
 
 use crate::pattern::Pattern;
 
 /// Two lists and one rule: an exact name beats an exclusion, an exclusion beats a glob.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selection<'a> {
-    /// What is selected.
+    /// The names and globs that are selected.
     pub include: Vec<Pattern<'a>>,
-    /// What no glob of `include` selects.
+    /// The names and globs that no glob of `include` selects.
     pub exclude: Vec<Pattern<'a>>,
 }
 
 impl Selection<'_> {
-    /// Whether the lists select this name.
+    /// Returns whether the lists select this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         if self.include.iter().any(|pattern| pattern.names(name)) {
@@ -22,7 +22,8 @@ impl Selection<'_> {
             && !self.exclude.iter().any(|pattern| pattern.matches(name))
     }
 
-    /// The first glob that can never select anything, with the exclusion that covers it: a contradiction in the lists.
+    /// Returns the positions of the first glob that can never select anything and of the exclusion that covers it. Such a glob is
+    /// a contradiction in the lists.
     #[must_use]
     pub fn contradiction(&self) -> Option<(usize, usize)> {
         let is_glob = |(_, pattern): &(usize, &Pattern<'_>)| !matches!(pattern, Pattern::Name(_));

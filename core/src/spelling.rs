@@ -1,14 +1,15 @@
-//! The word that somebody probably meant.
+//! The word that the user probably meant.
 
-/// The known word nearest to a misspelt one, if any is near enough to be worth suggesting.
+/// Returns the known word nearest to a misspelt word, if any is near enough for a suggestion.
 #[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Beyond this distance a suggestion is a guess: a third of the word, at least two letters.
+    // Beyond this distance, a suggestion would be a guess: a third of the word, but at least two letters.
     let length = word.chars().count();
     let limit = (length / 3).max(2);
     known
         .into_iter()
-        // Words of other lengths are no nearer than the lengths are, and measuring takes their product.
+        // The distance between two words is at least the difference of their lengths, and measuring it takes the product of
+        // the lengths.
         .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit)
         .map(|candidate| {
             (strsim::osa_distance(&word.to_ascii_lowercase(), &candidate.to_ascii_lowercase()), candidate)

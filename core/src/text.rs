@@ -1,7 +1,7 @@
-//! Text that others chose and people read.
+//! Text that is chosen by others and read by people.
 
-/// Whether a character changes how the text around it is shown: a control character, a line or paragraph separator, or a format
-/// character, such as those that turn the direction of writing. (Unicode 16: the categories Cc, Cf, Zl and Zp.)
+/// Returns whether a character changes how the text around it is shown: a control character, a line or paragraph separator, or
+/// a format character, such as one that changes the direction of writing. (Unicode 16: the categories Cc, Cf, Zl and Zp.)
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
     c.is_control()
@@ -27,7 +27,7 @@ mod tests {
         for c in " ~aé中，“…✓✗\u{1f600}".chars() {
             assert!(!is_invisible(c), "{c:?}");
         }
-        // The standard library has its own table of what it shows in `Debug`.
+        // The standard library has its own table of the characters that `Debug` escapes.
         for c in ('\0'..=char::MAX).filter(|c| is_invisible(*c)) {
             assert!(c.escape_debug().count() > 1, "{c:?}");
         }

@@ -1,4 +1,4 @@
-//! Whole values. Only settings are read into one; requests are too large for that.
+//! Whole values. Only settings are read into a tree; requests are too large for that.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,14 +8,14 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 
 use super::Text;
 
-/// Any value, borrowed from the document. Unlike `serde_json::Value`, it keeps the order of a map and keys given twice.
+/// Any value, borrowed from the document. Unlike `serde_json::Value`, it keeps the order of a map, and duplicate keys.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Tree<'a> {
     /// `null`
     Null,
     /// A boolean.
     Bool(bool),
-    /// A number; no setting has one.
+    /// A number. No setting is a number.
     Number,
     /// A string.
     Text(Cow<'a, str>),
@@ -26,7 +26,7 @@ pub(crate) enum Tree<'a> {
 }
 
 impl Tree<'_> {
-    /// What the value is, for messages that must not quote it.
+    /// Returns the kind of the value in words, for messages that must not quote the value.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",

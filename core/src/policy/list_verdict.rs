@@ -1,4 +1,4 @@
-//! What a list of pull secrets means for ours.
+//! What a list of `imagePullSecrets` means for our pull secret.
 
 use std::borrow::Cow;
 
@@ -12,14 +12,14 @@ use super::Settings;
 pub(super) enum ListVerdict<'a> {
     /// The pull secret is in the list.
     Listed,
-    /// It is not, and nothing in the list was written by hand: it can be appended without asking.
+    /// The pull secret is not in the list, and no entry was written by hand: it can be appended without asking.
     Free,
-    /// It is not, and these entries (at least one, in their order) were.
+    /// The pull secret is not in the list, and these entries (at least one, in the order of the list) were written by hand.
     Manual(Vec<&'a str>),
 }
 
 impl<'a> ListVerdict<'a> {
-    /// Judges a list by the names of its entries; a nameless entry has the name `""` and never counts as manual.
+    /// Classifies a list by the names of its entries. An entry without a name has the name `""` and never counts as manual.
     pub(super) fn new(names: &'a [Cow<'_, str>], settings: &Settings<'_>) -> Self {
         let mut manual = Vec::new();
         for name in names {

@@ -1,4 +1,4 @@
-//! What users read: one line each, long names elided.
+//! The messages for users: each is one line, and long names are shortened.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use super::object::{Metadata, Owner};
 use crate::json::Text;
 use crate::text::is_invisible;
 
-/// At most `most` characters of a name, the middle left out. It stays on one line and looks like what it is: characters that
-/// are not shown are replaced.
+/// Shortens a name to at most `most` characters by leaving out its middle. Invisible characters are replaced, so that the
+/// result stays on one line and hides nothing.
 pub(super) fn short(name: &str, most: usize) -> String {
     let clean = name.chars().map(|c| if is_invisible(c) { char::REPLACEMENT_CHARACTER } else { c });
     let length = name.chars().count();
@@ -49,12 +49,12 @@ impl fmt::Display for Subject<'_> {
     }
 }
 
-/// Why a person's Pod is refused, and what to do.
+/// Returns why a person's Pod is refused, and what to do.
 pub(super) fn pod_refusal(subject: &Subject<'_>, entry: &str, pull_secret: &str) -> String {
     refusal(subject, "spec", entry, pull_secret, ", so the Pod would not get it")
 }
 
-/// Why a workload is refused, and what to do. Its Pods are all others, with a mode of their own.
+/// Returns why a workload is refused, and what to do. Its Pods have owners, so the mode for owned Pods applies to them.
 pub(super) fn workload_refusal(
     subject: &Subject<'_>,
     spec: &str,
@@ -70,14 +70,14 @@ pub(super) fn workload_refusal(
     refusal(subject, spec, entry, pull_secret, outcome)
 }
 
-/// `spec` is the path of the Pods' spec.
+/// Returns the text of a refusal. `spec` is the path of the Pods' spec.
 fn refusal(subject: &Subject<'_>, spec: &str, entry: &str, pull_secret: &str, outcome: &str) -> String {
     let what_to_do = what_to_do(entry, pull_secret);
     let (entry, ours) = (short(entry, 28), short(pull_secret, 36));
     format!("{subject}: {spec}.imagePullSecrets lists \"{entry}\" without \"{ours}\"{outcome}; {what_to_do}")
 }
 
-/// The warnings that go with a manual list. The API server shows them beside the object, so they name none.
+/// Returns the warnings about a manual list. They do not name the object, because the API server shows them beside it.
 pub(super) fn manual_list_warnings(entry: &str, pull_secret: &str, mode: PodMode) -> Vec<String> {
     let outcome = match mode {
         PodMode::Merge | PodMode::Warn => "Pods get it all the same",
@@ -89,13 +89,13 @@ pub(super) fn manual_list_warnings(entry: &str, pull_secret: &str, mode: PodMode
     vec![format!("imagePullSecrets lists \"{entry}\" without \"{ours}\"; {outcome}"), what_to_do]
 }
 
-/// The entry itself may be for another registry, so that nobody is told to remove it.
+/// Returns what to do about a manual entry. It never advises users to remove the entry, which may be for another registry.
 fn what_to_do(entry: &str, pull_secret: &str) -> String {
     let (entry, ours) = (short(entry, 24), short(pull_secret, 34));
     format!("add \"{ours}\" to the list, or allow \"{entry}\" in manualPullSecrets.allowed")
 }
 
-/// Longest warning, in characters: what Kubernetes asks webhooks to keep to.
+/// Longest warning, in characters: the limit that Kubernetes recommends to webhooks.
 #[cfg(test)]
 pub(super) const LONGEST_WARNING: usize = 120;
 

@@ -1,4 +1,4 @@
-//! Views of Kubernetes objects: the fields that decide, borrowed, and where they are in the object's text.
+//! Views of Kubernetes objects: the fields that decisions depend on, borrowed, and their positions in the object's text.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::json::{self, Malformed, Map, Raw, Text};
 pub(super) struct PodOrTemplate<'a> {
     pub(super) metadata: Metadata<'a>,
     pub(super) spec: PodSpec<'a>,
-    /// Where the spec is in the object.
+    /// The path of the spec in the object.
     pub(super) path: &'static str,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct ServiceAccount<'a> {
     pub(super) image_pull_secrets: Raw<'a>,
 }
 
-/// The metadata that decides.
+/// The metadata that decisions depend on.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Metadata<'a> {
@@ -41,8 +41,8 @@ pub(super) struct Metadata<'a> {
 
 #[derive(Debug, Default, Deserialize)]
 struct Annotations<'a> {
-    /// The kubelet sets it on the API server's copy of a static Pod, and Kubernetes refuses such a Pod when it refers to any
-    /// Secret.
+    /// The kubelet sets this annotation on the API server's copy of a static Pod. Kubernetes refuses such a Pod when it refers
+    /// to any Secret.
     #[serde(borrow, default, rename = "kubernetes.io/config.mirror")]
     mirror: Raw<'a>,
 }
@@ -58,8 +58,8 @@ pub(super) struct Owner<'a> {
 
 /// The `spec` of a Pod or of a pod template.
 ///
-/// Its lists stay as they are written: they mark places beside which another field can be written, and their entries
-/// are not always asked for.
+/// Its lists are kept as they are written: their positions show where another field can be inserted, and their entries
+/// are not always needed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PodSpec<'a> {
@@ -81,7 +81,7 @@ impl<'a> PodOrTemplate<'a> {
     /// Reads an object of this shape.
     ///
     /// # Errors
-    /// What is wrong with it, with the path.
+    /// Returns what is wrong with the object, with the path.
     pub(super) fn parse(object: &'a str, shape: Shape) -> Result<Self, Malformed> {
         /// The levels above a pod spec.
         #[derive(Deserialize)]
@@ -123,10 +123,10 @@ impl<'a> PodOrTemplate<'a> {
         Ok(Self { metadata: metadata.0, spec: spec.0, path })
     }
 
-    /// The names in `imagePullSecrets`, `""` for an entry without one.
+    /// Returns the names in `imagePullSecrets`, with `""` for an entry without a name.
     ///
     /// # Errors
-    /// What is wrong with the list, with the path.
+    /// Returns what is wrong with the list, with the path.
     pub(super) fn pull_secret_names(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
         names(self.spec.image_pull_secrets).map_err(|malformed| malformed.below(self.path))
     }
@@ -137,21 +137,22 @@ impl Metadata<'_> {
         self.annotations.as_ref().is_some_and(|Map(annotations)| annotations.mirror.0.is_some())
     }
 
-    /// The owner that controls the object, or else the first.
+    /// Returns the owner that controls the object, or else the first owner.
     pub(super) fn owner(&self) -> Option<&Owner<'_>> {
         let owners = || self.owner_references.iter().flatten().map(|Map(owner)| owner);
         owners().find(|owner| owner.controller == Some(true)).or_else(|| owners().next())
     }
 
-    /// Whether another object owns it, controls it or not: some operators do not set `controller`.
+    /// Returns whether another object owns this one. An owner need not be the controller, because some operators do not set
+    /// `controller`.
     pub(super) fn is_owned(&self) -> bool {
         self.owner().is_some()
     }
 }
 
 impl<'a> PodSpec<'a> {
-    /// The service account that the Pods run as. In a template the field may still be empty, and its deprecated alias
-    /// counts.
+    /// Returns the service account that the Pods run as. In a template the field may still be empty; then its deprecated alias
+    /// is used.
     pub(super) fn service_account(&self) -> &str {
         [&self.service_account_name.0, &self.service_account.0]
             .into_iter()
@@ -159,10 +160,10 @@ impl<'a> PodSpec<'a> {
             .map_or("default", |name| name)
     }
 
-    /// Every image that the Pods can ask for: containers, init containers, ephemeral containers, image volumes.
+    /// Returns every image that the Pods can pull: containers, init containers, ephemeral containers, image volumes.
     ///
     /// # Errors
-    /// What is wrong with one of these lists, with the path below the spec.
+    /// Returns what is wrong with one of these lists, with the path below the spec.
     pub(super) fn images(&self) -> Result<Vec<Cow<'a, str>>, Malformed> {
         #[derive(Default, Deserialize)]
         struct Container<'a> {
@@ -194,10 +195,10 @@ impl<'a> PodSpec<'a> {
     }
 }
 
-/// The names in a list of references to Secrets, `""` for an entry without one.
+/// Returns the names in a list of references to Secrets, with `""` for an entry without a name.
 ///
 /// # Errors
-/// What is wrong with the list, with the path below its parent.
+/// Returns what is wrong with the list, with the path below its parent.
 pub(super) fn names(image_pull_secrets: Raw<'_>) -> Result<Vec<Cow<'_, str>>, Malformed> {
     #[derive(Default, Deserialize)]
     struct Reference<'a> {
@@ -208,7 +209,7 @@ pub(super) fn names(image_pull_secrets: Raw<'_>) -> Result<Vec<Cow<'_, str>>, Ma
     Ok(references.map(|reference| reference.name.0).collect())
 }
 
-/// The entries of a list. Like Kubernetes, it reads `null` as an entry without fields, and such an entry counts.
+/// Reads the entries of a list. As in Kubernetes, `null` is an entry without fields, and such an entry counts.
 fn entries<'a, T: Default + Deserialize<'a>>(
     field: &str,
     list: Raw<'a>,

@@ -1,4 +1,4 @@
-//! Pods: append the pull secret, or say why not.
+//! Pods: append the pull secret, or report why it is not appended.
 
 use serde::Deserialize;
 
@@ -49,7 +49,7 @@ pub(super) fn judge<'a>(
         PodMode::Ignore => Ok(Verdict::LeaveAlone { rule: Rule::PodIgnored, warnings: Vec::new() }),
         PodMode::Reject => {
             let service_account = pod.spec.service_account();
-            // The only look-up of the policy: Kubernetes may have copied these entries from the service account.
+            // This is the policy's only look-up: Kubernetes may have copied these entries from the service account.
             let copied = if settings.read_service_accounts {
                 accounts.pull_secrets(request.namespace, service_account)
             } else {
@@ -79,7 +79,7 @@ fn lookup_warning(service_account: &str, error: LookupError) -> String {
     format!("kept a list that may be manual: {error} (\"{}\")", short(service_account, 28))
 }
 
-/// For a Pod without containers. No API server accepts one, but it is a request all the same.
+/// Inserts the list into the spec of a Pod without containers. No API server accepts such a Pod, but a request may contain one.
 fn insert_into_spec(object: &str, pull_secret: &str) -> Result<Option<Splice>, Malformed> {
     #[derive(Deserialize)]
     struct Pod<'a> {

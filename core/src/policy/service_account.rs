@@ -1,4 +1,4 @@
-//! Service accounts: append the pull secret, whatever else the list holds.
+//! Service accounts: append the pull secret, whatever else the list contains.
 
 use std::borrow::Cow;
 
@@ -25,10 +25,10 @@ pub(super) fn judge<'a>(request: &Request<'a>, settings: &Settings<'_>) -> Resul
     Verdict::mutate(Rule::ServiceAccountAppended, object, splice, Vec::new())
 }
 
-/// The names in the `imagePullSecrets` of a service account, which is given as JSON.
+/// Returns the names in the `imagePullSecrets` of a service account, which is given as JSON.
 ///
 /// # Errors
-/// What is wrong with the list, with the path.
+/// Returns what is wrong with the list, with the path.
 pub fn listed_pull_secrets(service_account: &str) -> Result<Vec<String>, Malformed> {
     let Map(ServiceAccount { image_pull_secrets, .. }) = json::read(service_account)?;
     Ok(names(image_pull_secrets)?.into_iter().map(Cow::into_owned).collect())

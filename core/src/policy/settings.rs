@@ -1,5 +1,5 @@
-//! What the user can set. One reader serves the validation of settings, every request and the sidecar, so that they cannot
-//! disagree.
+//! The settings of the policy. The validation of settings, every request and the sidecar use the same reader, so that they
+//! cannot disagree.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,28 +13,28 @@ use crate::{DEFAULT_EXCLUDED_NAMESPACES, DEFAULT_PULL_SECRET, Pattern, Selection
 pub struct Settings<'a> {
     /// Namespaces whose Pods get the pull secret.
     pub namespaces: Selection<'a>,
-    /// Service accounts whose Pods get it.
+    /// Service accounts whose Pods get the pull secret.
     pub service_accounts: Selection<'a>,
     /// Name of the pull secret.
     pub pull_secret: Cow<'a, str>,
-    /// When not empty: only Pods with an image of one of these registries get it.
+    /// If not empty, only Pods with an image of one of these registries get the pull secret.
     pub registries: Vec<Pattern<'a>>,
-    /// What a manual list that lacks the pull secret gets.
+    /// What happens when a manual list lacks the pull secret.
     pub manual: ManualPullSecrets<'a>,
-    /// Whether to look a service account up before a Pod is refused.
+    /// Whether to look up the service account before a Pod is refused.
     pub read_service_accounts: bool,
 }
 
-/// What a manual list that lacks the pull secret gets, by where it stands.
+/// What happens when a manual list lacks the pull secret, by the object that contains the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManualPullSecrets<'a> {
-    /// A person's Pods: those without any owner that no `system:` user creates.
+    /// A person's Pods: Pods that have no owner and are not created by a `system:` user.
     pub pods: PodMode,
     /// All other Pods.
     pub owned_pods: PodMode,
-    /// Pod templates of workloads, where it is set; [`Self::workloads`] is what counts.
+    /// Pod templates of workloads, if it is set. [`Self::workloads`] returns the mode in effect.
     pub workloads: Option<WorkloadMode>,
-    /// Manual pull secrets that are fine.
+    /// Pull secrets that do not count as manual.
     pub allowed: Vec<Pattern<'a>>,
 }
 
@@ -76,7 +76,8 @@ impl<'a> ManualPullSecrets<'a> {
         }),
     ];
 
-    /// What pod templates get. Unless it is set, only a warning where their Pods get the pull secret all the same.
+    /// Returns the mode for pod templates. If it is not set, templates whose Pods get the pull secret anyway only cause a
+    /// warning.
     #[must_use]
     pub fn workloads(&self) -> WorkloadMode {
         self.workloads.unwrap_or(match self.owned_pods {
@@ -86,12 +87,12 @@ impl<'a> ManualPullSecrets<'a> {
     }
 }
 
-/// Everything that is wrong with a document of settings, each with its path and a way out.
+/// Every mistake in a document of settings, each with its path and a fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct Mistakes(Vec<String>);
 
-/// A setting: its name, and how its value is read.
+/// A setting: its name, and the function that reads its value.
 type Setting<'a, S> = (&'static str, fn(&mut Reader, &str, Tree<'a>, &mut S));
 
 const POD_MODES: [(&str, PodMode); 4] = [
@@ -152,7 +153,7 @@ impl<'a> Settings<'a> {
         }),
     ];
 
-    /// The same settings, without a text that they borrow from.
+    /// Returns the same settings as an owned value.
     #[must_use]
     pub fn into_owned(self) -> Settings<'static> {
         let owned = |patterns: Vec<Pattern<'_>>| patterns.into_iter().map(Pattern::into_owned).collect();
@@ -170,10 +171,10 @@ impl<'a> Settings<'a> {
         }
     }
 
-    /// Reads settings from JSON; what is absent or `null` takes its default.
+    /// Reads settings from JSON. A setting that is absent or `null` has its default.
     ///
     /// # Errors
-    /// Every mistake in the document, in the order of the document.
+    /// Returns every mistake in the document, in the order of the document.
     pub fn parse(json: &'a str) -> Result<Self, Mistakes> {
         let tree = json::read(json)
             .map_err(|Malformed { complaint, .. }| Mistakes(vec![format!("settings: {complaint}")]))?;
@@ -185,14 +186,14 @@ impl<'a> Settings<'a> {
     }
 }
 
-/// Walks the document and collects mistakes; a value that is one leaves the default in place.
+/// Walks the document and collects mistakes. A wrong value leaves the default in place.
 #[derive(Default)]
 struct Reader {
     mistakes: Vec<String>,
 }
 
 impl Reader {
-    /// Beginning with the path.
+    /// Adds a mistake. Its text begins with the path.
     fn mistake(&mut self, text: fmt::Arguments<'_>) {
         self.mistakes.push(text.to_string());
     }
@@ -201,7 +202,7 @@ impl Reader {
         self.mistake(format_args!("{path}: is {}, but must be {wanted}", value.kind()));
     }
 
-    /// A map of settings; `null` is one that is absent.
+    /// Reads a map of settings; `null` means that it is absent.
     fn map<'a, S>(&mut self, path: &str, tree: Tree<'a>, known: &[Setting<'a, S>], into: &mut S) {
         let entries = match tree {
             Tree::Null => return,
@@ -234,7 +235,7 @@ impl Reader {
         }
     }
 
-    /// A list of names and globs, or the vendor's comma string.
+    /// Reads a list of names and globs, or a comma-separated string as the vendor's component has it.
     fn patterns<'a>(&mut self, path: &str, value: Tree<'a>, names: Vocabulary, into: &mut Vec<Pattern<'a>>) {
         let mut patterns = Vec::new();
         match value {
@@ -263,7 +264,7 @@ impl Reader {
         *into = patterns;
     }
 
-    /// The same where an empty list would switch the policy off without a word.
+    /// Reads a list like [`Self::patterns`], and reports an empty list, which would silently switch the policy off.
     fn selected<'a>(&mut self, path: &str, value: Tree<'a>, names: Vocabulary, into: &mut Vec<Pattern<'a>>) {
         self.patterns(path, value, names, into);
         let already_said = self.mistakes.iter().any(|mistake| mistake.starts_with(path));
@@ -308,7 +309,7 @@ impl Reader {
         }
     }
 
-    /// Settings that are each fine but cannot both be meant.
+    /// Reports settings that are each valid, but contradict each other.
     fn contradictions(&mut self, Settings { namespaces, manual, pull_secret, .. }: &Settings<'_>) {
         if let Some((glob, exclusion)) = namespaces.contradiction() {
             self.mistake(format_args!(

@@ -1,21 +1,21 @@
-//! How an object's text changes: one insertion, and every other byte stays as it is.
+//! The change of an object's text: one insertion. Every other byte stays as it is.
 
 use std::ops::Range;
 
 use crate::json::place_in;
 
-/// One change of a text: `text` instead of what is at `at`.
+/// One change of a text: `text` replaces the bytes at `at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Splice {
-    /// The range of bytes that goes.
+    /// The range of bytes that is replaced.
     pub at: Range<usize>,
-    /// What comes instead.
+    /// The text that replaces them.
     pub text: String,
 }
 
 // `list`, `parent` and `sibling` are slices of the object's text.
 impl Splice {
-    /// Adds the pull secret behind what `imagePullSecrets` holds, or instead of its `null`.
+    /// Adds the pull secret after the entries of `imagePullSecrets`, or replaces its `null`.
     pub(super) fn append(list: &str, object: &str, pull_secret: &str) -> Option<Self> {
         let Range { start, end } = place_in(object, list)?;
         if list == "null" {
@@ -33,7 +33,7 @@ impl Splice {
         Some(Self { at: start..start, text: format!("{}{comma}", field(pull_secret)) })
     }
 
-    /// Adds `imagePullSecrets` behind another field of its parent.
+    /// Adds `imagePullSecrets` after another field of its parent.
     pub(super) fn insert_after(sibling: &str, object: &str, pull_secret: &str) -> Option<Self> {
         let end = place_in(object, sibling)?.end;
         Some(Self { at: end..end, text: format!(",{}", field(pull_secret)) })
@@ -44,7 +44,7 @@ fn field(pull_secret: &str) -> String {
     format!(r#""imagePullSecrets":[{{"name":"{pull_secret}"}}]"#)
 }
 
-/// What separates a new entry from the others of a list or a map.
+/// Returns the separator between a new entry and the others of a list or a map.
 fn comma(others: &str) -> &'static str {
     if others.trim().is_empty() { "" } else { "," }
 }

@@ -1,38 +1,38 @@
-//! The outcome of a judgement.
+//! The outcome of a decision.
 
 use serde::Serialize;
 
 use super::Splice;
 use crate::json::Malformed;
 
-/// What is decided about a request.
+/// The decision about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict<'a> {
     /// Accept it as it is: the settings do not select its namespace, its service account, or any of its images.
     NotSelected,
-    /// Accept it as it is: no rule acts.
+    /// Accept it as it is: no rule applies.
     Accept,
-    /// Accept it as it is, although the list is manual: the settings say so.
+    /// Accept it as it is, although the list is manual: the settings require it.
     LeaveAlone {
-        /// The rule that acted.
+        /// The rule that applied.
         rule: Rule,
-        /// What users are told.
+        /// The warnings for the user.
         warnings: Vec<String>,
     },
     /// Accept it with one insertion.
     Mutate {
-        /// The rule that acted.
+        /// The rule that applied.
         rule: Rule,
         /// The object of the request.
         object: &'a str,
-        /// The change of its text.
+        /// The change of the object's text.
         splice: Splice,
-        /// What users are told.
+        /// The warnings for the user.
         warnings: Vec<String>,
     },
     /// Refuse it: the rules forbid it.
     Refuse {
-        /// The rule that acted.
+        /// The rule that applied.
         rule: Rule,
         /// Why, and how to fix it.
         message: String,
@@ -47,7 +47,7 @@ pub enum Verdict<'a> {
 }
 
 impl<'a> Verdict<'a> {
-    /// The object with this insertion.
+    /// Creates the verdict to accept the object with this insertion.
     pub(super) fn mutate(
         rule: Rule,
         object: &'a str,
@@ -60,22 +60,22 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    /// The refusal of a request that cannot be understood.
+    /// Creates the refusal of a request that cannot be understood.
     #[must_use]
     pub fn malformed(place: &str, complaint: &str) -> Self {
         Self::Error { code: 400, message: format!("{place}: {complaint}") }
     }
 }
 
-/// Which rule acted: the value of the audit annotation `rule`.
+/// The rule that applied: the value of the audit annotation `rule`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
-    /// A Pod whose list held nothing manual got the pull secret.
+    /// A Pod whose list had no manual entries got the pull secret.
     PodAppended,
-    /// A Pod with a manual list got it.
+    /// A Pod with a manual list got the pull secret.
     PodMerged,
-    /// A Pod with a manual list was left alone, as the settings say.
+    /// A Pod with a manual list was left alone, as the settings require.
     PodIgnored,
     /// A Pod with a manual list was refused.
     PodRefused,

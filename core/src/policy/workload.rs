@@ -1,4 +1,4 @@
-//! Workloads: judge the pod template, never change it.
+//! Workloads: check the pod template, but never change it.
 
 use super::list_verdict::ListVerdict;
 use super::message::{Subject, manual_list_warnings, workload_refusal};
@@ -12,7 +12,7 @@ pub(super) fn judge<'a>(request: &Request<'a>, settings: &Settings<'_>) -> Resul
         return Ok(Verdict::Accept);
     }
     let workload = PodOrTemplate::parse(request.object()?, request.shape)?;
-    // What another object made follows from that one, which is where the list can be changed.
+    // The list can only be changed in the object that owns this one.
     if workload.metadata.is_owned() || workload.metadata.deletion_timestamp.is_some() {
         return Ok(Verdict::Accept);
     }
@@ -47,7 +47,7 @@ pub(super) fn judge<'a>(request: &Request<'a>, settings: &Settings<'_>) -> Resul
     })
 }
 
-/// The manual entry that this update is to blame for, if it is to blame at all: whatever was there before may stay.
+/// Returns the first manual entry that this update adds, if it adds one: entries from before the update may stay.
 fn newly_offending<'m>(
     request: &Request<'_>,
     settings: &Settings<'_>,

@@ -1,6 +1,7 @@
-//! Does what a plan says: the only code that writes to a tenant's namespace.
+//! Carries out a plan: the only code of the controller that writes Secrets and service accounts in a tenant's namespace. Events
+//! in tenants' namespaces are created in `telemetry::events`.
 //!
-//! Written objects come back as metadata, so that no token ever returns from the API server.
+//! Answers to writes are requested as metadata only, so that no token ever returns from the API server.
 
 mod service_accounts;
 
@@ -23,39 +24,39 @@ use super::plan::{AccountAction, SecretAction, Version};
 use crate::kubernetes::FIELD_MANAGER;
 use crate::kubernetes::{ApiError, Metadata, NO_VERSION, as_metadata, at, request, within};
 
-/// Writes pull secrets and lists of them.
+/// Writes pull secrets and the lists of them.
 #[derive(Clone)]
 pub struct Writer {
     client: Client,
     pull_secret: Arc<str>,
 }
 
-/// What became of a plan. What the plan left alone is not in it.
+/// The results of a plan. Actions that leave an object alone have no result.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// What became of the pull secret.
+    /// The result for the pull secret.
     pub pull_secret: Option<Result<Written, ApiError>>,
-    /// What became of each service account.
+    /// The result for each service account.
     pub service_accounts: Vec<(AccountAction, Result<ServiceAccount, ApiError>)>,
 }
 
-/// What a write made of the pull secret.
+/// The result of a write to the pull secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
-    /// It is there, and this is it.
+    /// It exists, with these facts.
     There(PullSecret),
-    /// The one with this uid is gone, or going.
+    /// The Secret with this uid is gone, or going.
     Deleted(Box<str>),
 }
 
 impl Writer {
-    /// A writer of pull secrets of this name.
+    /// Creates a writer of pull secrets with this name.
     pub fn new(client: Client, pull_secret: Arc<str>) -> Self {
         Self { client, pull_secret }
     }
 
-    /// Writes what is to be written in one namespace: first the pull secret, then the references to it. New references
-    /// to a pull secret that could not be written are not made.
+    /// Writes the changes in one namespace: first the pull secret, then the references to it. If the pull secret could not be
+    /// written, no new references to it are written.
     pub async fn apply(
         &self,
         namespace: &str,
@@ -133,7 +134,7 @@ impl Writer {
         let params = DeleteParams::default().preconditions(exactly);
         let delete = as_metadata(at::<Secret>(Some(namespace)).delete(&self.pull_secret, &params));
         match within(request(&self.client, delete)).await {
-            // What is gone is answered with a Status, and what waits for a finalizer with the object.
+            // If the object is gone, the answer is a Status; if it waits for a finalizer, the answer is the object.
             Ok(answer) => {
                 let object = Metadata::of(&answer).ok();
                 let finalizers = object.map(|object| object.finalizers()).unwrap_or_default();
@@ -145,12 +146,13 @@ impl Writer {
     }
 }
 
-/// Reads an answer leniently: what tenants have written beside our fields must not make a write count as failed that was done.
+/// Reads an answer leniently: a write that was done must not count as failed because of what tenants have written beside our
+/// fields.
 fn read(written: &str) -> Result<Metadata<'_>, ApiError> {
     Metadata::of(written).map_err(|_| ApiError::malformed())
 }
 
-/// The pull secret as it is sent. `Debug` shows no data.
+/// The pull secret as it is sent. `Debug` does not print its data.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {

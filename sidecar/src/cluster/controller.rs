@@ -1,7 +1,7 @@
-//! Reacts to what happens: looks at the namespace in which it happened, and has the difference written.
+//! Reacts to events: plans for the namespace in which something happened, and writes the difference.
 //!
-//! One task owns everything that is known, plans, and never waits for a write; writes run beside it. `events` says
-//! which namespaces an event concerns, `work` plans for one and takes in what became of the plan.
+//! One task owns all knowledge, plans, and never waits for a write; writes run beside it. `events` finds the namespaces
+//! that an event concerns, and `work` plans for one namespace and takes in the results of the plan.
 
 mod events;
 mod work;
@@ -26,35 +26,37 @@ use crate::broker::{ActiveConfiguration, Snapshot};
 use crate::clock::Clock;
 use crate::configuration::Attach;
 
-/// Namespaces planned for, and events taken in, before anything else gets its turn.
+/// How many namespaces are planned, and how many events are taken in, before other work gets its turn.
 const BATCH: usize = 128;
 
-/// Several registries seldom get their first answers at the same moment, and one write is enough for all of them.
+/// Several registries seldom get their first answers at the same moment, so the controller waits, and one write is
+/// enough for all of them.
 const SETTLING: Duration = Duration::from_secs(5);
 
-/// Writes that have begun are waited for so long when the process is to end.
+/// When the process ends, it waits this long for writes that have begun.
 const DRAIN: Duration = Duration::from_secs(15);
 
-/// Somebody may want to know whether this loop still goes round.
+/// The loop makes a round this often, so that health checks see that it is still running.
 const ROUND: Duration = Duration::from_secs(5);
 
-/// Lists of all service accounts are expensive, so they are this far apart unless the configuration changes.
+/// Lists of all service accounts are expensive, so there is at least this long between them, unless the configuration
+/// changes.
 const BETWEEN_LISTS: Duration = Duration::from_secs(30);
 
-/// How the controller works.
+/// The settings of the controller.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Name of the pull secret.
     pub pull_secret: Arc<str>,
     /// Whether foreign Secrets of that name are taken over.
     pub adopt: bool,
-    /// Renewed credentials reach the last namespace after so long.
+    /// Renewed credentials reach the last namespace after this long.
     pub spread: Duration,
-    /// Writes at a time.
+    /// Number of writes at the same time.
     pub concurrency: usize,
 }
 
-/// What the controller follows.
+/// The inputs of the controller.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     /// The configuration in use, and its credentials.
@@ -65,27 +67,27 @@ pub struct Inputs {
     pub stop: watch::Receiver<bool>,
 }
 
-/// What becomes of plans, and how long the controller goes on.
+/// What happens to plans, and how long the controller runs.
 pub enum Mode {
-    /// They are written, until the process is to end.
+    /// Plans are written until the process ends.
     Forever,
-    /// They are written, until nothing is left to do.
+    /// Plans are written until nothing is left to do.
     Once,
-    /// They are shown, until each namespace was looked at. Nothing is written.
+    /// Plans are shown until each namespace was planned for. Nothing is written.
     DryRun(Show),
 }
 
 /// Shows the plan for a namespace.
 pub type Show = Box<dyn FnMut(&str, &Plan) + Send>;
 
-/// What was done.
+/// Counts of what was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
-    /// Writes that went well.
+    /// Writes that succeeded.
     pub written: usize,
     /// Writes that failed.
     pub failed: usize,
-    /// Registries for which there was no credential in the end.
+    /// Registries that had no credential at the end.
     pub without_credential: usize,
 }
 
@@ -110,14 +112,14 @@ pub struct Controller {
     snapshot: Arc<Snapshot>,
     leads: bool,
     synced: Synced,
-    /// When service accounts are to be listed, because those that were dropped may matter now.
+    /// When service accounts must be listed again, because accounts that were dropped may matter now.
     accounts_due: Option<Instant>,
-    /// Until when it pays to wait for the first answers.
+    /// Until when plans wait for the first answers.
     settles_at: Option<Instant>,
     summary: Summary,
-    /// Whether anything may have changed since what there is was last counted.
+    /// Whether anything may have changed since the objects were last counted.
     is_uncounted: bool,
-    /// When work began, and what had been done before.
+    /// When work began, and the summary at that time.
     busy_since: Option<(Instant, Summary)>,
 }
 
@@ -139,7 +141,8 @@ impl Synced {
 }
 
 impl Controller {
-    /// A controller. It watches before it leads, so that a standby knows the cluster when it comes to lead.
+    /// Creates a controller. It watches before it leads, so that a standby knows the cluster when it becomes the
+    /// leader.
     pub fn new(
         client: Client,
         settings: Settings,
@@ -171,7 +174,7 @@ impl Controller {
         }
     }
 
-    /// Works until the process is to end, or in the other modes, until there is nothing left to do.
+    /// Works until the process ends, or in the other modes, until nothing is left to do.
     pub async fn run(mut self) -> Result<Summary, Ended> {
         self.take_in_snapshot();
         self.leads = *self.inputs.leading.borrow_and_update();
@@ -220,7 +223,7 @@ impl Controller {
         self.snapshot.active.as_deref()
     }
 
-    /// Whether all is done that was asked for.
+    /// Returns whether all requested work is done.
     fn is_finished(&self) -> bool {
         let attaches = self.active().is_some_and(|active| active.configuration.attach != Attach::Pod);
         !matches!(self.mode, Mode::Forever)
@@ -232,12 +235,12 @@ impl Controller {
     }
 }
 
-/// Waits until the process is to end; nobody being left to say so is the same.
+/// Waits until the process has to end, or until the sender is gone.
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Waits until then; without end if there is no such time.
+/// Waits until this time; without end if there is none.
 async fn at(then: Option<Instant>) {
     match then {
         Some(then) => sleep_until(then).await,

@@ -1,4 +1,4 @@
-//! What a pull secret should hold.
+//! The desired content of a pull secret.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -12,22 +12,22 @@ use crate::broker::{Entry, Snapshot, Status};
 use crate::clock::Moment;
 use crate::docker_config::{DockerConfig, RegistrySet};
 
-/// What the pull secrets of all namespaces with the same registries should hold.
+/// The desired content of the pull secrets in all namespaces with the same registries.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub struct DesiredSecret {
     /// The docker config.
     pub docker_config: DockerConfig,
-    /// Fingerprint of what the configuration asks for: equal while only credentials change.
+    /// Fingerprint of what the configuration asks for: it is equal while only credentials change.
     pub inputs: String,
-    /// The registries in it, as an annotation says it: `region/instance`, with commas between them.
+    /// The registries in it, in the form of the annotation: `region/instance`, separated by commas.
     pub registries: String,
-    /// Registries that should be in it and were never in this process's hands. A pull secret may still hold a good
-    /// credential of an earlier process.
+    /// Registries that should be in it, but this process never had a credential for them. A pull secret may still
+    /// contain a good credential of an earlier process.
     pub awaited: Vec<String>,
-    /// Whether the first answer for one of them is still to come.
+    /// Whether the first answer for one of them has not arrived yet.
     pub pending: bool,
-    /// When the first of its credentials was minted; none where an earlier process minted one.
+    /// When the first of its credentials was minted; `None` if an earlier process minted one.
     pub minted: Option<Instant>,
 }
 
@@ -39,7 +39,7 @@ pub struct DesiredSecrets {
 }
 
 impl DesiredSecrets {
-    /// What the pull secret of a managed namespace should hold by now.
+    /// Returns what the pull secret of a managed namespace should contain now.
     pub fn for_namespace(
         &mut self,
         snapshot: &Snapshot,
@@ -78,7 +78,7 @@ impl DesiredSecret {
             if docker_config.registries.positions().contains(&position) {
                 minted.extend(entry.issued.as_ref().map(|issued| issued.minted));
                 let name = registry_name(entry);
-                // Beyond this it would not be read back, and be written again and again.
+                // A longer annotation would not be read back, and the Secret would be written again and again.
                 if registries.len() + name.len() < LONGEST_REGISTRIES {
                     let comma = if registries.is_empty() { "" } else { "," };
                     // Writing to a String cannot fail.
@@ -91,12 +91,12 @@ impl DesiredSecret {
                 }
             }
         }
-        // None is less than any time.
+        // `None` is less than any time.
         let minted = minted.into_iter().min().flatten();
         Self { docker_config, inputs: inputs.finish(), registries, awaited, pending, minted }
     }
 
-    /// Whether it would let nobody in.
+    /// Returns whether it contains no credential.
     pub fn is_empty(&self) -> bool {
         self.docker_config.registries.positions().is_empty()
     }

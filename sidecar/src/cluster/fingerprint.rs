@@ -1,4 +1,4 @@
-//! What a credential is minted for, as a short text that holds no secret.
+//! Identifies what a credential is minted for, as a short text that contains no secret.
 
 use ring::digest::{Context, SHA256};
 
@@ -6,7 +6,7 @@ use crate::configuration::{AssumeRole, Host, Identity, IdentitySource, Instance}
 use crate::credential::CredentialKey;
 use crate::hex::hex;
 
-/// A digest over texts, each of which counts with its length, so that none runs into the next.
+/// A digest over texts. The length of each text is part of the digest, so that two texts cannot run into each other.
 pub struct Fingerprint(Context);
 
 impl Default for Fingerprint {
@@ -16,7 +16,8 @@ impl Default for Fingerprint {
 }
 
 impl Fingerprint {
-    /// The fingerprint of a key. Two pairs of keys with one id count as one: the secret does not go in.
+    /// Returns the fingerprint of a key. Two access keys with the same id are equal here: the secret is not part of the
+    /// digest.
     pub fn of_key(key: &CredentialKey) -> String {
         let mut digest = Self::default();
         digest.key(key);
@@ -56,7 +57,7 @@ impl Fingerprint {
         }
     }
 
-    /// 32 hexadecimal digits.
+    /// Returns the digest as 32 hexadecimal digits.
     pub fn finish(self) -> String {
         let mut digits = hex(self.0.finish().as_ref());
         digits.truncate(32);
@@ -70,7 +71,7 @@ impl Fingerprint {
     }
 }
 
-/// How annotations and people call an instance.
+/// Returns the name of an instance in annotations and messages.
 pub fn instance_name(instance: &Instance) -> &str {
     match instance {
         Instance::Personal => "personal",

@@ -1,8 +1,8 @@
-//! What is kept of the objects that are watched: the few fields that decide something.
+//! What is kept of the objects that are watched: the few fields that affect decisions.
 //!
-//! At 10,000 namespaces the objects' full metadata would be hundreds of MiB, half of it `managedFields`, so each object
-//! is reduced as soon as it has been read. No data of a Secret is ever asked for. How much is kept of an object does not
-//! depend on what tenants write in it: what is longer than ours can be is not ours.
+//! At 10,000 namespaces the objects' full metadata would be hundreds of MiB, half of it `managedFields`, so each object is
+//! reduced as soon as it has been read. The data of a Secret is never requested. The amount that is kept of an object does not
+//! depend on what tenants write in it: a value that is longer than our values can be is not ours.
 
 use jiff::Timestamp;
 use kube::core::{Selector, SelectorExt as _};
@@ -12,13 +12,13 @@ use serde_json::value::RawValue;
 use crate::configuration::Configuration;
 use crate::kubernetes::{Entry, FIELD_MANAGER, Metadata, elements, member, text};
 
-/// The label that says whose a Secret is.
+/// The label that names the manager of a Secret.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
-/// When the first credential in the pull secret expires, as RFC 3339 has it; absent where it holds none.
+/// When the first credential in the pull secret expires, in the form of RFC 3339; absent if it contains no credential.
 pub const EXPIRES_AT: &str = "acr-credential-helper.io/expires-at";
 
-/// The registries in the pull secret: `region/instance`, with commas between them.
+/// The registries in the pull secret: `region/instance`, separated by commas.
 pub const REGISTRIES: &str = "acr-credential-helper.io/registries";
 
 /// Fingerprint of what the configuration asks for, without the credentials.
@@ -30,16 +30,16 @@ pub const HASH: &str = "acr-credential-helper.io/hash";
 /// A Pod of an account with this annotation may list only pull secrets that the account lists too.
 pub const ENFORCE_MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
 
-/// The longest that an annotation of ours can be, in bytes, but for [`REGISTRIES`].
+/// The longest length of our annotations, in bytes, except for [`REGISTRIES`].
 const LONGEST_ANNOTATION: usize = 128;
 
-/// The longest that [`REGISTRIES`] can be, in bytes.
+/// The longest length of [`REGISTRIES`], in bytes.
 pub const LONGEST_REGISTRIES: usize = 32 * 1024;
 
-/// The longest list of pull secrets that is kept, and written.
+/// The longest list of pull secrets that is kept and written.
 pub const LONGEST_LIST: usize = 100;
 
-/// Nothing in Kubernetes has a longer name, in bytes.
+/// No name in Kubernetes is longer, in bytes.
 const LONGEST_NAME: usize = 253;
 
 /// A namespace.
@@ -51,7 +51,7 @@ pub struct Namespace {
     pub terminating: bool,
 }
 
-/// A Secret with the name of the pull secret, by its metadata.
+/// The metadata of a Secret with the name of the pull secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct PullSecret {
@@ -59,21 +59,22 @@ pub struct PullSecret {
     pub uid: Box<str>,
     /// Changes with each write.
     pub resource_version: Box<str>,
-    /// Whether it is ours: it has our label, or we are among its managers.
+    /// Whether it is ours: it has our label, or we are one of its managers.
     pub ours: bool,
-    /// Whether it is ours by both. Either can be forged, so where nothing of ours has to be, one is not enough to delete it.
+    /// Whether it has both marks of ours. Tenants can forge either mark, so where we need no pull secret, one mark is not enough
+    /// to delete it.
     pub surely_ours: bool,
-    /// Whether every field that we write is still as we wrote it.
+    /// Whether every field that we write is unchanged since we wrote it.
     pub intact: bool,
-    /// Who else owns one of these fields, or has made a Secret that is not ours.
+    /// The other manager that owns one of these fields, or that created a Secret that is not ours.
     pub other_manager: Option<Box<str>>,
     /// Whether it is being deleted, and waits for a finalizer.
     pub terminating: bool,
-    /// [`HASH`]; empty where there is none.
+    /// [`HASH`]; empty if it is absent.
     pub hash: Box<str>,
-    /// [`INPUTS`]; empty where there is none.
+    /// [`INPUTS`]; empty if it is absent.
     pub inputs: Box<str>,
-    /// [`REGISTRIES`]; empty where there are none.
+    /// [`REGISTRIES`]; empty if it is absent.
     pub registries: Box<str>,
     /// [`EXPIRES_AT`].
     pub expires_at: Option<Timestamp>,
@@ -88,19 +89,19 @@ pub struct ServiceAccount {
     pub uid: Box<str>,
     /// Changes with each write.
     pub resource_version: Box<str>,
-    /// Names of its pull secrets, in order; a nameless entry is `""`. Of a list that is too long, only ours.
+    /// Names of its pull secrets, in order; a nameless entry is `""`. Of a list that is too long, only our entry is kept.
     pub pull_secrets: Box<[Box<str>]>,
     /// Whether the list is longer than [`LONGEST_LIST`], so that it is left alone.
     pub is_too_long: bool,
     /// Whether its Pods may list only pull secrets that it lists.
     pub enforces_mountable: bool,
-    /// Whether its list, as a whole, was last written by us: applied by the controller, or patched by `cleanup`.
+    /// Whether we last wrote its list as a whole: the controller applied it, or `cleanup` patched it.
     pub ours_last: bool,
-    /// Who else, but us, last wrote its list.
+    /// The other manager that last wrote its list.
     pub other_manager: Option<Box<str>>,
 }
 
-/// A service account as far as it is no metadata.
+/// The part of a service account that is not metadata.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Lists<'a> {
@@ -117,7 +118,8 @@ impl Namespace {
         }
     }
 
-    /// Whether the configuration, whose selector it was reduced for, manages it by this name.
+    /// Returns whether the configuration manages the namespace of this name. It must be the one whose selector was used to reduce
+    /// it.
     pub fn is_managed(self, name: &str, configuration: &Configuration) -> bool {
         !self.is_left_out && configuration.namespaces.contains(name)
     }
@@ -129,7 +131,7 @@ impl PullSecret {
         let annotation = |name: &str| metadata.annotation(name, LONGEST_ANNOTATION).unwrap_or_default();
         let entries = metadata.managers();
         let is_labelled = metadata.label(MANAGED_BY).is_some_and(|by| by == FIELD_MANAGER);
-        // Who takes our label off has not made the Secret himself: our entry among the managers remains.
+        // If a tenant removes our label, the Secret is still ours: our entry among the managers remains.
         let is_managed = entries.iter().any(is_ours);
         let ours = is_labelled || is_managed;
         let others = entries.iter().filter(|entry| !is_ours(entry));
@@ -148,7 +150,7 @@ impl PullSecret {
             intact: is_labelled
                 && entries.iter().filter(|entry| is_ours(entry)).any(|entry| {
                     WRITTEN.iter().all(|path| entry.owns(path))
-                        // Absent where the pull secret holds no credential.
+                        // Absent if the pull secret contains no credential.
                         && (expires_at.is_empty() || entry.owns(&["f:metadata", "f:annotations", F_EXPIRES_AT]))
                 }),
             other_manager: other,
@@ -160,33 +162,33 @@ impl PullSecret {
         }
     }
 
-    /// Who has changed it since we wrote it; none where nobody has, or where it is not ours.
+    /// Returns the manager that changed it since we wrote it; `None` if it is unchanged, or if it is not ours.
     pub fn contested_by(&self) -> Option<&str> {
         (self.ours && !self.intact).then(|| self.other_manager.as_deref().unwrap_or("an unknown manager"))
     }
 
-    /// Whether the pull secret holds this registry, as [`REGISTRIES`] names it.
+    /// Returns whether the pull secret contains this registry, as [`REGISTRIES`] names it.
     pub fn holds(&self, registry: &str) -> bool {
         self.registries.split(',').any(|known| known == registry)
     }
 }
 
 impl ServiceAccount {
-    /// Reduces a service account, of which the text is needed: the list of pull secrets is no metadata.
+    /// Reduces a service account. Its text is needed, because the list of pull secrets is not metadata.
     pub fn of(object: &str, metadata: &Metadata<'_>, pull_secret: &str) -> Result<Self, serde_json::Error> {
         let Lists { image_pull_secrets } = serde_json::from_str(object)?;
         let (pull_secrets, is_too_long) = names(image_pull_secrets, pull_secret);
         Ok(Self { pull_secrets, is_too_long, ..Self::without_list(metadata) })
     }
 
-    /// Reduces a service account whose list is known: it has just been written.
+    /// Reduces a service account whose list is known because it has just been written.
     pub fn written(metadata: &Metadata<'_>, pull_secrets: Box<[Box<str>]>) -> Self {
         Self { pull_secrets, ..Self::without_list(metadata) }
     }
 
     fn without_list(metadata: &Metadata<'_>) -> Self {
         let entries = metadata.managers();
-        // Under our name by whatever operation: `cleanup` patches the list.
+        // Any operation under our name counts: `cleanup` patches the list.
         let (ours, others): (Vec<_>, Vec<_>) = entries
             .iter()
             .filter(|entry| entry.owns(&["f:imagePullSecrets"]))
@@ -204,21 +206,21 @@ impl ServiceAccount {
         }
     }
 
-    /// Whether it lists this pull secret.
+    /// Returns whether it lists this pull secret.
     pub fn lists(&self, pull_secret: &str) -> bool {
         self.pull_secrets.iter().any(|name| **name == *pull_secret)
     }
 }
 
-/// Whether the version of an object that arrives is older than the one that is known. The API server's versions are
-/// numbers; where one is not, the one that arrives counts.
+/// Returns whether an arriving version of an object is older than the known one. The API server's versions are numbers; if one of
+/// them is not a number, the arriving version is used.
 pub fn is_older(arriving: &str, known: &str) -> bool {
     matches!((arriving.parse::<u64>(), known.parse::<u64>()), (Ok(arriving), Ok(known)) if arriving < known)
 }
 
 const F_EXPIRES_AT: &str = "f:acr-credential-helper.io/expires-at";
 
-/// What we always write, as paths in `managedFields`.
+/// The fields that we always write, as paths in `managedFields`.
 const WRITTEN: [&[&str]; 6] = [
     &["f:data", "f:.dockerconfigjson"],
     &["f:type"],
@@ -228,19 +230,19 @@ const WRITTEN: [&[&str]; 6] = [
     &["f:metadata", "f:annotations", "f:acr-credential-helper.io/registries"],
 ];
 
-/// Of a Secret: an update of one under our name would be somebody else's, since we only ever apply them. (Lists of service
-/// accounts are also patched, by `cleanup`, and so is the Lease.)
+/// Returns whether an entry of a Secret is ours. An update of a Secret under our name would come from another writer, since we
+/// only apply Secrets. (Lists of service accounts are also patched, by `cleanup`, and so is the Lease.)
 fn is_ours(entry: &Entry<'_>) -> bool {
     entry.manager == FIELD_MANAGER && entry.operation == "Apply"
 }
 
-/// The manager that wrote last.
+/// Returns the manager that wrote last.
 fn last<'a>(entries: impl Iterator<Item = &'a Entry<'a>>) -> Option<Box<str>> {
     let entry = entries.max_by_key(|entry| entry.time())?;
     Some(if entry.manager.is_empty() { "a manager without a name" } else { &*entry.manager }.into())
 }
 
-/// The names in a list, and whether it is too long: then only ours is kept, if it is there.
+/// Returns the names in a list, and whether the list is too long: then only our name is kept, if it is there.
 fn names(list: Option<&RawValue>, ours: &str) -> (Box<[Box<str>]>, bool) {
     let (mut names, mut size, mut count, mut has_ours) = (Vec::new(), 0, 0, false);
     let mut keep = |entry: &RawValue| {

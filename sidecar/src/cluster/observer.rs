@@ -1,4 +1,4 @@
-//! Passes the controller's work on: to metrics, to health, and to people by Events.
+//! Reports the controller's work: to metrics, to health, and to people by Events.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::telemetry::events::{self, Events};
 use crate::telemetry::health::{Health, Heartbeat};
 use crate::telemetry::metrics::{Metrics, count};
 
-/// A loop that makes a round every five seconds and has made none for so long hangs.
+/// The loop makes a round every five seconds. If it has made none for this long, it hangs.
 const STUCK_AFTER: Duration = Duration::from_mins(1);
 
-/// A watch that fails for longer makes the sidecar unready.
+/// A watch that fails for longer than this makes the sidecar unready.
 const FAILING_FOR_LONG: Duration = Duration::from_mins(1);
 
-/// What was written.
+/// A kind of write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Write {
@@ -30,39 +30,39 @@ pub enum Write {
     Update,
     /// A pull secret was deleted.
     Delete,
-    /// A service account's list got our entry.
+    /// Our entry was added to a service account's list.
     Attach,
-    /// A service account's list lost our entry.
+    /// Our entry was removed from a service account's list.
     Detach,
 }
 
-/// What there is in the cluster.
+/// Counts of objects in the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Managed namespaces.
     pub managed: usize,
-    /// Those of them with a Secret of the pull secret's name that is not ours.
+    /// Managed namespaces with a Secret of the pull secret's name that is not ours.
     pub foreign: usize,
-    /// Pull secrets and lists that are left alone for a while, since somebody keeps changing them or writes fail.
+    /// Pull secrets and lists that are left alone for a while, because another writer keeps changing them or writes fail.
     pub on_hold: usize,
-    /// Selected service accounts that lack the pull secret still.
+    /// Selected service accounts that do not list the pull secret yet.
     pub pending_accounts: usize,
 }
 
-/// Listens to the controller's work. Its methods are called on the controller's own task, so they do not block.
+/// Observes the controller's work. Its methods are called on the controller's own task, so they do not block.
 pub struct Observer {
     pull_secret: Arc<str>,
     metrics: Arc<Metrics>,
-    /// None for a single turn: what is found is in its output.
+    /// `None` for a single run: its output contains what was found.
     events: Option<Events>,
     heartbeat: Heartbeat,
     health: Arc<Health>,
-    /// Since when the watches fail, by [`Kind`].
+    /// Since when each watch fails, by [`Kind`].
     failing: Mutex<[Option<Instant>; 3]>,
 }
 
 impl Observer {
-    /// An observer of the pull secrets of this name.
+    /// Creates an observer of the pull secrets with this name.
     pub fn new(
         pull_secret: Arc<str>,
         metrics: Arc<Metrics>,
@@ -76,7 +76,7 @@ impl Observer {
         Self { pull_secret, metrics, events, heartbeat, health, failing: Mutex::default() }
     }
 
-    /// Since when a watch fails: the first time counts, until it works again.
+    /// Shows since when a watch fails: the first failure counts, until it works again.
     fn show_failing(&self, kind: Kind, since: Option<Instant>) {
         if let Some(failing) = self.failing().get_mut(kind as usize) {
             *failing = since.map(|since| failing.unwrap_or(since));
@@ -84,12 +84,12 @@ impl Observer {
     }
 
     fn failing(&self) -> MutexGuard<'_, [Option<Instant>; 3]> {
-        // Each change is one assignment, so it is whole even after a panic.
+        // Each change is one assignment, so the value is complete even after a panic.
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// People should know something about the object with this uid. Returns whether they are told, so that it belongs into the
-    /// log as well: they may have been lately, or there may be too much of it.
+    /// Reports something about the object with this uid. Returns whether an Event is sent, so that the caller logs it as well: it
+    /// may have been reported recently, or there may be too many Events.
     pub fn notice(&self, namespace: &str, notice: &Notice, uid: Option<&str>) -> bool {
         let Notice { about, reason, message } = notice;
         let Some(events) = &self.events else { return true };
@@ -100,34 +100,34 @@ impl Observer {
         events.say(*reason, about.with_uid(uid), message.as_str())
     }
 
-    /// Something was written, or failed to be, by the name of the failure.
+    /// Counts a write. If it failed, the result is the name of the failure.
     pub fn wrote(&self, write: Write, result: Result<(), &'static str>, took: Duration) {
         self.metrics.wrote(write.name(), result, took);
     }
 
-    /// A list is complete for the first time.
+    /// Records that a list is complete for the first time.
     pub fn synced(&self, kind: Kind) {
         self.show_failing(kind, None);
         match kind {
             Kind::Namespace | Kind::PullSecret => self.health.show(kind.name(), None),
-            // They come when the configuration asks for them, and nothing else waits for them.
+            // They are listed only when the configuration asks for them, and nothing else waits for them.
             Kind::ServiceAccount => {}
         }
     }
 
-    /// A list or watch failed, and is tried again.
+    /// Records that a list or watch failed; it is retried.
     pub fn watch_failed(&self, kind: Kind) {
         self.metrics.watch_failed(kind.name());
         self.show_failing(kind, Some(Instant::now()));
     }
 
-    /// After a failure, a list or watch works again.
+    /// Records that a list or watch works again after a failure.
     pub fn watch_works(&self, kind: Kind) {
         self.show_failing(kind, None);
         self.health.show(kind.name(), None);
     }
 
-    /// An object cannot be read, and is left out. Returns what [`Self::notice`] does.
+    /// Reports an object that cannot be read and is left out. Returns the result of [`Self::notice`].
     pub fn unreadable(&self, kind: Kind, place: &Place) -> bool {
         let Place { namespace, name } = place;
         self.metrics.unreadable(kind.name());
@@ -141,7 +141,8 @@ impl Observer {
         events.say(Reason::ObjectUnreadable, about, note)
     }
 
-    /// The controller made a round; it does so every few seconds at least. So many namespaces wait to be looked at.
+    /// Records that the controller made a round, which it does at least every few seconds. `waiting` is the number of namespaces
+    /// that wait to be planned.
     pub fn round(&self, waiting: usize) {
         self.heartbeat.beat();
         for kind in [Kind::Namespace, Kind::PullSecret, Kind::ServiceAccount] {
@@ -154,7 +155,7 @@ impl Observer {
         self.metrics.namespaces_waiting.set(count(waiting));
     }
 
-    /// What there is, where that may have changed since the last round.
+    /// Shows the counts of objects, which may have changed since the last round.
     pub fn counted(&self, counts: Counts) {
         let Counts { managed, foreign, on_hold, pending_accounts } = counts;
         self.metrics.managed_namespaces.set(count(managed));
@@ -163,14 +164,14 @@ impl Observer {
         self.metrics.service_accounts_pending.set(count(pending_accounts));
     }
 
-    /// All that was in the queue has been looked at, and no write failed.
+    /// Records that all namespaces in the queue were planned for, and no write failed.
     pub fn settled(&self) {
         self.metrics.last_sync_timestamp_seconds.set(Timestamp::now().as_second());
     }
 }
 
 impl Write {
-    /// Its stable name.
+    /// Returns its stable name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Create => "create",

@@ -1,4 +1,4 @@
-//! What to do in one namespace. Pure: no client, no clock, no memory.
+//! Plans what to do in one namespace. This module is pure: no client, no clock, no memory.
 
 mod accounts;
 mod pull_secret;
@@ -14,93 +14,94 @@ use super::notice::Notice;
 use super::observed::{Namespace, PullSecret, ServiceAccount};
 use crate::configuration::Configuration;
 
-/// The rules that hold for all namespaces.
+/// The rules for all namespaces.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'a> {
-    /// What the user asks for.
+    /// The configuration of the user.
     pub configuration: &'a Configuration,
     /// Name of the pull secret.
     pub pull_secret: &'a str,
-    /// Whether a Secret of that name which is not ours is made ours.
+    /// Whether a foreign Secret of that name is taken over.
     pub adopt: bool,
-    /// A renewed credential reaches the last namespace after so long, and the others evenly before that.
+    /// A renewed credential reaches the last namespace after this long, and the others evenly before that.
     pub spread: Duration,
 }
 
-/// One namespace, as it is.
+/// The current state of one namespace.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 pub struct Situation<'a> {
     /// Its name.
     pub name: &'a str,
-    /// The rest of it.
+    /// Its other facts.
     pub namespace: &'a Namespace,
     /// The Secret with the name of the pull secret.
     pub pull_secret: Option<&'a PullSecret>,
-    /// Whether somebody has written to that Secret since we last did, as far as this process can tell.
+    /// Whether another writer has written to that Secret since we last did, as far as this process knows.
     pub touched: bool,
-    /// Whether all of the content was minted after it was first seen that the Secret holds something this process does not know.
+    /// Whether all of the content was minted after it was first seen that the Secret contains something this process does not
+    /// know.
     pub is_superseded: bool,
-    /// The service accounts that are known: none in the mode `pod`.
+    /// The service accounts that are known; empty in the mode `pod`.
     pub service_accounts: Vec<Account<'a>>,
-    /// Nothing is written to the pull secret for so long: a write failed, or somebody keeps undoing ours.
+    /// Nothing is written to the pull secret for this long: a write failed, or another writer keeps undoing our writes.
     pub hold: Duration,
-    /// Whether somebody deleted the pull secret.
+    /// Whether another writer deleted the pull secret.
     pub lost: bool,
-    /// Time since it was first seen that newer credentials are there.
+    /// Time since it was first seen that there are newer credentials.
     pub waited: Duration,
-    /// Whether the first answers of the cloud may still come at any moment, so that it pays to wait for them.
+    /// Whether the first answers of the cloud may still come at any moment, so that the plan waits for them.
     pub settling: bool,
     /// The wall clock.
     pub now: Timestamp,
 }
 
-/// A service account, as it is.
+/// The current state of a service account.
 #[derive(Debug, Clone, Copy)]
 pub struct Account<'a> {
     /// The service account.
     pub facts: &'a ServiceAccount,
-    /// How often our entry was taken out again, of late.
+    /// How often our entry was recently removed.
     pub taken_out: u32,
-    /// Nothing is written to it for so long.
+    /// Nothing is written to it for this long.
     pub hold: Duration,
 }
 
-/// What to do, in this order: pods may come to refer to the pull secret only after it is there.
+/// The actions, in their order: Pods may refer to the pull secret only after it exists.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// What to do about the pull secret.
+    /// The action for the pull secret.
     pub pull_secret: SecretAction,
-    /// What to do about service accounts.
+    /// The actions for service accounts.
     pub service_accounts: Vec<AccountAction>,
-    /// What people should know.
+    /// Notices for people.
     pub notices: Vec<Notice>,
-    /// What people should know once the pull secret has been written.
+    /// A notice for people once the pull secret has been written.
     pub when_written: Option<Notice>,
-    /// Whether newer credentials wait for the namespace's turn.
+    /// Whether newer credentials wait for the turn of the namespace.
     pub waits_for_turn: bool,
     /// When to plan again, if nothing happens before.
     pub look_again: Option<Duration>,
 }
 
-/// What to do about the pull secret.
+/// An action for the pull secret.
 #[derive(Debug, Default)]
 pub enum SecretAction {
     /// Nothing.
     #[default]
     Leave,
-    /// Create it, unless somebody else was faster.
+    /// Create it, unless another writer was faster.
     Create(Arc<DesiredSecret>),
-    /// Write exactly this version of it.
+    /// Write only over this version of it.
     Update {
-        /// What it gets.
+        /// Its new content.
         content: Arc<DesiredSecret>,
-        /// What it is now.
+        /// Its current version.
         version: Version,
-        /// Why.
+        /// The reason.
         cause: Cause,
     },
-    /// Delete exactly this version of it.
+    /// Delete only this version of it.
     Delete(Version),
 }
 
@@ -116,32 +117,32 @@ pub struct Version {
 /// Why a pull secret is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// It should hold something else.
+    /// Its content should be different.
     Changed,
-    /// The same, with newer credentials.
+    /// Its content should be the same with newer credentials.
     Renewed,
-    /// Somebody changed it.
+    /// Another writer changed it.
     Repaired,
     /// It was not ours.
     Adopted,
 }
 
-/// Give a service account another list.
+/// Replaces the list of a service account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountAction {
     /// Its name.
     pub name: Box<str>,
-    /// What it is now.
+    /// Its current version.
     pub version: Version,
-    /// The names of its pull secrets, all of them; `""` is a nameless entry.
+    /// The names of all its pull secrets; `""` is a nameless entry.
     pub pull_secrets: Box<[Box<str>]>,
-    /// Whether our entry comes or goes.
+    /// Whether our entry is added (true) or removed (false).
     pub attach: bool,
 }
 
 impl Plan {
-    /// Decides what to do. Without content, because nothing is known about the registries yet, nothing is written that
-    /// needs it.
+    /// Decides what to do. There is no content while nothing is known about the registries; then nothing is written that needs
+    /// it.
     pub fn of(situation: &Situation<'_>, rules: &Rules<'_>, content: Option<&Arc<DesiredSecret>>) -> Self {
         let mut plan = Self::default();
         if situation.namespace.terminating {
@@ -162,7 +163,7 @@ impl Plan {
         plan
     }
 
-    /// Whether there is nothing to write.
+    /// Returns whether there is nothing to write.
     pub fn is_idle(&self) -> bool {
         !self.pull_secret.is_a_write() && self.service_accounts.is_empty()
     }
@@ -173,14 +174,14 @@ impl Plan {
 }
 
 impl SecretAction {
-    /// Whether it changes the cluster.
+    /// Returns whether it changes the cluster.
     pub fn is_a_write(&self) -> bool {
         !matches!(self, Self::Leave)
     }
 }
 
 impl Cause {
-    /// Its stable name.
+    /// Returns its stable name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Changed => "changed",
@@ -197,12 +198,12 @@ impl PullSecret {
     }
 }
 
-/// The place of a namespace in a rotation, from 0 to `spread`: always the same one, so that the time between two writes
-/// to a namespace is that between two renewals.
+/// Returns the place of a namespace in a rotation, from 0 to `spread`. It is always the same place, so that the time between two
+/// writes to a namespace equals the time between two renewals.
 fn slot(namespace: &str, spread: Duration) -> Duration {
     let mut hasher = Fnv::default();
     hasher.write(namespace.as_bytes());
-    // The low bits of this hash are its best.
+    // The low bits of this hash are the best ones.
     let share = hasher.finish() % 10_000;
     spread.mul_f64(f64::from(u16::try_from(share).unwrap_or_default()) / 10_000.0)
 }

@@ -1,8 +1,8 @@
-//! Which namespace is looked at next.
+//! Decides which namespace is planned next.
 //!
-//! Each namespace is in the queue once, is worked on once at a time, and has one alarm at most. What is awaited goes before what
-//! can wait, such as a rotation, and a quarter of the slots is kept for it: without that, a new namespace waits a quarter longer
-//! while a rotation runs.
+//! Each namespace is in the queue once, only one task works on it at a time, and it has at most one alarm. Urgent work goes
+//! before work that can wait, such as a rotation, and a quarter of the slots is kept for urgent work: without that, a new
+//! namespace waits a quarter longer while a rotation runs.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-/// How urgent a look at a namespace is.
+/// How urgent it is to plan for a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
-    /// What is there still works.
+    /// The existing pull secret still works.
     CanWait,
     /// Something happened in this namespace, or there is no pull secret yet.
     Awaited,
@@ -23,16 +23,16 @@ pub enum Urgency {
 #[derive(Debug)]
 pub struct Queue {
     slots: usize,
-    /// Slots for what can wait.
+    /// Slots for work that can wait.
     slots_that_wait: usize,
     waiting: HashMap<Arc<str>, Urgency>,
-    /// Names whose urgency has grown since are in both lanes; `waiting` is right.
+    /// Urgent namespaces. A name whose urgency has grown is in both lanes; `waiting` is right.
     awaited: VecDeque<Arc<str>>,
     can_wait: VecDeque<Arc<str>>,
     running: HashMap<Arc<str>, Running>,
     /// How many of them could have waited.
     running_that_wait: usize,
-    /// `alarms` is right where the two differ.
+    /// If this differs from `alarms`, `alarms` is right.
     timers: BinaryHeap<Reverse<(Instant, Arc<str>)>>,
     alarms: HashMap<Arc<str>, Instant>,
 }
@@ -40,12 +40,12 @@ pub struct Queue {
 #[derive(Debug)]
 struct Running {
     urgency: Urgency,
-    /// How urgent it is to look again when the work is done.
+    /// How urgent it is to plan again when the work is done.
     again: Option<Urgency>,
 }
 
 impl Queue {
-    /// An empty queue, of which so many namespaces at most are worked on at a time; at least two.
+    /// Creates an empty queue. At most this many namespaces are worked on at a time; at least two.
     pub fn new(slots: usize) -> Self {
         let slots = slots.max(2);
         Self {
@@ -61,8 +61,8 @@ impl Queue {
         }
     }
 
-    /// Puts a namespace into the queue, or moves it forward in it. One that is being worked on is looked at again when
-    /// that is done.
+    /// Puts a namespace into the queue, or moves it forward. A namespace that is being worked on is planned again when that work
+    /// is done.
     pub fn push(&mut self, namespace: &Arc<str>, urgency: Urgency) {
         if let Some(running) = self.running.get_mut(namespace) {
             running.again = running.again.max(Some(urgency));
@@ -79,7 +79,7 @@ impl Queue {
         lane.push_back(Arc::clone(namespace));
     }
 
-    /// Takes the next namespace out of the queue, if there is a slot for it. Work on it begins, until [`Self::done`].
+    /// Takes the next namespace out of the queue, if there is a slot for it. Work on it begins, and lasts until [`Self::done`].
     pub fn pop(&mut self) -> Option<(Arc<str>, Urgency)> {
         if self.running.len() >= self.slots {
             return None;
@@ -103,7 +103,7 @@ impl Queue {
         None
     }
 
-    /// Work on a namespace has ended.
+    /// Records that the work on a namespace has ended.
     pub fn done(&mut self, namespace: &Arc<str>) {
         if let Some(Running { urgency, again }) = self.running.remove(namespace) {
             self.running_that_wait -= usize::from(urgency == Urgency::CanWait);
@@ -113,7 +113,7 @@ impl Queue {
         }
     }
 
-    /// Sets the alarm of a namespace, or takes it away.
+    /// Sets or removes the alarm of a namespace.
     pub fn set_alarm(&mut self, namespace: &Arc<str>, at: Option<Instant>) {
         match at {
             Some(at) => {
@@ -127,7 +127,7 @@ impl Queue {
         }
     }
 
-    /// When the next alarm rings.
+    /// Returns when the next alarm is due.
     pub fn next_alarm(&mut self) -> Option<Instant> {
         while let Some(Reverse((at, namespace))) = self.timers.peek() {
             if self.alarms.get(namespace) == Some(at) {
@@ -138,7 +138,7 @@ impl Queue {
         None
     }
 
-    /// The next namespace whose alarm has rung.
+    /// Returns the next namespace whose alarm is due.
     pub fn rung(&mut self, now: Instant) -> Option<Arc<str>> {
         if self.next_alarm()? > now {
             return None;
@@ -148,12 +148,12 @@ impl Queue {
         Some(namespace)
     }
 
-    /// Namespaces that wait for a slot.
+    /// Returns the number of namespaces that wait for a slot.
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Whether no namespace waits or is worked on. Alarms do not count.
+    /// Returns whether no namespace waits or is worked on. Alarms do not count.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
     }

@@ -1,5 +1,5 @@
-//! What is known about the cluster: small facts by namespace, kept current by watches and by the answers to our writes.
-//! Every event costs the same, however many namespaces there are; only the end of a new list looks at all of them.
+//! What is known about the cluster: small facts by namespace. Watches and the answers to our writes keep them current.
+//! Every event costs the same, however many namespaces there are; only the end of a new list checks all of them.
 
 mod backoff;
 
@@ -22,34 +22,34 @@ pub struct Store {
 /// What is known about one namespace.
 #[derive(Debug, Default)]
 pub struct Entry {
-    /// The namespace itself; none while only something in it has been seen.
+    /// The namespace itself; `None` while only objects in it have been seen.
     pub namespace: Option<Namespace>,
     namespace_round: Round,
     /// The Secret with the name of the pull secret.
     pub pull_secret: Option<Found>,
-    /// Whether our pull secret was deleted by somebody else.
+    /// Whether another writer deleted our pull secret.
     pub lost: bool,
-    /// The uid of the Secret that was seen to go last: the answer to a write of ours may come later still.
+    /// The uid of the Secret that was deleted last: the answer to one of our writes may arrive later.
     gone: Option<Box<str>>,
     accounts: Vec<Account>,
-    /// Since when what the pull secret holds is not what it should hold.
+    /// Since when the pull secret has other content than it should.
     differs_since: Option<Instant>,
-    /// What stands in the way of writing the pull secret.
+    /// Failures of writes to the pull secret.
     pub backoff: WriteBackoff,
     /// When it was first seen that newer credentials wait for their turn.
     pub renewal_seen: Option<Instant>,
-    /// What the last plan said.
+    /// The notices of the last plan.
     pub said: Vec<Notice>,
-    /// What was said when the last write failed.
+    /// The notice of the last write that failed.
     pub failure_said: Option<Notice>,
 }
 
 /// A Secret with the name of the pull secret.
 #[derive(Debug)]
 pub struct Found {
-    /// What it is.
+    /// Its reduced metadata.
     pub facts: PullSecret,
-    /// The version of it that we wrote; none where this process wrote none.
+    /// The version of it that we wrote; `None` if this process did not write it.
     written: Option<Box<str>>,
     round: Round,
 }
@@ -57,16 +57,16 @@ pub struct Found {
 /// A service account.
 #[derive(Debug)]
 pub struct Account {
-    /// What it is.
+    /// Its reduced facts.
     pub facts: ServiceAccount,
-    /// What went wrong with writes to it.
+    /// Failures of writes to it.
     pub backoff: WriteBackoff,
-    /// How often our entry was taken out of it: lost races are nobody's fault.
+    /// How often our entry was removed from its list. Lost races count separately, because no writer is at fault.
     pub removals: WriteBackoff,
     round: Round,
 }
 
-/// What is listed and watched.
+/// The kinds of objects that are listed and watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Namespaces.
@@ -84,7 +84,7 @@ impl std::fmt::Display for Kind {
 }
 
 impl Kind {
-    /// What messages and metrics call them.
+    /// Returns the name for messages and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Namespace => "namespaces",
@@ -94,26 +94,26 @@ impl Kind {
     }
 }
 
-/// Objects that a list does not show any more carry an older number.
+/// The number of a list. Objects that are not in the newest list have an older number.
 type Round = u32;
 
 impl Store {
-    /// All namespaces.
+    /// Returns all namespaces.
     pub fn names(&self) -> impl Iterator<Item = (&Arc<str>, &Entry)> {
         self.entries.iter()
     }
 
-    /// What is known about a namespace.
+    /// Returns what is known about a namespace.
     pub fn get(&self, namespace: &str) -> Option<&Entry> {
         self.entries.get(namespace)
     }
 
-    /// What is known about a namespace.
+    /// Returns what is known about a namespace.
     pub fn get_mut(&mut self, namespace: &str) -> Option<&mut Entry> {
         self.entries.get_mut(namespace)
     }
 
-    /// A list begins: what it does not show is gone in the end.
+    /// Records that a list begins: objects that are not in it count as gone when it ends.
     pub fn list_begins(&mut self, kind: Kind) {
         let [namespaces, secrets, accounts] = &mut self.rounds;
         *match kind {
@@ -123,7 +123,7 @@ impl Store {
         } += 1;
     }
 
-    /// A list has ended. Returns the namespaces in which something turned out to be gone.
+    /// Records that a list has ended. Returns the namespaces in which an object is gone.
     pub fn list_ends(&mut self, kind: Kind) -> Vec<Arc<str>> {
         let [namespaces, secrets, accounts] = self.rounds;
         let mut changed = Vec::new();
@@ -152,7 +152,7 @@ impl Store {
         changed
     }
 
-    /// A namespace was seen. Returns its name if that is news.
+    /// Records a namespace. Returns its name if that is news.
     pub fn see_namespace(&mut self, name: &str, facts: Namespace) -> Option<Arc<str>> {
         let [round, ..] = self.rounds;
         let (name, entry) = self.entry(name);
@@ -164,7 +164,7 @@ impl Store {
         Some(name)
     }
 
-    /// A namespace was deleted.
+    /// Records that a namespace was deleted.
     pub fn lose_namespace(&mut self, name: &str) {
         if let Some(entry) = self.entries.get_mut(name) {
             entry.forget_namespace();
@@ -172,7 +172,7 @@ impl Store {
         }
     }
 
-    /// A Secret was seen. Returns the namespace if that is news.
+    /// Records a Secret. Returns the namespace if that is news.
     pub fn see_secret(&mut self, namespace: &str, facts: PullSecret, now: Instant) -> Option<Arc<str>> {
         let [_, round, _] = self.rounds;
         let (name, entry) = self.entry(namespace);
@@ -194,7 +194,7 @@ impl Store {
         Some(name)
     }
 
-    /// A Secret was deleted. Returns the namespace if that is news.
+    /// Records that a Secret was deleted. Returns the namespace if that is news.
     pub fn lose_secret(&mut self, namespace: &str, uid: &str, now: Instant) -> Option<Arc<str>> {
         let (name, entry) = self.entry(namespace);
         entry.backoff.seen(now);
@@ -205,7 +205,7 @@ impl Store {
         is_news.then_some(name)
     }
 
-    /// A service account was seen. Returns the namespace if that is news.
+    /// Records a service account. Returns the namespace if that is news.
     pub fn see_account(
         &mut self,
         namespace: &str,
@@ -217,7 +217,7 @@ impl Store {
         let (name, entry) = self.entry(namespace);
         match entry.accounts.binary_search_by(|known| known.facts.name.cmp(&facts.name)) {
             Err(at) => {
-                // Most namespaces have one service account, and doubling would waste the rest.
+                // Most namespaces have one service account, and doubling the capacity would waste the rest.
                 entry.accounts.reserve_exact(1);
                 entry.accounts.insert(
                     at,
@@ -253,7 +253,7 @@ impl Store {
         Some(name)
     }
 
-    /// A service account was deleted.
+    /// Records that a service account was deleted.
     pub fn lose_account(&mut self, namespace: &str, name: &str) {
         if let Some(entry) = self.entries.get_mut(namespace) {
             entry.accounts.retain(|account| *account.facts.name != *name);
@@ -261,7 +261,7 @@ impl Store {
         }
     }
 
-    /// Keeps only those service accounts of a namespace.
+    /// Keeps only these service accounts of a namespace.
     pub fn keep_accounts(&mut self, namespace: &str, is_kept: impl Fn(&ServiceAccount) -> bool) {
         if let Some(entry) = self.entries.get_mut(namespace) {
             entry.accounts.retain(|account| is_kept(&account.facts));
@@ -269,7 +269,7 @@ impl Store {
         }
     }
 
-    /// We wrote a pull secret, and this came of it.
+    /// Records a pull secret that we wrote, as the API server returned it.
     pub fn wrote_secret(&mut self, namespace: &str, facts: PullSecret) {
         let [_, round, _] = self.rounds;
         let (_, entry) = self.entry(namespace);
@@ -279,19 +279,19 @@ impl Store {
         let written = Some(facts.resource_version.clone());
         entry.renewal_seen = None;
         if entry.gone.as_deref() == Some(&*facts.uid) {
-            // Somebody has deleted it since, and the watch was faster than the answer.
+            // Another writer has deleted it since, and the watch was faster than the answer.
             entry.lost = facts.ours && !entry.is_terminating();
             return;
         }
         match &mut entry.pull_secret {
-            // Somebody wrote to it since, and the watch was faster than the answer.
+            // Another writer wrote to it since, and the watch was faster than the answer.
             Some(found) if is_newer(found) => found.written = written,
             _ => entry.pull_secret = Some(Found { facts, written, round }),
         }
         entry.lost = false;
     }
 
-    /// We deleted a pull secret. There may be another one by now.
+    /// Records that we deleted a pull secret. There may be another one by now.
     pub fn deleted_secret(&mut self, namespace: &str, uid: &str) {
         if let Some(entry) = self.entries.get_mut(namespace)
             && entry.pull_secret.take_if(|found| *found.facts.uid == *uid).is_some()
@@ -300,7 +300,7 @@ impl Store {
         }
     }
 
-    /// We wrote a service account's list, and this came of it.
+    /// Records a service account's list that we wrote, as the API server returned it.
     pub fn wrote_account(&mut self, namespace: &str, facts: ServiceAccount) {
         let Some(entry) = self.entries.get_mut(namespace) else { return };
         let Some(known) = entry.accounts.iter_mut().find(|known| known.facts.name == facts.name) else {
@@ -327,29 +327,29 @@ impl Store {
 }
 
 impl Entry {
-    /// Its service accounts, in the order of their names.
+    /// Returns its service accounts, in the order of their names.
     pub fn accounts(&self) -> &[Account] {
         &self.accounts
     }
 
-    /// A service account.
+    /// Returns a service account.
     pub fn account(&self, name: &str) -> Option<&Account> {
         self.accounts.iter().find(|account| *account.facts.name == *name)
     }
 
-    /// A service account.
+    /// Returns a service account.
     pub fn account_mut(&mut self, name: &str) -> Option<&mut Account> {
         self.accounts.iter_mut().find(|account| *account.facts.name == *name)
     }
 
-    /// Since when the pull secret holds something else than what has this hash; none where it does not.
+    /// Returns since when the pull secret has another hash than this one; `None` if the hash is equal.
     pub fn differs_since(&mut self, hash: &str, now: Instant) -> Option<Instant> {
         let differs = self.pull_secret.as_ref().is_some_and(|found| *found.facts.hash != *hash);
         self.differs_since = differs.then(|| self.differs_since.unwrap_or(now));
         self.differs_since
     }
 
-    /// Whether a pull secret of ours is there.
+    /// Returns whether our pull secret exists.
     pub fn has_ours(&self) -> bool {
         self.pull_secret.as_ref().is_some_and(|found| found.facts.ours)
     }
@@ -362,7 +362,7 @@ impl Entry {
         self.lost = false;
     }
 
-    /// The Secret is gone. Returns whether it should perhaps be written again.
+    /// Records that the Secret is gone. Returns whether it may have to be written again.
     fn lose_secret(&mut self) -> bool {
         let lost = self.pull_secret.take();
         self.lost = lost.is_some_and(|found| found.facts.ours) && !self.is_terminating();
@@ -380,7 +380,7 @@ impl Entry {
 }
 
 impl Found {
-    /// Whether somebody has written to it since we did.
+    /// Returns whether another writer has written to it since we did.
     pub fn is_touched(&self) -> bool {
         self.written.as_ref().is_some_and(|written| *written != self.facts.resource_version)
     }

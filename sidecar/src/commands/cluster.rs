@@ -54,7 +54,7 @@ impl FoundSecret {
 }
 
 pub(super) async fn connect(args: &ClusterArgs) -> Result<Client, CommandError> {
-    client(config(args).await?)
+    Client::try_from(config(args).await?).map_err(|error| not_found(describe(&error)))
 }
 
 /// A client that tries each call once: the controller knows better what to do after a failure, and when.
@@ -65,33 +65,25 @@ pub(super) async fn connect_without_retries(args: &ClusterArgs) -> Result<Client
     Ok(builder.with_layer(&MapResponseLayer::new(retry_after::into_status)).build())
 }
 
-fn client(config: Config) -> Result<Client, CommandError> {
-    Client::try_from(config).map_err(|error| not_found(describe(&error)))
-}
-
 fn not_found(problem: String) -> CommandError {
     CommandError::Cluster { action: "find the cluster".to_owned(), problem }
 }
 
 async fn config(args: &ClusterArgs) -> Result<Config, CommandError> {
-    let failed = not_found;
     let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
-    Ok(match (&args.kubeconfig, &args.context) {
+    let config = match (&args.kubeconfig, &args.context) {
         (Some(path), _) => {
-            let kubeconfig = read_kubeconfig(path).map_err(failed)?;
-            Config::from_custom_kubeconfig(kubeconfig, &options)
-                .await
-                .map_err(|error| failed(problem_of(&error)))?
+            let kubeconfig = read_kubeconfig(path).map_err(not_found)?;
+            Config::from_custom_kubeconfig(kubeconfig, &options).await
         }
-        (None, Some(_)) => {
-            Config::from_kubeconfig(&options).await.map_err(|error| failed(problem_of(&error)))?
+        (None, Some(_)) => Config::from_kubeconfig(&options).await,
+        (None, None) => {
+            const ADVICE: &str =
+                "there is no kubeconfig, and this is no Pod: give --kubeconfig or set KUBECONFIG";
+            return Config::infer().await.map_err(|_| not_found(ADVICE.to_owned()));
         }
-        (None, None) => Config::infer().await.map_err(|_| {
-            failed(
-                "there is no kubeconfig, and this is no Pod: give --kubeconfig or set KUBECONFIG".to_owned(),
-            )
-        })?,
-    })
+    };
+    config.map_err(|error| not_found(problem_of(&error)))
 }
 
 /// The namespace of the kubeconfig's context; none where there is no kubeconfig. No cluster is asked.
@@ -178,6 +170,17 @@ pub(super) async fn get(
     .await
 }
 
+/// One object, as `reduce` reads it; none where there is none.
+pub(super) async fn read<T>(
+    client: &Client,
+    action: &str,
+    request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    reduce: impl FnOnce(&str) -> Result<T, serde_json::Error>,
+) -> Result<Option<T>, CommandError> {
+    let object = get(client, action, request).await?;
+    object.map(|object| reduce(&object)).transpose().map_err(|error| unexpected(action, &error))
+}
+
 /// The metadata of a Secret; none where there is none.
 pub(super) async fn secret(
     client: &Client,
@@ -186,8 +189,7 @@ pub(super) async fn secret(
     action: &str,
 ) -> Result<Option<FoundSecret>, CommandError> {
     let found = at::<Secret>(Some(namespace)).get_metadata(name, &GetParams::default());
-    let found = get(client, action, found).await?;
-    found.map(|object| FoundSecret::of(&object)).transpose().map_err(|error| unexpected(action, &error))
+    read(client, action, found, FoundSecret::of).await
 }
 
 /// The API server answered with something else than what was asked for.

@@ -1,13 +1,10 @@
 //! `explain`: why a Pod can or cannot pull its images, step by step.
 //!
-//! `manifest` and `subject` read what a Pod or what makes Pods says, `policy` asks the policies' own judgement, and `chain`
-//! judges the whole way (all pure but for reading the file). `look` asks the cluster.
+//! `gather` reads a manifest or asks the cluster, `diagnosis` judges the whole way, and `render` prints it.
 
-mod chain;
-mod look;
-mod manifest;
-mod policy;
-mod subject;
+mod diagnosis;
+mod gather;
+mod render;
 
 use super::arguments::{ClusterArgs, Output};
 use clap::Args;
@@ -15,26 +12,19 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use kube::Client;
-use serde::Serialize;
 
-use self::chain::Surroundings;
-use self::manifest::Manifest;
-use self::policy::Policies;
-use self::subject::{Subject, WORKLOADS};
-use super::cluster;
-use super::report::{self, Line, Mark};
+use self::diagnosis::Case;
+use self::diagnosis::policy::{Installed, Policies};
+use self::gather::manifest::{self, Manifest};
+use self::gather::{KINDS, Kind};
+use self::render::{Explained, Explanation};
+use super::cluster::{self, call};
+use super::report::remark::skipped;
+use super::report::{Line, Mark};
 use super::setup::{self, CommandError};
 use super::{Exit, manifests};
-use crate::configuration::{self, Configuration, Mistakes};
-use crate::telemetry::policies::POLICIES;
-
-/// What was found about one Pod or workload.
-#[derive(Serialize)]
-struct Explained {
-    subject: String,
-    ok: bool,
-    findings: Vec<Line>,
-}
+use crate::configuration::{self, Configuration, Finding, Mistakes};
+use crate::telemetry::policies::{self, POLICIES};
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -93,212 +83,140 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
         Some(path) => Some(configuration::examine(&setup::read_configuration(path)?).outcome),
         None => None,
     };
-    let (explained, passed_over) = setup::runtime()?.block_on(async {
+    let explanation = setup::runtime()?.block_on(async {
         let needs_cluster = file.is_none() || written.is_none();
         let client = if needs_cluster { Some(cluster::connect(&cluster).await?) } else { None };
-        let configuration = configured(written, client.as_ref(), &cluster).await?;
+        let outcome = match (written, &client) {
+            (None, Some(client)) => cluster::configuration(client, &cluster).await?,
+            (written, _) => written,
+        };
         let of_context = || match &client {
             Some(client) => Some(client.default_namespace().to_owned()),
             None => cluster::namespace_of_context(&cluster),
         };
         let namespace = namespace.or_else(of_context).unwrap_or_else(|| "default".to_owned());
-        let (subjects, passed_over) = match (&file, &client) {
-            (Some(path), _) => {
-                let Manifest { subjects, passed_over } = manifest::read_file(path, &namespace)?;
-                (subjects.into_iter().map(|subject| (subject, Vec::new())).collect(), passed_over)
-            }
+        let Manifest { subjects, passed_over } = match (&file, &client) {
+            (Some(path), _) => manifest::read_file(path, &namespace)?,
             (None, Some(client)) => {
-                (vec![look::from_cluster(client, &namespace, named(&object)?).await?], Vec::new())
+                let subject = gather::cluster::subject(client, &namespace, named(&object)?).await?;
+                Manifest { subjects: vec![subject], passed_over: Vec::new() }
             }
             // Without a file there is a client.
-            (None, None) => (Vec::new(), Vec::new()),
+            (None, None) => Manifest::default(),
         };
-        let policies =
-            judges(policies.as_deref(), configuration.as_ref().ok(), client.as_ref(), &cluster).await?;
+        // Its mistakes are findings, not a wrong usage.
+        let configuration = match outcome {
+            Some(Ok(configuration)) => {
+                let policies = judges(policies.as_deref(), &configuration, client.as_ref(), &cluster).await?;
+                Ok((configuration, policies))
+            }
+            Some(Err(Mistakes(mistakes))) => Err(mistakes),
+            None => {
+                let ClusterArgs { sidecar_namespace, config_map, .. } = &cluster;
+                let problem = format!("there is no ConfigMap {config_map} in {sidecar_namespace}");
+                Err(vec![Finding { place: "configuration".to_owned(), problem, fix: "create it".to_owned() }])
+            }
+        };
         let mut explained = Vec::new();
-        for (subject, lists_of_pods) in subjects {
-            let found = match &client {
+        for subject in subjects {
+            let surroundings = match &client {
                 Some(client) => {
-                    Some(look::look(client, &subject, &cluster, read_secret, lists_of_pods).await?)
+                    Some(gather::cluster::surroundings(client, &subject, &cluster, read_secret).await?)
                 }
                 None => None,
             };
-            let around = configuration.as_ref().map(|configuration| Surroundings {
-                configuration,
-                pull_secret: &cluster.pull_secret,
-                policies: &policies,
-                user: user.as_deref().unwrap_or_default(),
-                cluster: found.as_ref(),
-                now: Timestamp::now(),
-            });
-            explained.push(explain(&subject, around));
+            let findings = match &configuration {
+                Ok((configuration, policies)) => {
+                    let case = Case {
+                        subject: &subject,
+                        configuration,
+                        pull_secret: &cluster.pull_secret,
+                        policies,
+                        user: user.as_deref().unwrap_or_default(),
+                        cluster: surroundings.as_ref(),
+                        now: Timestamp::now(),
+                    };
+                    case.diagnose()
+                }
+                Err(mistakes) => {
+                    let mistakes = mistakes.iter().map(|mistake| Line::finding(Mark::Error, mistake));
+                    let rest = skipped("not looked at without a configuration");
+                    mistakes.chain([Line::at("the rest", rest)]).collect()
+                }
+            };
+            explained.push(Explained::new(subject.title, findings));
         }
-        Ok::<_, CommandError>((explained, passed_over))
+        Ok::<_, CommandError>(Explanation::new(explained, passed_over))
     })?;
-    show(&explained, &passed_over, output)?;
-    Ok(if explained.iter().all(|explained| explained.ok) { Exit::Success } else { Exit::Findings })
+    Ok(explanation.write(output)?)
 }
 
-/// The policies that judge: those of the file, of the cluster, or those that `manifests` prints.
+/// The policies that judge: those of the file, of the cluster, or those that `manifests` prints. That those of the cluster may
+/// not be read spoils nothing else.
 async fn judges(
     file: Option<&Path>,
-    configuration: Option<&Configuration>,
+    configuration: &Configuration,
     client: Option<&Client>,
     args: &ClusterArgs,
 ) -> Result<Policies, CommandError> {
     let ClusterArgs { pull_secret, sidecar_namespace, .. } = args;
-    let Some(configuration) = configuration else {
-        return Ok(Policies::Unknown("there is no configuration to compare them with".to_owned()));
-    };
     let (read, assumed) = match (file, client) {
         (Some(path), _) => {
-            let read = policy::among(&manifest::objects_of(path)?);
+            let read = manifest::policies_in(&manifest::objects_of(path)?);
             if read.iter().all(|(_, policy)| policy.is_none()) {
                 let (path, names) = (path.display(), POLICIES.join(", "));
                 return Err(CommandError::Refused(format!("{path}: holds none of the policies {names}")));
             }
-            (read, format!("those of {} are taken to be in force", path.display()))
+            (read, Some(format!("those of {} are taken to be in force", path.display())))
         }
-        (None, Some(client)) => return Ok(look::policies(client, configuration, pull_secret).await),
+        (None, Some(client)) => match call("read the policies", policies::read(client)).await {
+            Ok(read) => (read, None),
+            Err(error) => return Ok(Err(error.to_string())),
+        },
         (None, None) => {
             let documents = manifests::documents(configuration, false, pull_secret, sidecar_namespace);
             let objects =
                 manifest::objects(documents.join("---\n").as_bytes()).map_err(CommandError::Refused)?;
             let assumed = "those that `manifests` prints for this configuration are taken to be in force (for others, \
                            give --policies)";
-            (policy::among(&objects), assumed.to_owned())
+            (manifest::policies_in(&objects), Some(assumed.to_owned()))
         }
     };
-    Ok(Policies::known(&read, configuration, pull_secret, Some(assumed)))
-}
-
-/// The configuration of the file, or else the cluster's; its mistakes are findings, not a wrong usage.
-async fn configured(
-    written: Option<Result<Configuration, Mistakes>>,
-    client: Option<&Client>,
-    args: &ClusterArgs,
-) -> Result<Result<Configuration, Vec<Line>>, CommandError> {
-    let outcome = match (written, client) {
-        (Some(outcome), _) => Some(outcome),
-        (None, Some(client)) => cluster::configuration(client, args).await?,
-        (None, None) => None,
-    };
-    Ok(match outcome {
-        Some(Ok(configuration)) => Ok(configuration),
-        Some(Err(mistakes)) => {
-            Err(mistakes.0.iter().map(|mistake| Line::finding(Mark::Error, mistake)).collect())
-        }
-        None => {
-            let ClusterArgs { sidecar_namespace, config_map, .. } = args;
-            let problem = format!("there is no ConfigMap {config_map} in {sidecar_namespace}: create it");
-            Err(vec![Line::new(Mark::Error, "configuration", problem)])
-        }
-    })
+    Ok(Ok(Installed::new(&read, configuration, pull_secret, assumed)))
 }
 
 /// What was asked for, as `kubectl` writes it: `pod NAME` or `pod/NAME`, in any of the kind's names.
-fn named(object: &[String]) -> Result<(Named, &str), CommandError> {
+fn named(object: &[String]) -> Result<(&'static Kind, &str), CommandError> {
     let found = match object {
         [kind, name] => kind_of(kind).map(|kind| (kind, name.as_str())),
         [one] => one.split_once('/').and_then(|(kind, name)| Some((kind_of(kind)?, name))),
         _ => None,
     };
     found.filter(|(_, name)| !name.is_empty()).ok_or_else(|| {
-        let kinds = WORKLOADS.map(|(kind, ..)| kind.to_lowercase()).join(", ");
+        let kinds = KINDS.iter().map(|kind| kind.name.to_lowercase()).collect::<Vec<_>>().join(", ");
         CommandError::Refused(format!(
-            "name one of pod, {kinds}, such as `explain deployment NAME`, or give a manifest with -f"
+            "name one of {kinds}, such as `explain deployment NAME`, or give a manifest with -f"
         ))
     })
 }
 
-/// A kind that can be explained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Named {
-    Pod,
-    /// Kind, API version and plural.
-    Workload(&'static str, &'static str, &'static str),
-}
-
-fn kind_of(word: &str) -> Option<Named> {
+fn kind_of(word: &str) -> Option<&'static Kind> {
     let word = word.to_lowercase();
     // `deployments.apps` is what kubectl prints.
     let word = word.split('.').next().unwrap_or_default();
-    let short = match word {
-        "po" | "pod" | "pods" => return Some(Named::Pod),
-        "deploy" => "deployments",
-        "sts" => "statefulsets",
-        "ds" => "daemonsets",
-        "rs" => "replicasets",
-        "rc" => "replicationcontrollers",
-        "cj" => "cronjobs",
-        other => other,
-    };
-    let is_meant = |kind: &str, plural: &str| plural == short || kind.eq_ignore_ascii_case(short);
-    let found = WORKLOADS.iter().find(|(kind, _, plural)| is_meant(kind, plural));
-    found.map(|&(kind, version, plural)| Named::Workload(kind, version, plural))
-}
-
-fn explain(subject: &Subject, around: Result<Surroundings<'_>, &Vec<Line>>) -> Explained {
-    let findings = match around {
-        Ok(around) => chain::judge(subject, &around),
-        Err(mistakes) => {
-            let mut lines = mistakes.clone();
-            lines.push(Line::new(Mark::Skipped, "the rest", "not looked at without a configuration"));
-            lines
-        }
-    };
-    Explained { subject: subject.title.clone(), ok: chain::passes(&findings), findings }
-}
-
-fn show(explained: &[Explained], passed_over: &[String], output: Output) -> Result<(), CommandError> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Document<'a> {
-        ok: bool,
-        subjects: &'a [Explained],
-        passed_over: &'a [String],
-    }
-    if output == Output::Json {
-        let ok = explained.iter().all(|explained| explained.ok);
-        let document = Document { ok, subjects: explained, passed_over };
-        report::json_to_stdout(&document)?;
-        return Ok(());
-    }
-    for (at, Explained { subject, findings, .. }) in explained.iter().enumerate() {
-        let gap = if at == 0 { "" } else { "\n" };
-        report::to_stdout(format_args!("{gap}{}", report::one_line(subject)))?;
-        for line in findings {
-            report::line_to_stdout("  ", line)?;
-        }
-        report::to_stdout(verdict(findings))?;
-    }
-    if !passed_over.is_empty() {
-        let those = passed_over.join(", ");
-        let those = report::one_line(&those);
-        report::to_stdout(format_args!("\nPassed over, because there is no pod template in it: {those}"))?;
-    }
-    Ok(())
+    let one = word.strip_suffix('s').unwrap_or(word);
+    KINDS.iter().find(|kind| kind.short == word || kind.name.eq_ignore_ascii_case(one))
 }
 
 /// What becomes of a manifest before anything is looked for.
 #[cfg(any(test, fuzzing))]
 pub(super) fn fuzz(text: &[u8]) {
-    let mut manifest = manifest::Manifest::default();
+    let mut manifest = Manifest::default();
     for object in manifest::objects(text).unwrap_or_default() {
         let _ = manifest.read(&object, "default", false);
     }
     for subject in &manifest.subjects {
-        assert!(!report::one_line(&subject.title).contains('\n'));
-    }
-}
-
-fn verdict(findings: &[Line]) -> &'static str {
-    if !chain::passes(findings) {
-        "It cannot pull its images."
-    } else if findings.iter().all(|line| line.mark == Mark::Ok) {
-        "Nothing stands in the way."
-    } else {
-        "No error was found. Lines with ! are warnings; what lines with - are about was not looked at."
+        assert!(!super::report::one_line(&subject.title).contains('\n'));
     }
 }
 
@@ -310,10 +228,7 @@ mod tests {
     fn objects_are_named_as_kubectl_names_them() {
         let check = |words: &[&str], expected: Option<(&str, &str)>| {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            let found = named(&words).ok().map(|(named, name)| match named {
-                Named::Pod => ("Pod", name),
-                Named::Workload(kind, ..) => (kind, name),
-            });
+            let found = named(&words).ok().map(|(kind, name)| (kind.name, name));
             assert_eq!(found, expected, "{words:?}");
         };
         check(&["pod", "web-1"], Some(("Pod", "web-1")));

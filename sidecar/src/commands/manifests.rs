@@ -6,12 +6,12 @@
 use acr_credential_core::DEFAULT_PULL_SECRET;
 use acr_credential_core::Pattern;
 use clap::{Args, ValueEnum};
-use kube::core::{Expression, Selector};
+use kube::core::Expression;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
 use super::Exit;
-use super::report::{self};
+use super::report;
 use super::setup::{self, CommandError};
 use crate::configuration::{Attach, Configuration};
 
@@ -90,7 +90,7 @@ pub(super) fn documents(
     pull_secret: &str,
     sidecar_namespace: &str,
 ) -> Vec<String> {
-    let selection = Selection::of(configuration, pull_secret, sidecar_namespace);
+    let selection = Selection { configuration, pull_secret, sidecar_namespace };
     let shipped = shipped(configuration.attach, serviceaccounts).into_iter();
     shipped.map(|text| selection.write_into(text)).collect()
 }
@@ -105,72 +105,54 @@ fn shipped(attach: Attach, serviceaccounts: bool) -> Vec<&'static str> {
 
 /// What the policies are to select.
 struct Selection<'a> {
-    include: &'a [Pattern<'static>],
-    exclude: &'a [Pattern<'static>],
-    service_accounts: &'a [Pattern<'static>],
-    labels: Option<&'a Selector>,
+    configuration: &'a Configuration,
     pull_secret: &'a str,
     sidecar_namespace: &'a str,
-    /// Whether a policy adds the pull secret to Pods.
-    injects: bool,
 }
 
-impl<'a> Selection<'a> {
-    fn of(configuration: &'a Configuration, pull_secret: &'a str, sidecar_namespace: &'a str) -> Self {
-        let Configuration { namespaces, namespace_selector, service_accounts, .. } = configuration;
-        Self {
-            include: &namespaces.include,
-            exclude: &namespaces.exclude,
-            service_accounts: &service_accounts.include,
-            labels: namespace_selector.as_ref(),
-            pull_secret,
-            sidecar_namespace,
-            injects: configuration.attach != Attach::ServiceAccount,
-        }
-    }
-
+impl Selection<'_> {
     fn write_into(&self, manifest: &str) -> String {
+        let Configuration { namespaces, service_accounts, attach, .. } = self.configuration;
         let mut text = String::new();
         let mut lines = manifest.lines().peekable();
         let mut is_selector = false;
         while let Some(line) = lines.next() {
             let indent = indent_of(line);
-            match line.trim_start().split_once(':').map_or(("", ""), |(key, rest)| (key, rest.trim())) {
+            let field = |key: &str, value: &Value| format!("{indent}{key}: {value}");
+            let changed = match line
+                .trim_start()
+                .split_once(':')
+                .map_or(("", ""), |(key, rest)| (key, rest.trim()))
+            {
                 ("namespaceSelector", _) => {
                     is_selector = true;
-                    push(&mut text, line);
+                    None
                 }
                 ("- key", "kubernetes.io/metadata.name") => {
                     // Its operator and its values stand deeper.
                     while lines.next_if(|next| indent_of(next).len() > indent.len()).is_some() {}
-                    if let Some((operator, names)) = self.names() {
-                        push(&mut text, &expression(indent, "kubernetes.io/metadata.name", operator, &names));
-                    }
+                    let Some((operator, names)) = self.names() else { continue };
+                    Some(expression(indent, "kubernetes.io/metadata.name", operator, &names))
                 }
                 ("objectSelector" | "matchConditions", _) if is_selector => {
                     is_selector = false;
                     // Comments between the two belong to what follows.
                     let comments = text.lines().rev().take_while(|line| line.trim_start().starts_with('#'));
                     let length: usize = comments.map(|line| line.len() + 1).sum();
-                    let rest = text.split_off(text.len() - length);
-                    text.push_str(&self.labels());
-                    text.push_str(&rest);
-                    push(&mut text, line);
+                    text.insert_str(text.len() - length, &self.labels());
+                    None
                 }
-                ("namespaces", _) => push(&mut text, &format!("{indent}namespaces: {}", list(self.include))),
-                ("excludedNamespaces", _) => {
-                    push(&mut text, &format!("{indent}excludedNamespaces: {}", list(self.exclude)));
-                }
-                ("serviceAccounts", _) => {
-                    push(&mut text, &format!("{indent}serviceAccounts: {}", list(self.service_accounts)));
-                }
+                ("namespaces", _) => Some(field("namespaces", &list(&namespaces.include))),
+                ("excludedNamespaces", _) => Some(field("excludedNamespaces", &list(&namespaces.exclude))),
+                ("serviceAccounts", _) => Some(field("serviceAccounts", &list(&service_accounts.include))),
                 // Nothing adds it to the Pods of a workload, so that one with other entries is refused.
-                ("ownedPods", _) if !self.injects => push(&mut text, &format!("{indent}ownedPods: ignore")),
-                ("pullSecret", _) => {
-                    push(&mut text, &format!("{indent}pullSecret: {}", json!(self.pull_secret)));
+                ("ownedPods", _) if *attach == Attach::ServiceAccount => {
+                    Some(format!("{indent}ownedPods: ignore"))
                 }
-                _ => push(&mut text, line),
-            }
+                ("pullSecret", _) => Some(field("pullSecret", &json!(self.pull_secret))),
+                _ => None,
+            };
+            push(&mut text, changed.as_deref().unwrap_or(line));
         }
         text.replace("acr-credential-secret-aggregation", self.pull_secret).replace(
             "system:serviceaccount:kube-system:",
@@ -185,11 +167,12 @@ impl<'a> Selection<'a> {
             let names = patterns.iter().filter(|pattern| matches!(pattern, Pattern::Name(_)));
             names.map(Pattern::to_string).collect()
         };
-        let named = exact(self.include);
-        if named.len() == self.include.len() {
+        let namespaces = &self.configuration.namespaces;
+        let named = exact(&namespaces.include);
+        if named.len() == namespaces.include.len() {
             return Some(("In", named));
         }
-        let mut excluded = exact(self.exclude);
+        let mut excluded = exact(&namespaces.exclude);
         // An exact name beats an exclusion.
         excluded.retain(|name| !named.contains(name));
         (!excluded.is_empty()).then_some(("NotIn", excluded))
@@ -197,7 +180,7 @@ impl<'a> Selection<'a> {
 
     fn labels(&self) -> String {
         let mut text = String::new();
-        let Some(labels) = self.labels else { return text };
+        let Some(labels) = &self.configuration.namespace_selector else { return text };
         push(&mut text, "      # The same as watch-namespace-selector.");
         for part in labels.clone() {
             let (key, operator, values) = match part {
@@ -243,7 +226,7 @@ mod tests {
 
     fn written(configuration: &str, pull_secret: &str) -> Vec<Value> {
         let configuration = configuration::parse(configuration.as_bytes()).unwrap().configuration;
-        let selection = Selection::of(&configuration, pull_secret, "acr");
+        let selection = Selection { configuration: &configuration, pull_secret, sidecar_namespace: "acr" };
         let texts = shipped(configuration.attach, true).into_iter().map(|text| selection.write_into(text));
         texts.flat_map(|text| serde_saphyr::from_multiple::<Value>(&text).unwrap()).collect()
     }
@@ -305,7 +288,9 @@ mod tests {
     #[test]
     fn names_and_comments_are_as_they_should_be() {
         let configuration = configuration::parse(b"watch-namespace: a\n").unwrap().configuration;
-        let text = Selection::of(&configuration, "other", "acr").write_into(SERVICE_ACCOUNTS);
+        let selection =
+            Selection { configuration: &configuration, pull_secret: "other", sidecar_namespace: "acr" };
+        let text = selection.write_into(SERVICE_ACCOUNTS);
         assert!(
             !text.contains("acr-credential-secret-aggregation") && text.contains("pullSecret: \"other\""),
             "{text}"
@@ -313,7 +298,11 @@ mod tests {
         assert!(text.contains("system:serviceaccount:acr:acr-credential-sidecar"), "{text}");
         assert!(text.starts_with("# Optional: adds the pull secret"), "{text}");
         let same = configuration::parse(b"acr-registry-info: ''\n").unwrap().configuration;
-        let same = Selection::of(&same, "acr-credential-secret-aggregation", "kube-system");
+        let same = Selection {
+            configuration: &same,
+            pull_secret: "acr-credential-secret-aggregation",
+            sidecar_namespace: "kube-system",
+        };
         for (shipped, name) in [(INJECT, "inject"), (GUARD, "guard"), (SERVICE_ACCOUNTS, "serviceaccounts")] {
             let parse = |text: &str| serde_saphyr::from_str::<Value>(text).unwrap();
             assert_eq!(parse(&same.write_into(shipped)), parse(shipped), "{name}");

@@ -3,11 +3,10 @@
 use super::arguments::CloudArgs;
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -16,7 +15,6 @@ use super::report::{self, Line, Mark};
 use super::setup::{self, CommandError};
 use crate::broker::{self, Entry, Snapshot, Status};
 use crate::clock::{Clock, SystemClock};
-use crate::cloud::CloudError;
 use crate::configuration::{Host, Instance, Registry};
 use crate::docker_config::{DockerConfig, RegistrySet};
 
@@ -70,7 +68,9 @@ pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
     let MintArgs { config, registry, output, to, cloud } = args;
     let Some(configuration) = setup::configuration(&config)? else { return Ok(Exit::Findings) };
     let registries = chosen(configuration.registries, registry)?;
-    let output = output.unwrap_or_else(|| default_output(to.as_deref()));
+    // Passwords are not for a screen that others may see.
+    let on_screen = to.is_none() && std::io::stdout().is_terminal();
+    let output = output.unwrap_or(if on_screen { MintOutput::Table } else { MintOutput::DockerConfig });
     let cloud = setup::cloud(cloud)?;
 
     let (snapshot, unresolved) = setup::runtime()?.block_on(async {
@@ -87,32 +87,40 @@ pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
     for conflict in &snapshot.conflicts {
         report::line_to_stderr(&Line::finding(Mark::Warning, &conflict.finding));
     }
-    let unresolved = unresolved.iter().map(|(registry, error)| Minted::unresolved(registry, error));
-    let minted: Vec<Minted<'_>> = snapshot.entries.iter().map(Minted::of).chain(unresolved).collect();
+    let unresolved = unresolved.iter().map(|(registry, error)| {
+        Minted::new(registry, Some(Refusal { reason: error.reason.name(), message: error.to_string() }))
+    });
+    let minted: Vec<_> = snapshot.entries.iter().map(Minted::from).chain(unresolved).collect();
     if output == MintOutput::DockerConfig {
         hidden(&snapshot).iter().for_each(report::line_to_stderr);
     }
+    let mut exit = Exit::Success;
     for failure in &minted {
         if let Some(Refusal { message, .. }) = &failure.error {
             report::line_to_stderr(&Line::new(Mark::Error, failure.place, message));
+            exit = Exit::Findings;
         }
     }
-    let exit =
-        if minted.iter().all(|minted| minted.error.is_none()) { Exit::Success } else { Exit::Findings };
     let text = match output {
         // Half a docker config would take the place of a whole one.
         MintOutput::DockerConfig if exit != Exit::Success => return Ok(exit),
-        MintOutput::DockerConfig => docker_config(&snapshot)?.bytes,
-        MintOutput::Table => table(&minted, SystemClock.wall()).into_bytes().into(),
-        MintOutput::Json => json(&minted)?.into(),
-    };
-    match to {
-        Some(path) => {
-            write_file(&path, &text)
-                .map_err(|source| CommandError::WriteFile { path: path.clone(), source })?;
-            report::to_stderr(format_args!("wrote {}", path.display()));
+        MintOutput::DockerConfig => {
+            let all = RegistrySet::of(0..snapshot.entries.len());
+            DockerConfig::render(&snapshot, &all, SystemClock.now())?.bytes
         }
-        None => write_stdout(&text)?,
+        MintOutput::Table => table(&minted, SystemClock.wall()).into_bytes().into(),
+        MintOutput::Json => {
+            let document = BTreeMap::from([("registries", &minted)]);
+            (serde_json::to_string_pretty(&document)? + "\n").into_bytes().into()
+        }
+    };
+    if let Some(path) = to {
+        write_file(&path, &text).map_err(|source| CommandError::WriteFile { path: path.clone(), source })?;
+        report::to_stderr(format_args!("wrote {}", path.display()));
+    } else {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(&text)?;
+        stdout.flush()?;
     }
     Ok(exit)
 }
@@ -122,15 +130,6 @@ fn chosen(mut registries: Vec<Registry>, only: Option<usize>) -> Result<Vec<Regi
         None => Ok(registries),
         Some(wanted) if wanted < registries.len() => Ok(vec![registries.swap_remove(wanted)]),
         Some(wanted) => Err(CommandError::NoSuchRegistry { wanted, there: registries.len() }),
-    }
-}
-
-/// Passwords are not for a screen that others may see.
-fn default_output(to: Option<&Path>) -> MintOutput {
-    use std::io::IsTerminal as _;
-    match to {
-        None if std::io::stdout().is_terminal() => MintOutput::Table,
-        _ => MintOutput::DockerConfig,
     }
 }
 
@@ -158,8 +157,19 @@ struct Refusal {
 }
 
 impl<'a> Minted<'a> {
-    fn of(entry: &'a Entry) -> Self {
-        let (edition, instance_id) = named(&entry.key.instance);
+    /// As far as the configuration alone goes.
+    fn new(registry: &'a Registry, error: Option<Refusal>) -> Self {
+        let (edition, instance_id) = match &registry.instance {
+            Instance::Enterprise(id) => ("Enterprise", Some(id.as_str())),
+            Instance::Personal => ("Personal", None),
+        };
+        let place = &registry.place;
+        Self { place, edition, instance_id, region: None, hosts: Vec::new(), expires_at: None, error }
+    }
+}
+
+impl<'a> From<&'a Entry> for Minted<'a> {
+    fn from(entry: &'a Entry) -> Self {
         let error = match &entry.status {
             Status::Valid => None,
             Status::Failing(trouble) | Status::Expired { trouble: Some(trouble), .. } => {
@@ -172,37 +182,11 @@ impl<'a> Minted<'a> {
             }),
         };
         Self {
-            place: &entry.registry.registry.place,
-            edition,
-            instance_id,
             region: Some(entry.key.region.as_str()),
             hosts: entry.hosts.iter().map(Host::as_str).collect(),
             expires_at: entry.issued.as_ref().map(|issued| issued.credential.expires_at),
-            error,
+            ..Self::new(&entry.registry.registry, error)
         }
-    }
-
-    /// Of a registry whose region is not known.
-    fn unresolved(registry: &'a Registry, error: &CloudError) -> Self {
-        let (edition, instance_id) = named(&registry.instance);
-        let error = Refusal { reason: error.reason.name(), message: error.to_string() };
-        let place = &registry.place;
-        Self {
-            place,
-            edition,
-            instance_id,
-            region: None,
-            hosts: Vec::new(),
-            expires_at: None,
-            error: Some(error),
-        }
-    }
-}
-
-fn named(instance: &Instance) -> (&'static str, Option<&str>) {
-    match instance {
-        Instance::Enterprise(id) => ("Enterprise", Some(id.as_str())),
-        Instance::Personal => ("Personal", None),
     }
 }
 
@@ -225,14 +209,8 @@ fn hidden(snapshot: &Snapshot) -> Vec<Line> {
     lines
 }
 
-fn docker_config(snapshot: &Snapshot) -> Result<DockerConfig, CommandError> {
-    let all = RegistrySet::of(0..snapshot.entries.len());
-    Ok(DockerConfig::render(snapshot, &all, SystemClock.now())?)
-}
-
 fn table(minted: &[Minted<'_>], now: Timestamp) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["REGISTRY", "REGION", "HOSTS", "VALID FOR"]);
+    let mut table = report::table(["REGISTRY", "REGION", "HOSTS", "VALID FOR"]);
     for Minted { place: _, edition, instance_id, region, hosts, expires_at, error } in minted {
         let valid_for = match (error, expires_at) {
             (Some(Refusal { reason, .. }), _) => (*reason).to_owned(),
@@ -248,16 +226,6 @@ fn table(minted: &[Minted<'_>], now: Timestamp) -> String {
     table.trim_fmt() + "\n"
 }
 
-fn json(minted: &[Minted<'_>]) -> Result<Vec<u8>, CommandError> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        registries: &'a [Minted<'a>],
-    }
-    let mut text = serde_json::to_vec_pretty(&Document { registries: minted })?;
-    text.push(b'\n');
-    Ok(text)
-}
-
 /// Puts the file there as a whole, readable by its owner alone.
 fn write_file(path: &Path, text: &[u8]) -> std::io::Result<()> {
     let directory = match path.parent() {
@@ -270,10 +238,4 @@ fn write_file(path: &Path, text: &[u8]) -> std::io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
-}
-
-fn write_stdout(text: &[u8]) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text)?;
-    stdout.flush()
 }

@@ -3,15 +3,21 @@
 //! Much of it was chosen by others: images, names, messages. So what a terminal does not show as it is, is escaped here, where
 //! all commands write: no text can hide, colour or reorder what stands beside it, or look like a line of ours.
 
+pub(super) mod remark;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 
 use acr_credential_core::text::is_invisible;
 use anstyle::{AnsiColor, Style};
+use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::remark::Remark;
+use super::Exit;
+use super::arguments::Output;
 use crate::configuration::Finding;
 
 /// How good a line is.
@@ -43,13 +49,17 @@ impl Line {
         Self { mark, place: place.to_string(), message: message.to_string() }
     }
 
+    pub(super) fn at(place: impl fmt::Display, (mark, message): Remark) -> Self {
+        Self::new(mark, place, message)
+    }
+
     pub(super) fn finding(mark: Mark, finding: &Finding) -> Self {
         let Finding { place, problem, fix } = finding;
         Self::new(mark, place, format_args!("{problem}: {fix}"))
     }
 
     fn coloured(&self) -> String {
-        let (style, sign, plain) = (self.mark.style(), self.mark.sign(), self.to_string());
+        let ((sign, style), plain) = (self.mark.sign(), self.to_string());
         format!("{style}{sign}{style:#}{}", plain.strip_prefix(sign).unwrap_or_default())
     }
 }
@@ -57,27 +67,18 @@ impl Line {
 /// On one line, without colours.
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.mark.sign(), one_line(&self.place), one_line(&self.message))
+        write!(f, "{} {}: {}", self.mark.sign().0, one_line(&self.place), one_line(&self.message))
     }
 }
 
 impl Mark {
-    fn sign(self) -> char {
+    /// Its sign, and the sign's colours; `anstream` takes them out where nobody would see them.
+    fn sign(self) -> (char, Style) {
         match self {
-            Self::Ok => '✓',
-            Self::Warning => '!',
-            Self::Error => '✗',
-            Self::Skipped => '-',
-        }
-    }
-
-    /// Colours of the sign; `anstream` takes them out where nobody would see them.
-    fn style(self) -> Style {
-        match self {
-            Self::Ok => AnsiColor::Green.on_default(),
-            Self::Warning => AnsiColor::Yellow.on_default(),
-            Self::Error => AnsiColor::Red.on_default(),
-            Self::Skipped => Style::new().dimmed(),
+            Self::Ok => ('✓', AnsiColor::Green.on_default()),
+            Self::Warning => ('!', AnsiColor::Yellow.on_default()),
+            Self::Error => ('✗', AnsiColor::Red.on_default()),
+            Self::Skipped => ('-', Style::new().dimmed()),
         }
     }
 }
@@ -129,6 +130,27 @@ pub(super) fn json_to_stdout(document: &impl Serialize) -> io::Result<()> {
         },
     );
     writeln!(anstream::stdout(), "{json}")
+}
+
+/// Writes a document, as JSON or as `text` writes it. Returns how the command ended.
+pub(super) fn finish<D: Serialize>(
+    output: Output,
+    ok: bool,
+    document: &D,
+    text: impl FnOnce(&D) -> io::Result<()>,
+) -> io::Result<Exit> {
+    match output {
+        Output::Text => text(document)?,
+        Output::Json => json_to_stdout(document)?,
+    }
+    Ok(if ok { Exit::Success } else { Exit::Findings })
+}
+
+/// A table without lines.
+pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table
 }
 
 /// The text with what is invisible escaped, but for the ends of lines.

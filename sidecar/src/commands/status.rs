@@ -7,7 +7,6 @@ use clap::Args;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
-use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use serde::Serialize;
@@ -58,21 +57,15 @@ pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
         // Less important than the rest, so a missing right does not spoil it.
         let leader = cluster::leader(&client, &cluster, now).await.map_err(|error| error.to_string());
         let warnings = warnings::read(&client, &cluster, now).await;
-        let status = Status::of(configuration.as_ref(), &namespaces, secrets, leader, now);
+        let status = Status::new(configuration.as_ref(), &namespaces, secrets, leader, now);
         Ok::<_, CommandError>(status.with(warnings.map_err(|error| error.to_string())))
     })?;
-    match output {
-        Output::Json => report::json_to_stdout(&status)?,
-        Output::Text => report::to_stdout(status.text(now).trim_end())?,
-    }
-    Ok(if status.ok { Exit::Success } else { Exit::Findings })
+    let text = |status: &Status| report::to_stdout(status.text(now).trim_end());
+    Ok(report::finish(output, status.ok, &status, text)?)
 }
 
-/// A namespace.
-struct Known {
-    name: String,
-    is_managed: Option<bool>,
-}
+/// A namespace, and whether it is managed, as far as that is known.
+type Known = (String, Option<bool>);
 
 /// How the cluster stands.
 #[derive(Debug, Serialize)]
@@ -91,7 +84,7 @@ struct Status {
 }
 
 /// A registry, by the pull secrets that hold it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Registry {
     name: String,
@@ -121,7 +114,7 @@ struct Namespaces {
 }
 
 impl Status {
-    fn of(
+    fn new(
         configuration: Option<&Result<Configuration, Mistakes>>,
         namespaces: &[Known],
         secrets: Vec<FoundSecret>,
@@ -134,7 +127,7 @@ impl Status {
             None => (None, vec!["there is no such ConfigMap".to_owned()]),
         };
         let registries = registries(&secrets);
-        let namespaces = Namespaces::of(configuration.is_some(), namespaces, secrets, now);
+        let namespaces = Namespaces::new(configuration.is_some(), namespaces, secrets, now);
         let Namespaces { stale, missing, foreign, contested, .. } = &namespaces;
         let is_fine = [stale, missing, foreign, contested].iter().all(|names| names.is_empty());
         Self {
@@ -167,8 +160,7 @@ impl Status {
             let _ = writeln!(text, "configuration: {mistake}");
         }
         let _ = writeln!(text, "leader: {leader}\n");
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(["REGISTRY", "NAMESPACES", "FIRST EXPIRES IN"]);
+        let mut table = report::table(["REGISTRY", "NAMESPACES", "FIRST EXPIRES IN"]);
         for Registry { name, namespaces, first_expiry, last_expiry: _ } in registries {
             let left = match first_expiry {
                 Some(expiry) if *expiry > now => report::time_left(now, *expiry),
@@ -179,8 +171,7 @@ impl Status {
         text.push_str(&table.trim_fmt());
         text.push_str("\n\n");
         text.push_str(&namespaces.table());
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(["WARNINGS", ""]);
+        let mut table = report::table(["WARNINGS", ""]);
         for Warning { at, reason, message } in warnings {
             table.add_row([format!("{} ago", report::time_left(*at, now)), format!("{reason}: {message}")]);
         }
@@ -196,16 +187,13 @@ impl Status {
 }
 
 impl Namespaces {
-    fn of(is_configured: bool, namespaces: &[Known], secrets: Vec<FoundSecret>, now: Timestamp) -> Self {
+    fn new(is_configured: bool, namespaces: &[Known], secrets: Vec<FoundSecret>, now: Timestamp) -> Self {
         let secrets: HashMap<String, PullSecret> =
             secrets.into_iter().map(|secret| (secret.namespace, secret.facts)).collect();
-        let mut sorted = Self { managed: is_configured.then_some(0), ..Self::default() };
-        for Known { name, is_managed: managed } in namespaces {
-            let managed = *managed;
-            if managed == Some(true) {
-                sorted.managed = sorted.managed.map(|count| count + 1);
-            }
-            match (secrets.get(name), managed) {
+        let managed = namespaces.iter().filter(|(_, managed)| *managed == Some(true)).count();
+        let mut sorted = Self { managed: is_configured.then_some(managed), ..Self::default() };
+        for (name, managed) in namespaces {
+            match (secrets.get(name), *managed) {
                 (None, Some(true)) => sorted.missing.push(name.clone()),
                 (Some(secret), Some(false)) if secret.ours => sorted.leftover.push(name.clone()),
                 (None, _) | (Some(_), Some(false)) => {}
@@ -231,8 +219,7 @@ impl Namespaces {
         };
         let contested = &contested.iter().map(by).collect();
         let managed = managed.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(["NAMESPACES", "", ""]);
+        let mut table = report::table(["NAMESPACES", "", ""]);
         table.add_row(["managed", &managed, ""]);
         table.add_row(["fresh", &fresh.to_string(), ""]);
         for (kind, names) in [
@@ -256,15 +243,12 @@ fn shown(names: &[String]) -> String {
     }
 }
 
-/// A namespace, and whether it is managed, as far as that is known. Nothing can be written where one is being deleted, so
-/// those are left out.
+/// What is known of a namespace. Nothing can be written where one is being deleted, so those are left out.
 fn known(metadata: &Metadata<'_>, configuration: Option<&Configuration>) -> Option<Known> {
     let selector = configuration.and_then(|configuration| configuration.namespace_selector.as_ref());
     let facts = observed::Namespace::of(metadata, selector);
-    (!facts.terminating).then(|| Known {
-        name: metadata.name.clone().into_owned(),
-        is_managed: configuration.map(|configuration| facts.is_managed(&metadata.name, configuration)),
-    })
+    let is_managed = configuration.map(|configuration| facts.is_managed(&metadata.name, configuration));
+    (!facts.terminating).then(|| (metadata.name.clone().into_owned(), is_managed))
 }
 
 fn registries(secrets: &[FoundSecret]) -> Vec<Registry> {
@@ -272,12 +256,8 @@ fn registries(secrets: &[FoundSecret]) -> Vec<Registry> {
     let believed = |facts: &&PullSecret| facts.ours && facts.intact;
     for facts in secrets.iter().map(|secret| &secret.facts).filter(believed) {
         for name in facts.registries.split(',').filter(|name| !name.is_empty()) {
-            let registry = found.entry(name).or_insert_with(|| Registry {
-                name: name.to_owned(),
-                namespaces: 0,
-                first_expiry: None,
-                last_expiry: None,
-            });
+            let new = || Registry { name: name.to_owned(), ..Registry::default() };
+            let registry = found.entry(name).or_insert_with(new);
             registry.namespaces += 1;
             let expiry = facts.expires_at;
             registry.first_expiry = [registry.first_expiry, expiry].into_iter().flatten().min();
@@ -353,7 +333,7 @@ mod tests {
             secret("other", false, 50, &[]),
         ];
         let leader = Leader { name: "sidecar-0".to_owned(), is_alive: true };
-        Status::of(Some(&configuration), &namespaces, secrets, Ok(Some(leader)), NOW)
+        Status::new(Some(&configuration), &namespaces, secrets, Ok(Some(leader)), NOW)
     }
 
     #[test]
@@ -411,7 +391,7 @@ mod tests {
 
     #[test]
     fn without_a_configuration_nothing_is_missing_but_it() {
-        let status = Status::of(None, &[namespace("team-a", &[], None)], Vec::new(), Ok(None), NOW);
+        let status = Status::new(None, &[namespace("team-a", &[], None)], Vec::new(), Ok(None), NOW);
         assert!(!status.ok);
         assert_eq!(status.namespaces.managed, None);
         assert!(status.text(NOW).starts_with("configuration: there is no such ConfigMap\nleader: none"));

@@ -1,4 +1,4 @@
-//! Writes lists of service accounts.
+//! Writes the lists of service accounts.
 
 use std::fmt::Debug;
 
@@ -14,7 +14,7 @@ use crate::kubernetes::FIELD_MANAGER;
 use crate::kubernetes::{ApiError, at, request, within};
 
 impl Writer {
-    /// Gives a service account another list.
+    /// Writes a new list to a service account.
     pub async fn account(&self, namespace: &str, action: &AccountAction) -> Result<ServiceAccount, ApiError> {
         let AccountAction { name, version: Version { uid, resource_version }, pull_secrets, attach } = action;
         let entries = pull_secrets.iter().map(|name| match &**name {
@@ -22,12 +22,12 @@ impl Writer {
             name => json!({ "name": name }),
         });
         let entries: Vec<_> = entries.collect();
-        // The list is atomic: without the version, two writers would lose each other's entries. With the uid, an account
-        // that is gone is a conflict, and is not created again.
+        // The list is atomic: without the version, two writers would lose each other's entries. With the uid, a write to an
+        // account that is gone is a conflict, and does not create the account again.
         let metadata = json!({ "name": name, "uid": uid, "resourceVersion": resource_version });
         let written = if *attach {
-            // Without an apply, the API server would not keep who wrote what in an account that was created without any
-            // field, as every `default` is.
+            // Without an apply, the API server would not record the writer of each field in an account that was created without
+            // any field, as every `default` account is.
             let body = json!({
                 "apiVersion": "v1",
                 "kind": "ServiceAccount",
@@ -37,15 +37,15 @@ impl Writer {
             let params = PatchParams::apply(FIELD_MANAGER).force();
             self.patch_account(namespace, name, &params, &Patch::Apply(body)).await
         } else {
-            // A manager that applies an empty list owns it still, and conflicts with the next one that applies a list. A list
+            // A manager that applies an empty list still owns it, and conflicts with the next manager that applies a list. A list
             // that is removed has no owner.
             let list = if entries.is_empty() { Value::Null } else { entries.into() };
             let body = json!({ "metadata": metadata, "imagePullSecrets": list });
             let params =
                 PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
             match self.patch_account(namespace, name, &params, &Patch::Merge(&body)).await {
-                // The API server keeps dates in managedFields that it cannot read itself, so it takes no patch of such an
-                // object. This empties them
+                // The API server accepts dates in managedFields that it cannot read itself, and then it accepts no patch of such
+                // an object. This patch empties them
                 // (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields>).
                 Err(ApiError::Refused(_)) => {
                     let metadata = json!({

@@ -1,4 +1,4 @@
-//! Which namespaces an event concerns.
+//! Finds the namespaces that an event concerns.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::configuration::{Attach, Configuration};
 use crate::kubernetes::Place;
 
 impl Controller {
-    /// Takes in an event, and those that wait behind it.
+    /// Takes in an event, and the events that wait behind it.
     pub(super) fn see_all(&mut self, first: WatchEvent) {
         self.see(first);
         for _ in 1..BATCH {
@@ -40,7 +40,7 @@ impl Controller {
             WatchEvent::PullSecretGone(namespace, uid) => self.store.lose_secret(&namespace, &uid, now),
             WatchEvent::ServiceAccount(namespace, facts) if self.concerns_us(&namespace, &facts) => {
                 let news = self.store.see_account(&namespace, facts, &self.settings.pull_secret, now);
-                // All of them are looked at when the first list is complete.
+                // All of them are planned for when the first list is complete.
                 news.filter(|_| self.synced.service_accounts)
             }
             WatchEvent::ServiceAccount(namespace, ServiceAccount { name, .. })
@@ -91,8 +91,8 @@ impl Controller {
         }
     }
 
-    /// Has the watches keep what this configuration needs. What they dropped for the last one is listed again, and nothing is
-    /// planned before that: no namespace is deselected because its labels are not known.
+    /// Makes the watches keep what this configuration needs. Objects that they dropped under the last configuration are listed
+    /// again, and nothing is planned before that, so that no namespace is deselected because its labels are not known.
     fn watch_for(&mut self, configuration: &Configuration, last: Option<&Configuration>) {
         let Configuration { namespaces, namespace_selector, service_accounts, attach, .. } = configuration;
         let has_same_selector = !self.watches.select(namespace_selector.as_ref());
@@ -123,7 +123,7 @@ impl Controller {
         }
     }
 
-    /// A namespace was seen: its service accounts may have been dropped, or may be of no concern any more.
+    /// Handles a namespace that was seen: its service accounts may have been dropped earlier, or may not be needed any more.
     fn look_at_accounts(&mut self, name: &str, was_managed: Option<bool>) {
         let Some(began) = self.watches.began(Kind::ServiceAccount) else { return };
         match (was_managed, self.is_managed(name)) {
@@ -141,15 +141,15 @@ impl Controller {
         }
     }
 
-    /// Whether a plan has to know this service account: nothing is kept of those in namespaces that are not managed, unless
-    /// there is something to take out of them. An account may be seen before its namespace.
+    /// Returns whether a plan has to know this service account. Accounts in namespaces that are not managed are not kept, unless
+    /// our entry has to be removed from them. An account may be seen before its namespace.
     fn concerns_us(&self, namespace: &str, facts: &ServiceAccount) -> bool {
         let has_ours = self.store.get(namespace).is_some_and(Entry::has_ours);
         self.is_managed(namespace).unwrap_or(true)
             || is_left_over(facts, &self.settings.pull_secret, has_ours)
     }
 
-    /// Whether a namespace is managed; none where it, or the configuration, is not known.
+    /// Returns whether a namespace is managed; `None` if the namespace or the configuration is not known.
     pub(super) fn is_managed(&self, name: &str) -> Option<bool> {
         let configuration = &self.active()?.configuration;
         Some(self.store.get(name)?.namespace?.is_managed(name, configuration))
@@ -173,7 +173,7 @@ impl Controller {
         self.look_everywhere();
     }
 
-    /// It does not pay any longer to wait for first answers.
+    /// Stops waiting for first answers.
     pub(super) fn settle(&mut self) {
         self.settles_at = None;
         if self.is_pending() {
@@ -181,7 +181,7 @@ impl Controller {
         }
     }
 
-    /// Puts namespaces into the queue whose alarm has rung.
+    /// Puts namespaces into the queue whose alarm is due.
     pub(super) fn ring(&mut self) {
         let now = Instant::now();
         while let Some(namespace) = self.queue.rung(now) {
@@ -192,12 +192,12 @@ impl Controller {
         }
     }
 
-    /// Whether everything is known that a plan needs, and this replica is the one to act on it.
+    /// Returns whether everything is known that a plan needs, and whether this replica is the one that acts on it.
     pub(super) fn can_work(&self) -> bool {
         self.leads && self.synced.namespaces && self.synced.pull_secrets && self.active().is_some()
     }
 
-    /// Whether the first answer for some registry is still to come.
+    /// Returns whether the first answer for some registry has not arrived yet.
     pub(super) fn is_pending(&self) -> bool {
         self.snapshot.entries.iter().any(|entry| entry.status == Status::Pending)
     }
@@ -222,7 +222,7 @@ impl Controller {
     }
 }
 
-/// Whether our entry may have to be taken out of a service account in a namespace that is not managed.
+/// Returns whether our entry may have to be removed from a service account in a namespace that is not managed.
 fn is_left_over(facts: &ServiceAccount, pull_secret: &str, has_our_secret: bool) -> bool {
     facts.lists(pull_secret) && (facts.ours_last || has_our_secret)
 }

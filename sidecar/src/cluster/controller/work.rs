@@ -1,4 +1,4 @@
-//! Plans for one namespace, and takes in what became of the plan.
+//! Plans for one namespace, and takes in the results of the plan.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,19 +18,19 @@ use crate::cluster::store::{Found, WriteBackoff};
 use crate::configuration::{Attach, Configuration};
 use crate::kubernetes::ApiError;
 
-/// What is gone, or going, is looked at again after so long, should no event say so before.
+/// An object that is gone, or going, is checked again after this long, unless an event comes earlier.
 const AFTER_THE_END: Duration = Duration::from_secs(30);
 
-/// The least pause after a refusal that has to do with rights, policies or quotas. Changes of those take a moment to be known to
-/// every API server.
+/// The shortest pause after a refusal because of rights, policies or quotas. It takes a moment until every API server knows their
+/// changes.
 const ELSEWHERE: Duration = Duration::from_secs(15);
 
-/// A plan that was carried out, or not.
+/// A plan, and the results of its actions.
 pub(super) struct Done {
     namespace: Arc<str>,
     urgency: Urgency,
     pull_secret: SecretAction,
-    /// Whether somebody had deleted the pull secret.
+    /// Whether another writer had deleted the pull secret.
     was_lost: bool,
     when_written: Option<Notice>,
     outcome: Outcome,
@@ -38,8 +38,8 @@ pub(super) struct Done {
 }
 
 impl Controller {
-    /// Plans for namespaces in the queue, and begins to write. Returns whether it stopped before the end of the queue, so
-    /// that others get their turn.
+    /// Plans for namespaces in the queue, and begins to write. Returns whether it stopped before the end of the queue, so that
+    /// other work gets its turn.
     pub(super) fn work(&mut self) -> bool {
         if !self.can_work() {
             return false;
@@ -59,7 +59,7 @@ impl Controller {
         true
     }
 
-    /// Plans for a namespace; nothing for one that is not there.
+    /// Plans for a namespace. Returns `None` if the namespace does not exist.
     fn plan(&mut self, name: &Arc<str>) -> Option<Plan> {
         let active = self.snapshot.active.clone()?;
         let content = self.content(name);
@@ -97,7 +97,7 @@ impl Controller {
         if plan.waits_for_turn {
             entry.renewal_seen.get_or_insert(now.monotonic);
         } else if !plan.pull_secret.is_a_write() && entry.backoff.hold(now.monotonic).is_zero() {
-            // Where a write fails, it has waited for its turn nevertheless.
+            // If a write fails, the namespace has waited for its turn nevertheless.
             entry.renewal_seen = None;
         }
         let is_known = |notice: &Notice| entry.said.iter().any(|said| said.is_about_the_same(notice));
@@ -110,7 +110,7 @@ impl Controller {
         Some(plan)
     }
 
-    /// What the namespace's pull secret should hold; nothing where that is not known, or not asked for.
+    /// Returns what the namespace's pull secret should contain; `None` if that is not known, or if it should have no pull secret.
     fn content(&mut self, name: &str) -> Option<Arc<DesiredSecret>> {
         if self.snapshot.version == 0 || self.is_managed(name) != Some(true) {
             return None;
@@ -121,7 +121,7 @@ impl Controller {
             .ok()
     }
 
-    /// Begins to write what is planned, or shows it.
+    /// Begins to write a plan, or shows it.
     fn begin(&mut self, namespace: Arc<str>, urgency: Urgency, plan: Plan) {
         if let Mode::DryRun(show) = &mut self.mode {
             show(&namespace, &plan);
@@ -145,7 +145,7 @@ impl Controller {
         });
     }
 
-    /// Takes in what became of a plan, and of others that are done by now.
+    /// Takes in the results of a plan, and of other plans that are done by now.
     pub(super) fn finish_all(&mut self, first: Result<Done, JoinError>) {
         self.finish(first);
         while let Some(done) = self.running.try_join_next() {
@@ -156,7 +156,7 @@ impl Controller {
     fn finish(&mut self, done: Result<Done, JoinError>) {
         let Done { namespace, urgency, pull_secret, was_lost, when_written, outcome, took } = match done {
             Ok(done) => done,
-            // Nobody aborts these tasks, so this one has panicked, which is a bug.
+            // No code aborts these tasks, so this one has panicked, which is a bug.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         let Outcome { pull_secret: result, service_accounts } = outcome;
@@ -200,7 +200,7 @@ impl Controller {
             }
             SecretAction::Leave | SecretAction::Delete(_) => return,
         };
-        // Somebody who changes what we write, an admission webhook for example, must not make us write without end.
+        // A writer that changes what we write, an admission webhook for example, must not make us write without end.
         let is_as_written = facts.intact && *facts.hash == *content.docker_config.hash;
         self.store.wrote_secret(namespace, facts);
         let Some(entry) = self.store.get_mut(namespace) else { return };
@@ -212,7 +212,7 @@ impl Controller {
         }
     }
 
-    /// Returns whether there is nothing more to do here.
+    /// Takes in a failure. Returns whether there is nothing more to do here.
     fn failed(&mut self, namespace: &str, failure: &ApiError) -> bool {
         let Some(entry) = self.store.get_mut(namespace) else { return true };
         punish(&mut entry.backoff, failure, Instant::now());
@@ -286,7 +286,7 @@ impl Controller {
         }
     }
 
-    /// Tells others that this loop goes round, and what there is.
+    /// Reports that this loop is running, and the counts of objects.
     pub(super) fn round(&mut self) {
         self.observer.round(self.queue.len());
         self.list_accounts_if_due();
@@ -320,7 +320,7 @@ impl Controller {
         counts
     }
 
-    /// Says what was done once the queue has run empty.
+    /// Logs what was done once the queue is empty.
     fn report(&mut self) {
         if !self.queue.is_empty() {
             return;
@@ -333,7 +333,7 @@ impl Controller {
             let written = self.summary.written - before.written;
             let failed = self.summary.failed - before.failed;
             let took = since.elapsed().as_millis();
-            // Single ones are the daily business of a cluster.
+            // Single writes are normal in a cluster.
             if written + failed > 1 {
                 tracing::info!("{written} writes and {failed} failures in {took} ms");
             } else {
@@ -348,7 +348,7 @@ fn punish(backoff: &mut WriteBackoff, failure: &ApiError, now: Instant) {
         ApiError::Conflict => backoff.race(now),
         ApiError::Terminating | ApiError::Gone => {}
         ApiError::WrongType | ApiError::Immutable | ApiError::Refused(_) => backoff.block(now),
-        // What is in the way is elsewhere, and nobody says when it has gone.
+        // The cause is outside of the object, and no event reports when it is gone.
         ApiError::Forbidden(_) | ApiError::Quota(_) => backoff.strike_for(now, ELSEWHERE),
         ApiError::Busy { retry_after, .. } => backoff.strike_for(now, retry_after.unwrap_or_default()),
         ApiError::Unreachable(_) => backoff.strike(now),

@@ -1,4 +1,4 @@
-//! What stands in the state Secret.
+//! The content of the state Secret.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,20 +13,20 @@ use crate::cluster::fingerprint::Fingerprint;
 use crate::configuration::Host;
 use crate::credential::{Credential, CredentialKey};
 
-/// The form of the document. A process that does not know a form mints anew.
+/// The form of the document. A process that does not know a form mints again.
 const VERSION: u32 = 1;
 
-/// The credentials in hand at one moment.
+/// The credentials that a process held at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     version: u32,
     credentials: Vec<Record>,
 }
 
-/// Why a document cannot be used. Holds nothing of it.
+/// Why a document cannot be used. It contains no part of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// It is no JSON of this form.
+    /// It is not JSON of this form.
     #[error("its state is damaged")]
     Damaged,
     /// Another release wrote it.
@@ -45,7 +45,7 @@ struct Record {
     password: SecretString,
     issued_at: Timestamp,
     expires_at: Timestamp,
-    /// The discovered hosts; none where none were looked for.
+    /// The discovered hosts; `None` if none were looked up.
     hosts: Option<Vec<String>>,
 }
 
@@ -69,17 +69,17 @@ impl Document {
         serde_json::from_slice(bytes).map_err(|_| Unusable::Damaged)
     }
 
-    /// The text of the document.
+    /// Returns the text of the document.
     pub fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
         serde_json::to_vec(self).map(Zeroizing::new)
     }
 
-    /// How many credentials it holds.
+    /// Returns the number of credentials in it.
     pub fn len(&self) -> usize {
         self.credentials.len()
     }
 
-    /// The credentials that have not expired and that these registries ask for.
+    /// Returns the credentials that have not expired and that these registries need.
     pub fn restore(&self, registries: &[ResolvedRegistry], now: Timestamp) -> HashMap<CredentialKey, Held> {
         let keys = registries.iter().map(ResolvedRegistry::key);
         keys.filter_map(|key| {
@@ -90,8 +90,8 @@ impl Document {
         .collect()
     }
 
-    /// The document after a change. What the snapshot does not have in hand yet stays while it is good: a process that
-    /// has just begun must not forget what it has not asked for again.
+    /// Returns the document after a change. Good credentials that are not in the snapshot yet are kept: a process that
+    /// has just started must not forget what it has not requested again.
     pub fn updated(&self, snapshot: &Snapshot, now: Timestamp) -> Self {
         let mut credentials: Vec<Record> = Vec::new();
         for entry in &snapshot.entries {

@@ -1,23 +1,23 @@
-//! How long something is left alone after it went wrong.
+//! How long an object is left alone after a failure.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The first pause; each further one is twice as long.
+/// The first pause; each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Credentials are renewed long before they expire, so a pause that ends within this does no harm.
+/// Credentials are renewed long before they expire, so a pause of at most this length does no harm.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
-/// Somebody who has left what he changed alone for so long may have stopped: a repair before the end of the pause shows it.
-/// Each such repair that is undone doubles the time.
+/// If another writer has left its changes alone for this long, it may have stopped: a repair before the end of the pause shows
+/// it. Each such repair that is undone doubles the time.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// After so long without a strike, all is forgotten.
+/// After this long without a failure, all failures are forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_mins(15);
 
-/// What went wrong of late, and until when nothing is tried.
+/// The recent failures, and until when nothing is tried.
 #[derive(Debug, Default)]
 pub struct WriteBackoff(Option<Box<State>>);
 
@@ -27,25 +27,25 @@ struct State {
     last: Instant,
     until: Instant,
     blocked: bool,
-    /// Whether this is about somebody else who writes.
+    /// The fight with another writer, if there is one.
     fight: Option<Fight>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Fight {
-    /// When the other one was last seen to write.
+    /// When the other writer was last seen to write.
     seen: Instant,
     /// How many repairs before the end of a pause were undone.
     in_vain: u32,
 }
 
 impl WriteBackoff {
-    /// Something went wrong once more.
+    /// Records a failure.
     pub fn strike(&mut self, now: Instant) {
         self.pause(now, Duration::ZERO, false);
     }
 
-    /// What somebody else had changed was repaired once more.
+    /// Records that a change of another writer was repaired.
     pub fn repaired(&mut self, now: Instant) {
         let known = self.recent(now);
         let before = known.and_then(|state| state.fight).map_or(0, |fight| fight.in_vain);
@@ -56,14 +56,14 @@ impl WriteBackoff {
         }
     }
 
-    /// Somebody else wrote again.
+    /// Records that the other writer wrote again.
     pub fn seen(&mut self, now: Instant) {
         if let Some(fight) = self.0.as_mut().and_then(|state| state.fight.as_mut()) {
             fight.seen = now;
         }
     }
 
-    /// Somebody else was faster. That is no reason to wait, unless it happens again and again.
+    /// Records that another writer was faster. That is no reason to wait, unless it happens repeatedly.
     pub fn race(&mut self, now: Instant) {
         self.repaired(now);
         if let Some(state) = self.0.as_mut().filter(|state| state.count <= 2) {
@@ -71,37 +71,37 @@ impl WriteBackoff {
         }
     }
 
-    /// Something went wrong once more, and should not be tried again before that time. Whoever asks for more than the
-    /// longest pause, such as a load balancer in front of an API server, is asked again after that.
+    /// Records a failure that should not be retried for this long. If a server, such as a load balancer in front of an API
+    /// server, asks for more than the longest pause, it is asked again after the longest pause.
     pub fn strike_for(&mut self, now: Instant, at_least: Duration) {
         self.pause(now, at_least.min(LONGEST_PAUSE), false);
     }
 
-    /// It cannot go right before what is there is changed.
+    /// Records a failure that cannot go away before the object is changed.
     pub fn block(&mut self, now: Instant) {
         self.pause(now, LONGEST_PAUSE, true);
     }
 
-    /// What is there was changed.
+    /// Records that the object was changed.
     pub fn lift_block(&mut self) {
         if self.0.as_ref().is_some_and(|state| state.blocked) {
             self.0 = None;
         }
     }
 
-    /// How long nothing is tried from now on.
+    /// Returns for how long nothing is tried from now on.
     pub fn hold(&self, now: Instant) -> Duration {
         let Some(state) = &self.0 else { return Duration::ZERO };
         let quiet_at = state.fight.map(|Fight { seen, in_vain }| seen + QUIET * 2_u32.pow(in_vain));
         quiet_at.map_or(state.until, |quiet_at| quiet_at.min(state.until)).saturating_duration_since(now)
     }
 
-    /// How often something went wrong of late.
+    /// Returns the number of recent failures.
     pub fn count(&self) -> u32 {
         self.0.as_ref().map(|state| state.count).unwrap_or_default()
     }
 
-    /// What is not forgotten yet.
+    /// Returns what is not forgotten yet.
     fn recent(&self, now: Instant) -> Option<&State> {
         let state = self.0.as_deref()?;
         (now.saturating_duration_since(state.last) < FORGOTTEN_AFTER).then_some(state)
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(backoff.count(), 1);
     }
 
-    /// Somebody changes the Secret as soon as it was repaired, until he stops. Returns the pauses.
+    /// Simulates another writer that changes the Secret as soon as it was repaired, until that writer stops. Returns the pauses.
     fn fight(backoff: &mut WriteBackoff, now: &mut Instant, repairs: u32) -> Vec<u64> {
         let pauses = (0..repairs).map(|_| {
             backoff.repaired(*now);

@@ -1,7 +1,6 @@
 //! What the sidecar said of itself lately: the names that its pages keep back.
 
-use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Event;
@@ -44,17 +43,16 @@ pub(super) async fn read(
 }
 
 fn lately(events: Vec<Event>, now: Timestamp) -> Vec<Warning> {
-    let mut last: HashMap<(String, String), Timestamp> = HashMap::new();
-    for Event { metadata, reason, message, .. } in events {
-        let Some(at) = metadata.creation_timestamp.map(|time| time.0) else { continue };
-        let what = (reason.unwrap_or_default(), on_one_line(&message.unwrap_or_default()));
-        let known = last.entry(what).or_insert(at);
-        *known = at.max(*known);
-    }
-    let warnings = last.into_iter().map(|((reason, message), at)| Warning { at, reason, message });
-    let mut warnings: Vec<_> = warnings.filter(|warning| now.duration_since(warning.at) < LATELY).collect();
+    let warnings = events.into_iter().filter_map(|Event { metadata, reason, message, .. }| {
+        let at = metadata.creation_timestamp?.0;
+        let (reason, message) = (reason.unwrap_or_default(), on_one_line(&message.unwrap_or_default()));
+        (now.duration_since(at) < LATELY).then_some(Warning { at, reason, message })
+    });
+    let mut warnings: Vec<_> = warnings.collect();
     warnings
-        .sort_by(|a, b| (Reverse(a.at), &a.reason, &a.message).cmp(&(Reverse(b.at), &b.reason, &b.message)));
+        .sort_by(|a, b| b.at.cmp(&a.at).then_with(|| (&a.reason, &a.message).cmp(&(&b.reason, &b.message))));
+    let mut known = HashSet::new();
+    warnings.retain(|warning| known.insert((warning.reason.clone(), warning.message.clone())));
     warnings
 }
 

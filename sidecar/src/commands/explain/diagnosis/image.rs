@@ -5,102 +5,95 @@ use std::sync::LazyLock;
 use acr_credential_core::registry_host;
 use regex::Regex;
 
-use super::super::super::report::{Line, Mark};
-use super::{Subject, Surroundings};
+use super::Case;
 use crate::cluster::fingerprint::instance_name;
 use crate::cluster::observed::PullSecret;
-use crate::configuration::{Configuration, Host, Instance, Origin, Registry, without_token_api};
+use crate::commands::report::remark::{Remark, error, ok, skipped, warning};
+use crate::configuration::{Host, Instance, Origin, Registry, without_token_api};
 
-/// What there is to say about an image.
-pub(super) struct Judged {
-    pub(super) line: Line,
-    /// Whether the pull secret matters to it.
-    pub(super) needs_login: bool,
+/// A registry of the configuration that has a host.
+struct HostMatch<'a> {
+    registry: &'a Registry,
+    /// Whether it is certain; else its hosts are asked of the cloud, and this may be one of them.
+    is_certain: bool,
+    /// Whether it is for the namespace of the subject.
+    is_for_namespace: bool,
 }
 
-/// How a registry of the configuration stands towards a host.
-enum Cover<'a> {
-    /// It has that host.
-    Has(&'a Registry),
-    /// Its hosts are asked of the cloud, and it may be one of them.
-    May(&'a Registry),
-    /// It has that host, but is for other namespaces.
-    Elsewhere(&'a Registry),
-    /// The same, but it is for other namespaces.
-    MayElsewhere(&'a Registry),
-}
-
-pub(super) fn judge(image: &str, subject: &Subject, around: &Surroundings<'_>) -> Judged {
-    let host = registry_host(image);
-    let say = |needs_login, mark, message: String| {
-        let name = if image.is_empty() { "\"\"" } else { image };
-        Judged { line: Line::new(mark, format_args!("image {name}"), message), needs_login }
-    };
-    let (with_login, without) =
-        (|mark, message| say(true, mark, message), |mark, message| say(false, mark, message));
-    if let Some(problem) = mistake(image) {
-        return without(Mark::Error, problem.to_owned());
-    }
-    let Surroundings { configuration, cluster, .. } = around;
-    let hosts = cluster.and_then(|cluster| cluster.hosts.as_ref());
-    if let Some(hosts) = hosts {
-        if hosts.iter().any(|known| known == host) {
-            return with_login(Mark::Ok, "the pull secret has a login for its host".to_owned());
+impl Case<'_> {
+    /// Whether the pull secret matters to an image, and what there is to say about it.
+    pub(super) fn image(&self, image: &str) -> (bool, Remark) {
+        if let Some(problem) = mistake(image) {
+            return (false, error(problem));
         }
-        if configuration.registries.iter().any(|registry| has_host(registry, host) == Some(true)) {
-            return with_login(
-                Mark::Error,
-                "the pull secret has no login for its host: see `status`".to_owned(),
+        let host = registry_host(image);
+        let hosts = self.cluster.and_then(|cluster| cluster.hosts.as_ref());
+        if let Some(hosts) = hosts {
+            if hosts.iter().any(|known| known == host) {
+                return (true, ok("the pull secret has a login for its host"));
+            }
+            let has_it = |registry| has_host(registry, host) == Some(true);
+            if self.configuration.registries.iter().any(has_it) {
+                return (true, error("the pull secret has no login for its host: see `status`"));
+            }
+        }
+        let plain = plain(host);
+        let is_meant = |found: HostMatch<'_>| found.is_certain || found.is_for_namespace;
+        if plain != host && self.match_host(&plain).is_some_and(is_meant) {
+            let problem = format!(
+                "the kubelet finds no login for its host, which it compares letter by letter: write {plain}"
             );
+            return (true, error(problem));
         }
+        let namespace = &self.subject.namespace;
+        let Some(HostMatch { registry, is_certain, is_for_namespace }) = self.match_host(host) else {
+            return (false, unknown_host(host));
+        };
+        let place = &registry.place;
+        let remark = match (is_certain, is_for_namespace) {
+            (true, true) => match self.cluster.and_then(|cluster| cluster.secret.as_ref()) {
+                Some(secret) if secret.ours && !holds(secret, registry) => error(format!(
+                    "its host belongs to {place}, which the pull secret does not hold: see `status`"
+                )),
+                _ => ok(format!("its host belongs to {place}")),
+            },
+            (true, false) => error(format!(
+                "its host belongs to {place}, which is for other namespaces: add {namespace} to its namespaces"
+            )),
+            // All hosts are known, and this is none of them.
+            (false, true) if hosts.is_some() => return (false, unknown_host(host)),
+            (false, true) => warning(format!(
+                "its host may belong to {place}, whose hosts the cloud names: --read-secret tells"
+            )),
+            (false, false) => warning(format!(
+                "its host may belong to {place}, which is for other namespaces: if it does, add {namespace} to its namespaces"
+            )),
+        };
+        (true, remark)
     }
-    let plain = plain(host);
-    if plain != host && !matches!(cover(&plain, subject, configuration), None | Some(Cover::MayElsewhere(_)))
-    {
-        let problem = format!(
-            "the kubelet finds no login for its host, which it compares letter by letter: write {plain}"
-        );
-        return with_login(Mark::Error, problem);
+
+    /// The registry that has this host: a certain one before one that may, and one for this namespace before another.
+    fn match_host(&self, host: &str) -> Option<HostMatch<'_>> {
+        let is_for = |registry: &Registry| {
+            let patterns = registry.namespaces.as_ref();
+            patterns.is_none_or(|all| all.iter().any(|pattern| pattern.matches(&self.subject.namespace)))
+        };
+        [(true, true), (true, false), (false, true), (false, false)].into_iter().find_map(
+            |(is_certain, is_for_namespace)| {
+                let answer = is_certain.then_some(true);
+                let mut registries = self.configuration.registries.iter();
+                let found =
+                    registries.find(|it| is_for(it) == is_for_namespace && has_host(it, host) == answer);
+                found.map(|registry| HostMatch { registry, is_certain, is_for_namespace })
+            },
+        )
     }
-    match cover(host, subject, configuration) {
-        Some(Cover::Has(registry)) => match cluster.and_then(|cluster| cluster.secret.as_ref()) {
-            Some(secret) if secret.ours && !holds(secret, registry) => with_login(
-                Mark::Error,
-                format!(
-                    "its host belongs to {}, which the pull secret does not hold: see `status`",
-                    registry.place
-                ),
-            ),
-            _ => with_login(Mark::Ok, format!("its host belongs to {}", registry.place)),
-        },
-        Some(Cover::Elsewhere(registry)) => with_login(
-            Mark::Error,
-            format!(
-                "its host belongs to {}, which is for other namespaces: add {} to its namespaces",
-                registry.place, subject.namespace
-            ),
-        ),
-        Some(Cover::May(registry)) if hosts.is_none() => with_login(
-            Mark::Warning,
-            format!(
-                "its host may belong to {}, whose hosts the cloud names: --read-secret tells",
-                registry.place
-            ),
-        ),
-        Some(Cover::MayElsewhere(registry)) => with_login(
-            Mark::Warning,
-            format!(
-                "its host may belong to {}, which is for other namespaces: if it does, add {} to its namespaces",
-                registry.place, subject.namespace
-            ),
-        ),
-        Some(Cover::May(_)) | None => match without_token_api(host) {
-            Some(problem) => without(Mark::Warning, format!("its host {problem}")),
-            None => without(
-                Mark::Skipped,
-                format!("{host} is not among the configured registries; fine if it is public"),
-            ),
-        },
+}
+
+fn unknown_host(host: &str) -> Remark {
+    match without_token_api(host) {
+        Some(problem) => warning(format!("its host {problem}")),
+        None => skipped(format!("{host} is not among the configured registries; fine if it is public")),
     }
 }
 
@@ -140,22 +133,6 @@ fn mistake(image: &str) -> Option<&'static str> {
     }
 }
 
-fn cover<'a>(host: &str, subject: &Subject, configuration: &'a Configuration) -> Option<Cover<'a>> {
-    let is_for = |registry: &&Registry| {
-        let patterns = registry.namespaces.as_ref();
-        patterns.is_none_or(|all| all.iter().any(|pattern| pattern.matches(&subject.namespace)))
-    };
-    let (here, elsewhere): (Vec<_>, Vec<_>) = configuration.registries.iter().partition(is_for);
-    let first = |registries: &[&'a Registry], answer| {
-        registries.iter().copied().find(|registry| has_host(registry, host) == answer)
-    };
-    first(&here, Some(true))
-        .map(Cover::Has)
-        .or_else(|| first(&elsewhere, Some(true)).map(Cover::Elsewhere))
-        .or_else(|| first(&here, None).map(Cover::May))
-        .or_else(|| first(&elsewhere, None).map(Cover::MayElsewhere))
-}
-
 /// Whether a registry has this host; none where only the cloud knows.
 fn has_host(registry: &Registry, host: &str) -> Option<bool> {
     let Registry { instance, region, domains, .. } = registry;
@@ -176,11 +153,10 @@ fn has_host(registry: &Registry, host: &str) -> Option<bool> {
 /// Whether the annotations of the pull secret name this registry.
 fn holds(secret: &PullSecret, registry: &Registry) -> bool {
     let instance = instance_name(&registry.instance);
-    secret.registries.split(',').any(|name| match (name.split_once('/'), &registry.region) {
-        (Some((of, id)), Some(region)) => of == region.as_str() && id == instance,
-        (Some((_, id)), None) => id == instance,
-        (None, _) => false,
-    })
+    match &registry.region {
+        Some(region) => secret.holds(&format!("{region}/{instance}")),
+        None => secret.registries.split(',').any(|name| name.ends_with(&format!("/{instance}"))),
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::super::manifest::Manifest;
-use super::super::policy::Rules;
-use super::super::subject::Labels;
+use super::policy::{Installed, Rules};
 use super::*;
+use crate::cluster::observed::{PullSecret, ServiceAccount};
+use crate::commands::explain::gather::Labels;
+use crate::commands::explain::gather::manifest::Manifest;
 use crate::configuration;
 use crate::telemetry::policies::Policy;
 
@@ -75,11 +76,24 @@ fn rules(mut settings: Value) -> Rules {
         json!({ "key": "acr-credential-helper.io/inject", "operator": "NotIn", "values": ["false"] });
     let selector = json!({ "matchExpressions": [opt_out] });
     let spec = json!({ "settings": settings, "namespaceSelector": selector, "objectSelector": selector });
-    Rules::of(&Policy { spec, status: Some("active".to_owned()) })
+    Rules::from(&Policy { spec, status: Some("active".to_owned()) })
 }
 
-fn account(pull_secrets: &[&str]) -> Account {
-    Account::Found { pull_secrets: names(pull_secrets), enforces_mountable: false }
+pub(super) fn account(pull_secrets: &[&str]) -> Account {
+    Account::Found(service_account(pull_secrets, false))
+}
+
+fn service_account(pull_secrets: &[&str], enforces_mountable: bool) -> ServiceAccount {
+    ServiceAccount {
+        name: "default".into(),
+        uid: "u".into(),
+        resource_version: "1".into(),
+        pull_secrets: pull_secrets.iter().map(|name| (*name).into()).collect(),
+        is_too_long: false,
+        enforces_mountable,
+        ours_last: false,
+        other_manager: None,
+    }
 }
 
 /// The cluster, and the policies in it.
@@ -91,7 +105,7 @@ struct World {
 
 fn cluster() -> World {
     let cluster = Cluster {
-        namespace: Some(ObjectMeta::default()),
+        namespace: Some(kube::api::ObjectMeta::default()),
         account: account(&[]),
         secret: Some(PullSecret {
             uid: "u".into(),
@@ -108,19 +122,17 @@ fn cluster() -> World {
         }),
         report: None,
         hosts: None,
-        lists_of_pods: Vec::new(),
     };
     let guard = rules(json!({ "manualPullSecrets": { "workloads": "reject" } }));
-    World { cluster, policies: known(Some(rules(json!({}))), Some(guard)) }
+    World { cluster, policies: Ok(installed(Some(rules(json!({}))), Some(guard))) }
 }
 
-fn known(inject: Option<Rules>, guard: Option<Rules>) -> Policies {
-    let (inject, guard) = (inject.map(Box::new), guard.map(Box::new));
-    Policies::Known { inject, guard, differences: Vec::new(), assumed: None }
+fn installed(inject: Option<Rules>, guard: Option<Rules>) -> Installed {
+    Installed { inject, guard, differences: Vec::new(), assumed: None }
 }
 
 fn with_policies(inject: Option<Rules>, guard: Option<Rules>) -> World {
-    World { policies: known(inject, guard), ..cluster() }
+    World { policies: Ok(installed(inject, guard)), ..cluster() }
 }
 
 fn with_account(account: Account, world: World) -> World {
@@ -128,8 +140,9 @@ fn with_account(account: Account, world: World) -> World {
 }
 
 fn judged(subject: &Subject, configuration: &Configuration, world: Option<&World>) -> Vec<Line> {
-    let unknown = Policies::Unknown("no cluster is asked".to_owned());
-    let around = Surroundings {
+    let unknown = Err("no cluster is asked".to_owned());
+    let case = Case {
+        subject,
         configuration,
         pull_secret: OURS,
         policies: world.map_or(&unknown, |world| &world.policies),
@@ -137,7 +150,7 @@ fn judged(subject: &Subject, configuration: &Configuration, world: Option<&World
         cluster: world.map(|world| &world.cluster),
         now: NOW,
     };
-    judge(subject, &around)
+    case.diagnose()
 }
 
 fn chain(subject: &Subject, configuration: &Configuration, world: Option<&World>) -> String {
@@ -228,13 +241,12 @@ fn a_pod_of_public_images_needs_nothing() {
 #[test]
 fn without_a_cluster_the_assumed_policies_judge() {
     let policy = rules(json!({}));
-    let Policies::Known { inject, guard, differences, .. } = known(Some(policy.clone()), Some(policy)) else {
-        panic!("they are known");
-    };
-    let policies = Policies::Known { inject, guard, differences, assumed: Some("are assumed".to_owned()) };
+    let installed = installed(Some(policy.clone()), Some(policy));
+    let policies = Ok(Installed { assumed: Some("are assumed".to_owned()), ..installed });
     let configuration = configuration("");
     let explain = |subject: &Subject, user| {
-        let around = Surroundings {
+        let case = Case {
+            subject,
             configuration: &configuration,
             pull_secret: OURS,
             policies: &policies,
@@ -242,7 +254,7 @@ fn without_a_cluster_the_assumed_policies_judge() {
             cluster: None,
             now: NOW,
         };
-        let lines = judge(subject, &around);
+        let lines = case.diagnose();
         let text: Vec<_> =
             lines.iter().map(|line| anstream::adapter::strip_str(&line.to_string()).to_string()).collect();
         (passes(&lines), text.join("\n"))

@@ -1,59 +1,42 @@
 //! What the cluster has: the object that is asked for, and all that decides about it.
 
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, ServiceAccount};
+use std::collections::BTreeMap;
+
+use acr_credential_core::policy::Shape;
+use k8s_openapi::api::core::v1::{self as core, Namespace, Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{ApiResource, DynamicObject, GetParams};
 use kube::core::{GroupVersionKind, PartialObjectMeta, Request, Selector};
-use kube::{Client, Resource as _, ResourceExt as _};
-use serde::Deserialize as _;
+use kube::{Client, Resource as _};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::super::arguments::ClusterArgs;
-use super::super::cluster::{self, call, unexpected};
-use super::super::setup::CommandError;
-use super::chain::Cluster;
 use super::manifest::Manifest;
-use super::policy::{Account, Policies};
-use super::subject::Subject;
-use super::{Named, subject};
-use crate::cluster::observed::ENFORCE_MOUNTABLE;
-use crate::configuration::Configuration;
-use crate::kubernetes::FIELD_MANAGER;
-use crate::kubernetes::{Collection, at, decode, request};
-use crate::telemetry::policies;
+use super::{Account, Cluster, Kind, Subject, pull_secrets};
+use crate::cluster::observed::ServiceAccount;
+use crate::commands::arguments::ClusterArgs;
+use crate::commands::cluster::{self, call, read, unexpected};
+use crate::commands::setup::CommandError;
+use crate::kubernetes::{Collection, FIELD_MANAGER, Metadata, at, decode, request};
 
-/// What is to be explained, and the lists of the Pods that it has made.
-pub(super) type Found = (Subject, Vec<Vec<String>>);
-
-/// Reads the object that was asked for, and the Pods that it has made.
-pub(super) async fn from_cluster(
+/// Reads the object that was asked for, and the lists of the Pods that it has made.
+pub(crate) async fn subject(
     client: &Client,
     namespace: &str,
-    (named, name): (Named, &str),
-) -> Result<Found, CommandError> {
-    match named {
-        Named::Pod => {
-            let pods = at::<Pod>(Some(namespace));
-            let pod = read(client, &format!("read the Pod {namespace}/{name}"), &pods, name).await?;
-            Ok((subject_of("Pod", pod)?, Vec::new()))
-        }
-        Named::Workload(kind, version, plural) => {
-            let (group, version) = version.split_once('/').unwrap_or(("", version));
-            let gvk = GroupVersionKind::gvk(group, version, kind);
-            let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
-            let objects = Request::new(DynamicObject::url_path(&resource, Some(namespace)));
-            let object = read(client, &format!("read the {kind} {namespace}/{name}"), &objects, name).await?;
-            let lists = lists_of_pods(client, namespace, &object).await?;
-            Ok((subject_of(kind, object)?, lists))
-        }
-    }
-}
-
-/// An object of the cluster.
-async fn read(client: &Client, action: &str, objects: &Request, name: &str) -> Result<Value, CommandError> {
-    let object = call(action, request(client, objects.get(name, &GetParams::default()))).await?;
-    decode(&object).map_err(|error| unexpected(action, &error))
+    (kind, name): (&Kind, &str),
+) -> Result<Subject, CommandError> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(kind.group, kind.version, kind.name));
+    let objects = Request::new(DynamicObject::url_path(&resource, Some(namespace)));
+    let action = format!("read the {} {namespace}/{name}", kind.name);
+    let object = call(&action, request(client, objects.get(name, &GetParams::default()))).await?;
+    let object: Value = decode(&object).map_err(|error| unexpected(&action, &error))?;
+    let lists_of_pods = match kind.shape {
+        Shape::Pod => Vec::new(),
+        _ => lists_of_pods(client, namespace, &object).await?,
+    };
+    Ok(Subject { lists_of_pods, ..subject_of(kind.name, object)? })
 }
 
 /// What an object of the cluster says.
@@ -94,47 +77,31 @@ fn list_that_matters(pod: Pod) -> Option<Vec<String>> {
     let phase = pod.status.and_then(|status| status.phase);
     let has_finished = matches!(phase.as_deref(), Some("Succeeded" | "Failed"));
     let is_over = has_finished || pod.metadata.deletion_timestamp.is_some();
-    (!is_over).then(|| subject::pull_secrets(&pod.spec.unwrap_or_default()))
+    (!is_over).then(|| pull_secrets(&pod.spec.unwrap_or_default()))
 }
 
-/// The policies; that they may not be read spoils nothing else.
-pub(super) async fn policies(client: &Client, configuration: &Configuration, pull_secret: &str) -> Policies {
-    match call("read the policies", policies::read(client)).await {
-        Ok(read) => Policies::known(&read, configuration, pull_secret, None),
-        Err(error) => Policies::Unknown(error.to_string()),
-    }
-}
-
-/// Reads all that decides about the subject.
-pub(super) async fn look(
+/// Reads what is around a subject.
+pub(crate) async fn surroundings(
     client: &Client,
     subject: &Subject,
-    args: &ClusterArgs,
+    ClusterArgs { pull_secret, .. }: &ClusterArgs,
     read_secret: bool,
-    lists_of_pods: Vec<Vec<String>>,
 ) -> Result<Cluster, CommandError> {
-    let name = &args.pull_secret;
-    let parameters = GetParams::default();
-    let namespaces = at::<Namespace>(None);
-    let action = "read the namespace";
-    let namespace =
-        cluster::get(client, action, namespaces.get_metadata(&subject.namespace, &parameters)).await?;
+    let (place, parameters) = (subject.namespace.as_str(), GetParams::default());
+    let namespace = at::<Namespace>(None).get_metadata(place, &parameters);
     let namespace: Option<PartialObjectMeta<Namespace>> =
-        namespace.map(|object| decode(&object)).transpose().map_err(|error| unexpected(action, &error))?;
-    let secret =
-        cluster::secret(client, &subject.namespace, name, "read the metadata of the pull secret").await?;
+        read(client, "read the namespace", namespace, decode).await?;
+    let secret = cluster::secret(client, place, pull_secret, "read the metadata of the pull secret").await?;
     let hosts = if read_secret && secret.is_some() {
-        let (action, secrets) = ("read the pull secret", at::<Secret>(Some(&subject.namespace)));
-        let secret = cluster::get(client, action, secrets.get(name, &parameters)).await?;
-        let secret: Option<Secret> =
-            secret.map(|object| decode(&object)).transpose().map_err(|error| unexpected(action, &error))?;
-        secret.as_ref().map(subject::hosts_in)
+        let secret = at::<Secret>(Some(place)).get(pull_secret, &parameters);
+        read(client, "read the pull secret", secret, |secret| decode(secret).map(|secret| hosts_in(&secret)))
+            .await?
     } else {
         None
     };
     let report = match &secret {
         Some(_) => None,
-        None => last_warning(client, &subject.namespace, name).await,
+        None => last_warning(client, place, pull_secret).await,
     };
     Ok(Cluster {
         namespace: namespace.map(|namespace| namespace.metadata),
@@ -142,8 +109,19 @@ pub(super) async fn look(
         secret: secret.map(|secret| secret.facts),
         report,
         hosts,
-        lists_of_pods,
     })
+}
+
+/// The hosts in a pull secret. Nothing else of its data is looked at.
+fn hosts_in(secret: &Secret) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Document {
+        #[expect(clippy::zero_sized_map_values, reason = "the passwords below the keys are not kept")]
+        auths: BTreeMap<String, IgnoredAny>,
+    }
+    let data = secret.data.as_ref().and_then(|data| data.get(".dockerconfigjson"));
+    let document = data.and_then(|data| serde_json::from_slice::<Document>(&data.0).ok());
+    document.map(|document| document.auths.into_keys().collect()).unwrap_or_default()
 }
 
 /// The last Event in which the sidecar warned of the pull secret: that a quota leaves no room for it, for example. That Events
@@ -161,20 +139,17 @@ async fn last_warning(client: &Client, namespace: &str, pull_secret: &str) -> Op
 
 /// The service account; that it may not be read spoils nothing else.
 async fn account(client: &Client, subject: &Subject) -> Account {
-    let accounts = at::<ServiceAccount>(Some(&subject.namespace));
-    let account = accounts.get(&subject.service_account, &GetParams::default());
-    let account = cluster::get(client, "read the service account", account).await;
-    match account.map(|found| found.map(|object| decode::<ServiceAccount>(&object))) {
-        Err(_) | Ok(Some(Err(_))) => Account::Unknown,
+    let account = at::<core::ServiceAccount>(Some(&subject.namespace))
+        .get(&subject.service_account, &GetParams::default());
+    let whole = |object: &str| {
+        let entries = decode::<core::ServiceAccount>(object)?.image_pull_secrets.into_iter().flatten();
+        let names = entries.map(|entry| entry.name.into()).collect();
+        Ok(ServiceAccount::written(&Metadata::of(object)?, names))
+    };
+    match read(client, "read the service account", account, whole).await {
+        Err(_) => Account::Unknown,
         Ok(None) => Account::Absent,
-        Ok(Some(Ok(account))) => {
-            let enforces = account.annotations().get(ENFORCE_MOUNTABLE).is_some_and(|value| value == "true");
-            let entries = account.image_pull_secrets.into_iter().flatten();
-            Account::Found {
-                pull_secrets: entries.map(|entry| entry.name).collect(),
-                enforces_mountable: enforces,
-            }
-        }
+        Ok(Some(account)) => Account::Found(account),
     }
 }
 
@@ -182,10 +157,9 @@ async fn account(client: &Client, subject: &Subject) -> Account {
 mod tests {
     use serde_json::json;
 
-    use super::super::policy::Answer;
-    use super::super::subject::Kind;
+    use k8s_openapi::ByteString;
+
     use super::*;
-    use crate::configuration;
     use crate::telemetry::testing::{api_server, refusal};
 
     #[test]
@@ -216,12 +190,13 @@ mod tests {
         });
         let subject = subject_of("ReplicaSet", object.clone()).unwrap();
         assert!(subject.labels.contains_key("app"));
-        assert!(
-            matches!(&subject.kind, Kind::Workload { exists: true, labels, .. } if labels.contains_key("own"))
-        );
+        assert!(subject.exists && !subject.is_pod() && subject.own_labels.contains_key("own"));
         let pod = json!({ "metadata": object["metadata"], "spec": { "containers": [] } });
         let subject = subject_of("Pod", pod).unwrap();
-        assert_eq!((subject.kind, subject.title.as_str()), (Kind::Pod, "Pod team-a/web-1"));
+        assert_eq!(
+            (subject.is_pod(), subject.exists, subject.title.as_str()),
+            (true, true, "Pod team-a/web-1")
+        );
         assert!(subject.labels.contains_key("own"));
     }
 
@@ -246,30 +221,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn policies_are_read_with_their_status() {
-        let configuration = configuration::parse(b"acr-registry-info: ''\n").unwrap().configuration;
-        let pod = json!({ "metadata": { "name": "web" }, "spec": { "containers": [] } });
-        let subject = subject_of("Pod", pod).unwrap();
-        for (status, is_asked) in [("active", true), ("pending", false)] {
-            let client = api_server(move |_, path, _| {
-                if !path.contains("inject") {
-                    return refusal(404);
-                }
-                let policy =
-                    json!({ "metadata": { "name": "p" }, "spec": {}, "status": { "policyStatus": status } });
-                (200, policy)
-            });
-            let read = policies(&client, &configuration, "acr-credential-secret-aggregation").await;
-            let Policies::Known { inject: Some(inject), guard: None, differences, .. } = read else {
-                panic!("one was read: {read:?}");
-            };
-            let answer = inject.inject(&subject, None, &Account::Unknown, "");
-            assert_eq!(answer == Answer::Added(Vec::new()), is_asked, "{status}");
-            assert_eq!(differences, Vec::<String>::new());
-        }
-    }
-
-    #[tokio::test]
     async fn the_last_warning_about_a_missing_pull_secret_is_read_on_one_line() {
         let client = api_server(|_, path, _| {
             assert!(path.contains("/apis/events.k8s.io/v1/namespaces/team-a/events"), "{path}");
@@ -284,5 +235,14 @@ mod tests {
         assert_eq!(found.as_deref(), Some("no[31m room"));
         let forbidden = api_server(|_, _, _| refusal(403));
         assert_eq!(last_warning(&forbidden, "team-a", "ours").await, None);
+    }
+
+    #[test]
+    fn of_a_pull_secret_the_hosts_alone_are_read() {
+        let text = br#"{"auths":{"b.example.com":{"password":"x"},"a.example.com":{}}}"#;
+        let data = [(".dockerconfigjson".to_owned(), ByteString(text.to_vec()))].into();
+        let secret = Secret { data: Some(data), ..Secret::default() };
+        assert_eq!(hosts_in(&secret), ["a.example.com", "b.example.com"]);
+        assert!(hosts_in(&Secret::default()).is_empty());
     }
 }

@@ -123,16 +123,13 @@ fn an_empty_list_is_judged_by_what_kubernetes_copies_to_it() {
 
 #[test]
 fn pods_that_a_workload_made_without_the_pull_secret_are_counted() {
-    let lists = |lists: &[&[&str]]| {
-        let mut world = cluster();
-        world.cluster.lists_of_pods = lists.iter().map(|list| names(list)).collect();
-        world
-    };
-    let check = |cluster: &World, is_good: bool, line: &str| {
-        check(&workload(&[], true), &configuration(""), Some(cluster), is_good, line);
+    let check = |lists: &[&[&str]], is_good: bool, line: &str| {
+        let lists_of_pods = lists.iter().map(|list| names(list)).collect();
+        let workload = Subject { lists_of_pods, ..workload(&[], true) };
+        check(&workload, &configuration(""), Some(&cluster()), is_good, line);
     };
     let lack = format!("✗ Pods: 1 of 2 lack {OURS}, and the list of a Pod never changes");
-    check(&lists(&[&[OURS], &[]]), false, &lack);
-    check(&lists(&[&[OURS]]), true, &format!("✓ Pods: all 1 have {OURS}"));
+    check(&[&[OURS], &[]], false, &lack);
+    check(&[&[OURS]], true, &format!("✓ Pods: all 1 have {OURS}"));
     assert!(!chain(&workload(&[], true), &configuration(""), Some(&cluster())).contains("Pods: "));
 }

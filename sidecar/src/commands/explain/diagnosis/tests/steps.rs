@@ -19,7 +19,7 @@ fn an_exclusion_and_a_selector_are_told_from_a_name_that_is_not_listed() {
 
 #[test]
 fn a_service_account_is_judged_by_what_it_lists() {
-    let enforcing = |list: &[&str]| Account::Found { pull_secrets: names(list), enforces_mountable: true };
+    let enforcing = |list: &[&str]| Account::Found(service_account(list, true));
     let check = |account: Account, more: &str, mark: char, rest: &str| {
         let cluster = with_account(account, cluster());
         let line = format!("{mark} service account default: {rest}");

@@ -1,9 +1,11 @@
 use acr_credential_core::policy::PodMode;
 use serde_json::json;
 
-use super::super::manifest::Manifest;
+use super::super::tests::account;
 use super::*;
+use crate::commands::explain::gather::manifest::{Manifest, policies_in};
 use crate::configuration;
+use crate::telemetry::testing::{api_server, refusal};
 
 fn rules(settings: Value) -> Rules {
     let spec = Value::Object([("settings".to_owned(), settings)].into_iter().collect());
@@ -14,7 +16,7 @@ fn rules(settings: Value) -> Rules {
 fn rules_of(mut spec: Value, status: &str) -> Rules {
     let settings = spec.as_object_mut().unwrap().entry("settings").or_insert_with(|| json!({}));
     settings.as_object_mut().unwrap().entry("namespaces").or_insert_with(|| json!(["team-a"]));
-    Rules::of(&Policy { spec, status: (!status.is_empty()).then(|| status.to_owned()) })
+    Rules::from(&Policy { spec, status: (!status.is_empty()).then(|| status.to_owned()) })
 }
 
 fn label(value: &str) -> Labels {
@@ -47,11 +49,6 @@ fn workload(list: &[&str]) -> Subject {
     subject_of(
         &json!({ "kind": "Deployment", "metadata": { "name": "web" }, "spec": { "template": template } }),
     )
-}
-
-fn account(list: &[&str]) -> Account {
-    let pull_secrets = list.iter().map(|name| (*name).to_owned()).collect();
-    Account::Found { pull_secrets, enforces_mountable: false }
 }
 
 const OURS: &str = "acr-credential-secret-aggregation";
@@ -209,9 +206,7 @@ fn workloads_get_the_answer_of_the_policy_for_workloads() {
     let template = Subject { labels: label("false"), ..new.clone() };
     check(&template, &conditions, "");
     check(&template, &workloads("reject"), refused);
-    let mut own = new.clone();
-    let Kind::Workload { labels, .. } = &mut own.kind else { panic!("it is one") };
-    *labels = label("false");
+    let own = Subject { own_labels: label("false"), ..new.clone() };
     check(&own, &conditions, "");
     let opt_out = json!({ "key": OPT_OUT, "operator": "NotIn", "values": ["false"] });
     let selector = with(json!({ "objectSelector": { "matchExpressions": [opt_out] } }));
@@ -226,15 +221,42 @@ fn policies_are_found_by_name_among_others() {
         json!({ "kind": "ClusterAdmissionPolicy", "metadata": { "name": name }, "spec": { "settings": settings } })
     };
     let objects = [json!({ "kind": "ClusterRole" }), policy(INJECT, "warn"), policy("other", "ignore")];
-    let read = among(&objects);
+    let read = policies_in(&objects);
     let present: Vec<_> = read.iter().filter(|(_, policy)| policy.is_some()).map(|(name, _)| *name).collect();
     assert_eq!(present, [INJECT]);
     let configuration = configuration::parse(b"watch-namespace: team-a\n").unwrap().configuration;
-    let found = Policies::known(&read, &configuration, OURS, Some("assumed".to_owned()));
-    let Policies::Known { inject: Some(inject), guard: None, differences, assumed: Some(_) } = found else {
+    let found = Installed::new(&read, &configuration, OURS, Some("assumed".to_owned()));
+    let Installed { inject: Some(inject), guard: None, differences, assumed: Some(_) } = found else {
         panic!("{found:?}");
     };
     assert_eq!(inject.out_of_force(), None);
     assert_eq!(inject.settings.unwrap().manual.pods, PodMode::Warn);
     assert!(differences.len() == 1 && differences[0].contains("has namespaces [default]"), "{differences:?}");
+}
+
+#[tokio::test]
+async fn policies_are_read_with_their_status() {
+    let configuration = configuration::parse(b"acr-registry-info: ''\n").unwrap().configuration;
+    let pod = json!({ "kind": "Pod", "metadata": { "name": "web" }, "spec": { "containers": [] } });
+    let mut manifest = Manifest::default();
+    manifest.read(&pod, "default", true).unwrap();
+    let subject = manifest.subjects.pop().unwrap();
+    for (status, is_asked) in [("active", true), ("pending", false)] {
+        let client = api_server(move |_, path, _| {
+            if !path.contains("inject") {
+                return refusal(404);
+            }
+            let policy =
+                json!({ "metadata": { "name": "p" }, "spec": {}, "status": { "policyStatus": status } });
+            (200, policy)
+        });
+        let read = policies::read(&client).await.unwrap();
+        let read = Installed::new(&read, &configuration, "acr-credential-secret-aggregation", None);
+        let Installed { inject: Some(inject), guard: None, differences, assumed: None } = read else {
+            panic!("one was read: {read:?}");
+        };
+        let answer = inject.inject(&subject, None, &Account::Unknown, "");
+        assert_eq!(answer == Answer::Added(Vec::new()), is_asked, "{status}");
+        assert_eq!(differences, Vec::<String>::new());
+    }
 }

@@ -1,4 +1,4 @@
-//! Manifests: from a file, or from an object of the cluster, to what is to be explained.
+//! Manifests: from a file, or from an object of the cluster, to subjects.
 //!
 //! A file may hold Secrets beside the Deployment, so no message quotes it.
 
@@ -9,23 +9,24 @@ use k8s_openapi::api::core::v1::PodSpec;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::super::report;
-use super::super::setup::{self, CommandError};
-use super::subject::{self, Kind, Labels, Subject, WORKLOADS};
+use super::{KINDS, Kind, Labels, Subject, images, pull_secrets, service_account};
+use crate::commands::report;
+use crate::commands::setup::{self, CommandError};
+use crate::telemetry::policies::{POLICIES, Policy};
 
 /// Largest file: many times the largest object that a cluster takes, and little to hold in memory.
 const MAX_BYTES: usize = 16 << 20;
 
 /// What a file holds.
 #[derive(Debug, Default)]
-pub(super) struct Manifest {
-    pub(super) subjects: Vec<Subject>,
+pub(crate) struct Manifest {
+    pub(crate) subjects: Vec<Subject>,
     /// Objects without a pod template, by kind and name.
-    pub(super) passed_over: Vec<String>,
+    pub(crate) passed_over: Vec<String>,
 }
 
 /// Reads the manifests of a file, `-` being standard input.
-pub(super) fn read_file(path: &Path, namespace: &str) -> Result<Manifest, CommandError> {
+pub(crate) fn read_file(path: &Path, namespace: &str) -> Result<Manifest, CommandError> {
     let refused = |problem| CommandError::Refused(format!("{}: {problem}", path.display()));
     let mut manifest = Manifest::default();
     for object in objects_of(path)? {
@@ -41,15 +42,28 @@ pub(super) fn read_file(path: &Path, namespace: &str) -> Result<Manifest, Comman
 }
 
 /// All objects of a file, those of its lists included.
-pub(super) fn objects_of(path: &Path) -> Result<Vec<Value>, CommandError> {
+pub(crate) fn objects_of(path: &Path) -> Result<Vec<Value>, CommandError> {
     let failed = |source| CommandError::ReadManifest { path: path.to_owned(), source };
     let text = setup::read_just_beyond(MAX_BYTES, path).map_err(failed)?;
     objects(&text).map_err(|problem| CommandError::Refused(format!("{}: {problem}", path.display())))
 }
 
+/// The policies among these objects, taken to be in force.
+pub(crate) fn policies_in(objects: &[Value]) -> Vec<(&'static str, Option<Policy>)> {
+    let named = |wanted: &str| {
+        let is_meant = |object: &&Value| {
+            text(object, "/kind") == Some("ClusterAdmissionPolicy")
+                && text(object, "/metadata/name") == Some(wanted)
+        };
+        let spec = objects.iter().find(is_meant)?.get("spec")?.clone();
+        Some(Policy { spec, status: Some("active".to_owned()) })
+    };
+    POLICIES.map(|name| (name, named(name))).into()
+}
+
 /// All objects of a text, as `kubectl` reads it: documents of YAML, or of JSON one after the other, lists included. Of equal
 /// keys, the last one counts.
-pub(super) fn objects(text: &[u8]) -> Result<Vec<Value>, String> {
+pub(crate) fn objects(text: &[u8]) -> Result<Vec<Value>, String> {
     const TOO_MUCH: &str = "explain its parts, one after the other";
     if text.len() > MAX_BYTES {
         return Err(format!("has more than {} MiB: {TOO_MUCH}", MAX_BYTES >> 20));
@@ -113,21 +127,17 @@ fn flatten(document: Value, objects: &mut Vec<Value>) {
 impl Manifest {
     /// Reads one Pod, workload, or object of any kind that holds templates of Pods. `exists` says whether it is in the
     /// cluster.
-    pub(super) fn read(&mut self, object: &Value, namespace: &str, exists: bool) -> Result<(), String> {
+    pub(crate) fn read(&mut self, object: &Value, namespace: &str, exists: bool) -> Result<(), String> {
         let kind = text(object, "/kind").unwrap_or("an object without a kind");
         let group = text(object, "/apiVersion")
             .map(|version| version.rsplit_once('/').map_or("", |(group, _)| group));
-        let is_known = |version: &str| {
-            group.is_none_or(|group| version.rsplit_once('/').map_or("", |(known, _)| known) == group)
-        };
-        let workload = WORKLOADS.iter().any(|(known, version, _)| *known == kind && is_known(version));
-        let (shape, templates) = match kind {
-            "Pod" if is_known("v1") => (None, vec![String::new()]),
-            "CronJob" if workload => {
-                (Some(Shape::JobTemplate), vec!["/spec/jobTemplate/spec/template".to_owned()])
-            }
-            _ if workload => (Some(Shape::Template), vec!["/spec/template".to_owned()]),
-            _ => (None, templates_in(object)),
+        let is_it = |known: &&Kind| known.name == kind && group.is_none_or(|group| group == known.group);
+        let shape = KINDS.iter().find(is_it).map(|known| known.shape);
+        let templates = match shape {
+            None => templates_in(object),
+            Some(Shape::Pod) => vec![String::new()],
+            Some(Shape::JobTemplate) => vec!["/spec/jobTemplate/spec/template".to_owned()],
+            Some(_) => vec!["/spec/template".to_owned()],
         };
         let name = text(object, "/metadata/name").or_else(|| text(object, "/metadata/generateName"));
         let name = name.unwrap_or("without a name");
@@ -138,44 +148,40 @@ impl Manifest {
         let namespace = text(object, "/metadata/namespace").unwrap_or(namespace);
         let wrong = |problem: String| format!("{kind} {name}: {problem}");
         for template in &templates {
-            let spec: PodSpec = below(object, &format!("{template}/spec"))
+            let spec_at = format!("{template}/spec");
+            let spec: PodSpec = below(object, &spec_at)
                 .map_err(wrong)?
-                .ok_or_else(|| wrong(format!("has no {}", dotted(&format!("{template}/spec")))))?;
+                .ok_or_else(|| wrong(format!("has no {}", dotted(&spec_at))))?;
             let labels: Option<Labels> =
                 below(object, &format!("{template}/metadata/labels")).map_err(wrong)?;
-            let own: Option<Labels> = below(object, "/metadata/labels").map_err(wrong)?;
+            let own_labels: Option<Labels> = below(object, "/metadata/labels").map_err(wrong)?;
             let of_many =
                 if templates.len() > 1 { format!(" ({})", dotted(template)) } else { String::new() };
-            let pod = if template.is_empty() {
+            let is_pod = template.is_empty();
+            let pod = if is_pod {
                 object.clone()
             } else {
                 let owner = json!({ "kind": kind, "name": name, "controller": true });
                 let metadata = json!({ "generateName": format!("{name}-"), "ownerReferences": [owner] });
-                json!({ "metadata": metadata, "spec": object.pointer(&format!("{template}/spec")) })
+                json!({ "metadata": metadata, "spec": object.pointer(&spec_at) })
             };
-            let is_mirror = template.is_empty()
-                && object.pointer("/metadata/annotations/kubernetes.io~1config.mirror").is_some();
+            let mirror = object.pointer("/metadata/annotations/kubernetes.io~1config.mirror");
             self.subjects.push(Subject {
                 title: format!("{kind} {namespace}/{name}{of_many}"),
+                kind: kind.to_owned(),
+                name: name.to_owned(),
                 namespace: namespace.to_owned(),
-                service_account: subject::service_account(&spec).to_owned(),
-                pull_secrets: subject::pull_secrets(&spec),
-                images: subject::images(&spec),
-                kind: match (template.is_empty(), exists) {
-                    (true, true) => Kind::Pod,
-                    (true, false) => Kind::PodToCome,
-                    (false, _) => Kind::Workload {
-                        name: kind.to_owned(),
-                        shape,
-                        renew: renew(kind, namespace, name),
-                        labels: own.unwrap_or_default(),
-                        exists,
-                    },
-                },
+                shape,
+                exists,
+                service_account: service_account(&spec).to_owned(),
+                pull_secrets: pull_secrets(&spec),
+                images: images(&spec),
+                own_labels: own_labels.unwrap_or_default(),
                 labels: labels.unwrap_or_default(),
-                is_mirror,
+                is_mirror: is_pod && mirror.is_some(),
                 object: object.clone(),
                 pod,
+                lists_of_pods: Vec::new(),
             });
         }
         Ok(())
@@ -238,14 +244,6 @@ fn below<T: DeserializeOwned>(object: &Value, pointer: &str) -> Result<Option<T>
         format!("{place}: {expected}")
     })
 }
-fn renew(kind: &str, namespace: &str, name: &str) -> String {
-    match kind {
-        "Deployment" | "StatefulSet" | "DaemonSet" => {
-            format!("`kubectl rollout restart {}/{name} -n {namespace}`", kind.to_lowercase())
-        }
-        _ => "delete them".to_owned(),
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -297,20 +295,16 @@ items:
         let labels = |key: &str, value: &str| Labels::from([(key.to_owned(), value.to_owned())]);
         let [pod, job] = <[Subject; 2]>::try_from(subjects).unwrap();
         assert_eq!((pod.title.as_str(), pod.namespace.as_str()), ("Pod team-a/one", "team-a"));
-        assert_eq!((pod.service_account.as_str(), &pod.kind), ("builder", &Kind::PodToCome));
+        assert_eq!(pod.service_account, "builder");
+        assert!(pod.is_pod() && !pod.exists);
         assert_eq!(pod.pull_secrets, ["regcred", ""]);
         assert_eq!(pod.images, ["a.example.com/i", "a.example.com/c", "", "b.example.com/v"]);
         assert_eq!(pod.labels, labels("app", "one"));
         assert_eq!((job.title.as_str(), job.service_account.as_str()), ("CronJob team-b/nightly", "default"));
         assert_eq!(job.images, ["c.example.com/n"]);
-        let kind = Kind::Workload {
-            name: "CronJob".to_owned(),
-            shape: Some(Shape::JobTemplate),
-            renew: "delete them".to_owned(),
-            labels: labels("team", "a"),
-            exists: false,
-        };
-        assert_eq!(job.kind, kind);
+        assert_eq!((job.kind.as_str(), job.shape), ("CronJob", Some(Shape::JobTemplate)));
+        assert_eq!((job.recreation().as_str(), job.own_labels), ("delete them", labels("team", "a")));
+        assert!(!job.exists);
     }
 
     #[test]
@@ -348,8 +342,7 @@ items:
             &["Workflow x", "SidecarSet x", "an object without a kind y-"],
         );
         let manifest = read(&text.concat()).unwrap();
-        let is_guarded = |subject: &Subject| !matches!(subject.kind, Kind::Workload { shape: None, .. });
-        assert!(!manifest.subjects.iter().any(is_guarded));
+        assert!(manifest.subjects.iter().all(|subject| subject.shape.is_none()));
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn a_policy_that_never_touches_the_pods_stands_in_their_way_unless_they_have_the
     let monitors = Rules { monitors: true, ..rules(json!({})) };
     check(&with_policies(Some(monitors), None), "only monitors");
     let labels = [("acr-credential-helper.io/inject".to_owned(), "false".to_owned())];
-    let metadata = ObjectMeta { labels: Some(labels.into()), ..ObjectMeta::default() };
+    let metadata = kube::api::ObjectMeta { labels: Some(labels.into()), ..Default::default() };
     let mut opted_out = cluster();
     opted_out.cluster.namespace = Some(metadata);
     check_policy(&workload(&[], true), &opted_out, false, "✗ INJECT leaves out team-a, which has the label");
@@ -79,7 +79,7 @@ fn a_policy_for_another_pull_secret_is_no_help() {
 
 #[test]
 fn policies_that_cannot_be_read_spoil_nothing() {
-    let unknown = World { policies: Policies::Unknown("forbidden".to_owned()), ..cluster() };
+    let unknown = World { policies: Err("forbidden".to_owned()), ..cluster() };
     check_policy(&workload(&[], true), &unknown, true, "- INJECT not looked at: forbidden");
 }
 
@@ -87,12 +87,12 @@ fn policies_that_cannot_be_read_spoil_nothing() {
 fn a_policy_is_called_good_only_where_it_selects_what_the_configuration_selects() {
     let good = "is installed, and selects";
     check_policy(&workload(&[], true), &cluster(), true, &format!("✓ INJECT {good}"));
-    let policies = Policies::Known {
-        inject: Some(Box::new(rules(json!({})))),
+    let policies = Ok(Installed {
+        inject: Some(rules(json!({}))),
         guard: None,
         differences: vec!["the policy x has namespaces [a]".to_owned()],
         assumed: None,
-    };
+    });
     let differs = World { policies, ..cluster() };
     check_policy(&workload(&[], true), &differs, true, "! policies: the policy x has namespaces [a]");
     for cluster in [&differs, &with_policies(Some(rules(json!({ "namespaces": ["default"] }))), None)] {

@@ -10,29 +10,30 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ObjectMeta;
 use kube::core::{Expression, Selector, SelectorExt as _};
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::subject::{Kind, Labels, OPT_OUT, Subject, opts_out};
+use crate::commands::explain::gather::{Account, Labels, Subject};
 use crate::configuration::Configuration;
-use crate::telemetry::policies::{self, GUARD, INJECT, NAMESPACE_NAME, POLICIES, Policy};
+use crate::telemetry::policies::{self, GUARD, INJECT, NAMESPACE_NAME, Policy};
+
+/// The label with which a Pod or a namespace keeps the policies away, when its value is `false`.
+const OPT_OUT: &str = "acr-credential-helper.io/inject";
 
 /// Makes the Pods of workloads, as the policies see it.
 const CONTROLLER: &str = "system:serviceaccount:kube-system:replicaset-controller";
 
-/// The policies that judge.
+/// The policies that judge, or why they cannot be read.
+pub(crate) type Policies = Result<Installed, String>;
+
+/// The policies that were read.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Policies {
-    /// They cannot be read, and this is why.
-    Unknown(String),
-    /// What was read.
-    Known {
-        inject: Option<Box<Rules>>,
-        guard: Option<Box<Rules>>,
-        /// Where they say something else than the configuration.
-        differences: Vec<String>,
-        /// Where they come from, if not from a cluster.
-        assumed: Option<String>,
-    },
+pub(crate) struct Installed {
+    pub(super) inject: Option<Rules>,
+    pub(super) guard: Option<Rules>,
+    /// Where they say something else than the configuration.
+    pub(super) differences: Vec<String>,
+    /// Where they come from, if not from a cluster.
+    pub(super) assumed: Option<String>,
 }
 
 /// What one policy does, and to whom.
@@ -66,48 +67,29 @@ pub(super) enum Answer {
     Refused(String),
 }
 
-/// A service account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Account {
-    /// It may not be read, or no cluster is asked.
-    Unknown,
-    Absent,
-    Found {
-        pull_secrets: Vec<String>,
-        /// Whether its Pods may list only pull secrets that it lists.
-        enforces_mountable: bool,
-    },
-}
-
 impl ServiceAccounts for Account {
     fn pull_secrets(&self, _namespace: &str, _name: &str) -> Result<Vec<String>, LookupError> {
         match self {
             Self::Unknown => Ok(Vec::new()),
             Self::Absent => Err(LookupError::NotFound),
-            Self::Found { pull_secrets, .. } => Ok(pull_secrets.clone()),
+            Self::Found(account) => Ok(account.pull_secrets.iter().map(|name| (**name).to_owned()).collect()),
         }
     }
 }
 
-/// Policies by their names, as far as they are there.
-pub(super) type Read = Vec<(&'static str, Option<Policy>)>;
-
-impl Policies {
+impl Installed {
     /// What was read, beside the configuration; `assumed` says where it comes from, if not from a cluster.
-    pub(super) fn known(
-        read: &Read,
+    pub(crate) fn new(
+        read: &[(&str, Option<Policy>)],
         configuration: &Configuration,
         pull_secret: &str,
         assumed: Option<String>,
     ) -> Self {
         let present = || read.iter().filter_map(|(name, policy)| Some((*name, policy.as_ref()?)));
-        let rules = |wanted: &str| {
-            let (_, policy) = present().find(|(name, _)| *name == wanted)?;
-            Some(Box::new(Rules::of(policy)))
-        };
+        let rules = |wanted| present().find(|(name, _)| *name == wanted).map(|(_, policy)| policy.into());
         let compare =
             |(name, policy): (_, &Policy)| policies::compare(name, &policy.spec, configuration, pull_secret);
-        Self::Known {
+        Self {
             inject: rules(INJECT),
             guard: rules(GUARD),
             differences: present().flat_map(compare).collect(),
@@ -116,21 +98,8 @@ impl Policies {
     }
 }
 
-/// The policies among these objects, taken to be in force.
-pub(super) fn among(objects: &[Value]) -> Read {
-    let named = |wanted: &str| {
-        let is_meant = |object: &&Value| {
-            object.get("kind").is_some_and(|kind| kind == "ClusterAdmissionPolicy")
-                && object.pointer("/metadata/name").is_some_and(|name| name == wanted)
-        };
-        let spec = objects.iter().find(is_meant)?.get("spec")?.clone();
-        Some(Policy { spec, status: Some("active".to_owned()) })
-    };
-    POLICIES.map(|name| (name, named(name))).into()
-}
-
-impl Rules {
-    pub(super) fn of(Policy { spec, status }: &Policy) -> Self {
+impl From<&Policy> for Rules {
+    fn from(Policy { spec, status }: &Policy) -> Self {
         let conditions = spec.get("matchConditions").and_then(Value::as_array).into_iter().flatten();
         let conditions = conditions.filter_map(|condition| condition.get("name")?.as_str());
         Self {
@@ -143,7 +112,9 @@ impl Rules {
             conditions: conditions.map(str::to_owned).collect(),
         }
     }
+}
 
+impl Rules {
     /// What this policy, as the one for Pods, answers when the subject's Pods are created; those of a manifest by this user.
     /// `namespace` is none where it is not known.
     pub(super) fn inject(
@@ -154,33 +125,34 @@ impl Rules {
         user: &str,
     ) -> Answer {
         let misses = self.misses(subject, &subject.labels, namespace);
-        let user = if matches!(subject.kind, Kind::Workload { .. }) { CONTROLLER } else { user };
-        let pod = subject.pod_at_admission(account);
-        let request = Request { shape: Shape::Pod, kind: "Pod", user, ..request(subject) };
-        self.answer(request, &pod, account, misses)
+        let user = if subject.is_pod() { user } else { CONTROLLER };
+        let pod = pod_at_admission(subject, account).to_string();
+        self.answer(&creation(subject, Shape::Pod, "Pod", user, &pod), account, misses)
     }
 
     /// What this policy, as the one for workloads, answers when the subject is created; none of what it never sees.
     pub(super) fn guard(&self, subject: &Subject, namespace: Option<&ObjectMeta>) -> Option<Answer> {
-        let Kind::Workload { labels, shape: Some(shape), name, .. } = &subject.kind else { return None };
+        let Subject { kind, own_labels, labels, .. } = subject;
+        let shape = subject.shape.filter(|_| !subject.is_pod())?;
         let has_condition = |name: &str| self.conditions.iter().any(|condition| condition == name);
-        let opted_out = (has_condition("workload-not-opted-out") && opts_out(labels))
-            || (has_condition("template-not-opted-out") && opts_out(&subject.labels));
+        let opts_out = |labels: &Labels| labels.get(OPT_OUT).is_some_and(|value| value == "false");
+        let opted_out = (has_condition("workload-not-opted-out") && opts_out(own_labels))
+            || (has_condition("template-not-opted-out") && opts_out(labels));
         if opted_out {
             return None;
         }
-        let misses = self.misses(subject, labels, namespace);
-        let request = Request { shape: *shape, kind: name, ..request(subject) };
-        Some(self.answer(request, &subject.object, &Account::Unknown, misses))
+        let misses = self.misses(subject, own_labels, namespace);
+        let object = subject.object.to_string();
+        let request = creation(subject, shape, kind, "", &object);
+        Some(self.answer(&request, &Account::Unknown, misses))
     }
 
-    fn answer(&self, request: Request<'_>, object: &Value, account: &Account, misses: Vec<String>) -> Answer {
+    fn answer(&self, request: &Request<'_>, account: &Account, misses: Vec<String>) -> Answer {
         let settings = match &self.settings {
             Ok(settings) if misses.is_empty() => settings,
             Ok(_) | Err(_) => return Answer::LeftOut(misses),
         };
-        let text = object.to_string();
-        match judge(&Request { object: Some(&text), ..request }, settings, account) {
+        match judge(request, settings, account) {
             Verdict::NotSelected => Answer::LeftOut(vec![
                 "has registries that no image here is from: add the host to them".to_owned(),
             ]),
@@ -239,6 +211,11 @@ impl Rules {
         misses
     }
 
+    /// Its pull secret, where it is not ours.
+    pub(super) fn other_secret(&self, ours: &str) -> Option<&str> {
+        self.settings.as_ref().ok().map(|settings| &*settings.pull_secret).filter(|theirs| *theirs != ours)
+    }
+
     /// Why this policy has no effect at all.
     pub(super) fn out_of_force(&self) -> Option<String> {
         if let Err(mistakes) = &self.settings {
@@ -261,28 +238,35 @@ impl Rules {
     }
 }
 
-/// The parts that every request about a subject has.
-fn request(subject: &Subject) -> Request<'_> {
-    Request {
-        shape: Shape::Pod,
-        kind: "",
-        operation: Operation::Create,
-        namespace: &subject.namespace,
-        user: "",
-        object: None,
-        old_object: None,
+fn creation<'a>(
+    Subject { namespace, .. }: &'a Subject,
+    shape: Shape,
+    kind: &'a str,
+    user: &'a str,
+    object: &'a str,
+) -> Request<'a> {
+    let operation = Operation::Create;
+    Request { shape, kind, operation, namespace, user, object: Some(object), old_object: None }
+}
+
+/// A Pod of the subject when the policies see it: where its list is empty, Kubernetes has copied that of the service account.
+fn pod_at_admission(subject: &Subject, account: &Account) -> Value {
+    let mut pod = subject.pod.clone();
+    if let (Account::Found(account), true, Some(spec)) =
+        (account, subject.pull_secrets.is_empty(), pod.get_mut("spec").and_then(Value::as_object_mut))
+    {
+        let copied = account.pull_secrets.iter().map(|name| json!({ "name": name })).collect();
+        spec.insert("imagePullSecrets".to_owned(), copied);
     }
+    pod
 }
 
 /// The parts of a label selector, all of which must hold.
 fn expressions(selector: Option<&Value>, with_match_labels: bool) -> Vec<Expression> {
     let selector = selector.and_then(|selector| LabelSelector::deserialize(selector).ok());
-    let selector = selector.map(|selector| LabelSelector {
-        match_labels: selector.match_labels.filter(|_| with_match_labels),
-        ..selector
-    });
-    let selector = selector.and_then(|selector| Selector::try_from(selector).ok());
-    selector.into_iter().flatten().collect()
+    let Some(mut selector) = selector else { return Vec::new() };
+    selector.match_labels = selector.match_labels.filter(|_| with_match_labels);
+    Selector::try_from(selector).into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,235 @@
+//! How the reference gets into the list of a Pod, and what keeps it out.
+
+use kube::api::ObjectMeta;
+
+use super::Case;
+use super::policy::{Answer, Installed, Rules};
+use crate::commands::explain::gather::Account;
+use crate::commands::report::remark::{Remark, error, ok, skipped, warning};
+use crate::commands::report::{Line, Mark};
+use crate::configuration::Attach;
+use crate::telemetry::policies::{GUARD, INJECT};
+
+impl Case<'_> {
+    /// What can be said of the policies.
+    pub(super) fn policies(&self) -> Vec<Line> {
+        let mut lines = match self.policies {
+            // Where accounts carry the reference, there may well be none.
+            _ if self.configuration.attach == Attach::ServiceAccount => Vec::new(),
+            Err(why) => vec![of_policy(INJECT, skipped(format!("not looked at: {why}")))],
+            Ok(installed) => self.inject_lines(installed),
+        };
+        lines.extend(self.verdicts());
+        lines.extend(self.later());
+        lines
+    }
+
+    /// What is wrong with the policy that adds the reference: it is absent, is not asked about the subject, or adds another one.
+    fn inject_lines(&self, installed: &Installed) -> Vec<Line> {
+        let ours = self.pull_secret;
+        // What is wrong with the policy does not matter to a list that has the reference already.
+        let is_served = self.subject.lists(ours) || self.is_copied();
+        let bad = if is_served { Mark::Warning } else { Mark::Error };
+        let Some(rules) = &installed.inject else {
+            let problem = format!("is not installed, so no Pod gets {ours}: install it, see `manifests`");
+            return vec![of_policy(INJECT, (bad, problem))];
+        };
+        let mut problems = match self.answer(rules) {
+            Answer::LeftOut(problems) => problems,
+            _ => Vec::new(),
+        };
+        if let Some(other) = rules.other_secret(ours) {
+            problems.push(format!("adds {other}, but the sidecar writes {ours}: make them equal"));
+        }
+        let mut lines: Vec<_> =
+            problems.into_iter().map(|problem| of_policy(INJECT, (bad, problem))).collect();
+        let differences = installed.differences.iter();
+        lines.extend(differences.map(|difference| Line::at("policies", warning(difference))));
+        if lines.is_empty() {
+            let is = if installed.assumed.is_some() { "is taken to be installed" } else { "is installed" };
+            let message = format!("{is}, and selects what the configuration selects");
+            lines.push(of_policy(INJECT, ok(message)));
+        }
+        lines
+    }
+
+    /// What the policies refuse and warn of when the subject and its Pods are created, in their own words.
+    pub(super) fn verdicts(&self) -> Vec<Line> {
+        let guard = self.guard().filter(|_| !self.subject.exists).map(|(_, answer)| answer);
+        let mut lines = remarks(GUARD, guard);
+        match self.injection() {
+            // The policy may read an account that could not be read here.
+            Some(Answer::Refused(message)) if self.may_be_copied() => {
+                let unless = "(unless the service account, which could not be read here, lists it, too)";
+                lines.push(of_policy(INJECT, warning(format!("{message} {unless}"))));
+            }
+            answer => lines.extend(remarks(INJECT, answer)),
+        }
+        lines
+    }
+
+    /// What the policy for workloads would say of another one like it, and whether it is at work at all.
+    fn later(&self) -> Option<Line> {
+        let (rules, answer) = self.guard()?;
+        let message = match (answer, self.subject.exists) {
+            (Answer::Refused(message), true) => {
+                format!("leaves the list as it is, but would refuse to create it again: {message}")
+            }
+            (Answer::LeftOut(_), false) if !rules.monitors => rules.out_of_force()?,
+            _ => return None,
+        };
+        Some(of_policy(GUARD, warning(message)))
+    }
+
+    /// The policy for workloads and what it answers; none where it is not there, or never sees such an object.
+    fn guard(&self) -> Option<(&Rules, Answer)> {
+        let guard = self.policies.as_ref().ok()?.guard.as_ref()?;
+        Some((guard, guard.guard(self.subject, self.namespace_metadata())?))
+    }
+
+    /// The policy that adds the reference; none where it is not there, or not known.
+    fn inject(&self) -> Option<&Rules> {
+        self.policies.as_ref().ok()?.inject.as_ref()
+    }
+
+    /// What becomes of the Pods to come; none where that cannot be known, and of a Pod that is there.
+    fn injection(&self) -> Option<Answer> {
+        self.inject().filter(|_| !self.is_existing_pod()).map(|rules| self.answer(rules))
+    }
+
+    fn answer(&self, rules: &Rules) -> Answer {
+        let account = self.account_in_cluster();
+        rules.inject(self.subject, self.namespace_metadata(), account, self.user)
+    }
+
+    /// Whether the subject is a Pod that is there: its list never changes.
+    fn is_existing_pod(&self) -> bool {
+        self.subject.is_pod() && self.subject.exists
+    }
+
+    fn may_be_copied(&self) -> bool {
+        let is_unread = self.cluster.is_some_and(|cluster| cluster.account == Account::Unknown);
+        let reads =
+            |rules: &Rules| rules.settings.as_ref().is_ok_and(|settings| settings.read_service_accounts);
+        is_unread && !self.subject.pull_secrets.is_empty() && self.inject().is_some_and(reads)
+    }
+
+    /// Whether Kubernetes copies the reference from the service account.
+    pub(super) fn is_copied(&self) -> bool {
+        self.subject.pull_secrets.is_empty()
+            && matches!(self.account_in_cluster(), Account::Found(account) if account.lists(self.pull_secret))
+    }
+
+    /// Whether the policy adds the reference to such Pods, whatever the configuration says.
+    pub(super) fn is_added(&self) -> bool {
+        self.inject().is_some_and(|rules| {
+            rules.other_secret(self.pull_secret).is_none()
+                && !matches!(self.answer(rules), Answer::LeftOut(_))
+        })
+    }
+
+    /// What there is to say about the list itself; none where a policy refuses it, which says all there is to say.
+    pub(super) fn list(&self) -> Option<Remark> {
+        let (ours, names) = (self.pull_secret, self.names());
+        let add = format!("add `- name: {ours}` to it");
+        let is_ours = self.inject().is_some_and(|rules| rules.other_secret(ours).is_none());
+        let attach = self.configuration.attach;
+        Some(match (self.injection(), self.policies) {
+            (Some(Answer::Refused(_)), _) => return None,
+            _ if self.subject.lists(ours) => ok(format!("has {ours}")),
+            _ if self.is_existing_pod() && !names.is_empty() => error(format!(
+                "has {names} alone, and the list of a Pod never changes: where it is written, {add}"
+            )),
+            _ if self.is_existing_pod() && attach == Attach::ServiceAccount => error(format!(
+                "lacks {ours}, and the list of a Pod never changes: delete the Pod once its service account lists it"
+            )),
+            _ if self.is_existing_pod() => error(format!(
+                "lacks {ours}, and the list of a Pod never changes: delete the Pod, so that another one is made; if that one \
+                 lacks it too, look at the policy {INJECT}"
+            )),
+            _ if self.is_copied() => {
+                ok(format!("is empty: Kubernetes copies {ours} from the service account"))
+            }
+            _ if attach == Attach::ServiceAccount && self.subject.pull_secrets.is_empty() => {
+                ok("is empty: Kubernetes copies the list of the service account")
+            }
+            _ if attach == Attach::ServiceAccount => {
+                let has = if names.is_empty() { "an entry without a name" } else { &names };
+                error(format!("has {has}, so Kubernetes copies nothing from the service account: {add}"))
+            }
+            (None, Err(_)) if names.is_empty() => {
+                ok(format!("is empty: the policy adds {ours} when a Pod is created"))
+            }
+            (None, Err(_)) => warning(format!(
+                "has {names} alone: manualPullSecrets of the policy decides whether that is refused: {add}"
+            )),
+            (Some(Answer::LeftAlone(_)), _) => {
+                let alone = self.alone();
+                error(format!("{alone}, and the policy {INJECT} leaves such Pods alone: {add}"))
+            }
+            (Some(Answer::Added(_)), _) if is_ours => {
+                let has = if names.is_empty() { String::new() } else { format!("has {names}, and ") };
+                ok(format!("{has}the policy adds {ours} when a Pod is created"))
+            }
+            _ => error(format!("{}, and no policy adds {ours}", self.alone())),
+        })
+    }
+
+    /// Pods that a workload has made, perhaps before it was as it is now.
+    pub(super) fn pods(&self) -> Option<Remark> {
+        let (ours, lists) = (self.pull_secret, &self.subject.lists_of_pods);
+        let lack = lists.iter().filter(|list| !list.iter().any(|listed| listed == ours)).count();
+        match (lack, lists.len()) {
+            (_, 0) => None,
+            (0, all) => Some(ok(format!("all {all} have {ours}"))),
+            (lack, all) => Some(error(format!(
+                "{lack} of {all} lack {ours}, and the list of a Pod never changes: fix what is wrong above, then recreate \
+                 them: {}",
+                self.subject.recreation()
+            ))),
+        }
+    }
+
+    fn namespace_metadata(&self) -> Option<&ObjectMeta> {
+        self.cluster?.namespace.as_ref()
+    }
+
+    fn account_in_cluster(&self) -> &Account {
+        self.cluster.map_or(&Account::Unknown, |cluster| &cluster.account)
+    }
+
+    /// The names in the subject's own list.
+    fn names(&self) -> String {
+        let names = self.subject.pull_secrets.iter().map(String::as_str).filter(|name| !name.is_empty());
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// What is in the list that the policy sees, which may have come from the service account.
+    fn alone(&self) -> String {
+        match (self.names().as_str(), self.account_in_cluster()) {
+            ("", Account::Found(account))
+                if self.subject.pull_secrets.is_empty() && !account.pull_secrets.is_empty() =>
+            {
+                let copied = account.pull_secrets.join(", ");
+                format!("is empty, so Kubernetes copies {copied} alone from the service account")
+            }
+            ("", _) => "is empty".to_owned(),
+            (names, _) => format!("has {names} alone"),
+        }
+    }
+}
+
+fn remarks(policy: &str, answer: Option<Answer>) -> Vec<Line> {
+    let remarks = match answer {
+        Some(Answer::Refused(message)) => vec![error(message)],
+        Some(Answer::Added(warnings) | Answer::LeftAlone(warnings)) => {
+            warnings.into_iter().map(warning).collect()
+        }
+        Some(Answer::LeftOut(_) | Answer::Accepted) | None => Vec::new(),
+    };
+    remarks.into_iter().map(|remark| of_policy(policy, remark)).collect()
+}
+
+fn of_policy(policy: &str, remark: Remark) -> Line {
+    Line::at(format_args!("policy {policy}"), remark)
+}
