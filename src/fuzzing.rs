@@ -7,9 +7,9 @@ use acr_credential_core::policy::{LookupError, ServiceAccounts};
 use crate::{validate_settings, validate_with};
 
 /// A source of service accounts that answers no look-up.
-struct Nobody;
+struct NoCluster;
 
-impl ServiceAccounts for Nobody {
+impl ServiceAccounts for NoCluster {
     fn pull_secrets(&self, _: &str, _: &str) -> Result<Vec<String>, LookupError> {
         Err(LookupError::NotFound)
     }
@@ -17,7 +17,7 @@ impl ServiceAccounts for Nobody {
 
 /// Runs the policy on a request with its settings. The response is JSON, and either accepts the request or explains why not.
 pub fn admission(text: &[u8]) {
-    let answer = validate_with(text, &Nobody);
+    let answer = validate_with(text, &NoCluster);
     assert!(answer.is_ok_and(|answer| answer.starts_with(b"{\"accepted\":")));
 }
 

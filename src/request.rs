@@ -89,7 +89,7 @@ impl<'a> Review<'a> {
         };
         let operation = match (&*request.operation.0, shape) {
             ("CREATE", _) => Operation::Create,
-            // The `imagePullSecrets` of an existing Pod cannot change, so updates of Pods are not here.
+            // The `imagePullSecrets` of an existing Pod cannot change, so no rule applies to updates of Pods.
             ("UPDATE", Shape::ServiceAccount | Shape::Template | Shape::JobTemplate) => Operation::Update,
             _ => return None,
         };

@@ -65,7 +65,7 @@ fn complaint(error: &str) -> String {
     if let Some(key) = text.strip_prefix("missing field ") {
         format!("lacks {key}")
     } else if let Some(key) = text.strip_prefix("duplicate field ") {
-        format!("holds {key} twice")
+        format!("contains {key} twice")
     } else {
         match text.rsplit_once(", expected ") {
             Some((_, "a sequence")) => "must be a list".to_owned(),
@@ -230,8 +230,8 @@ mod tests {
         check(r#"{"name": "a", "flag": "hunter2"}"#, "flag", "must be a boolean");
         check(r#"{"inner": {}}"#, "inner", "lacks `kept`");
         check(r#"{"inner": [1]}"#, "inner", "must be a map");
-        check(r#"{"inner": {"kept": 1, "kept": 2}}"#, "inner", "holds `kept` twice");
-        check(r#"{"name": "a", "n\u0061me": "hunter2"}"#, "", "holds `name` twice");
+        check(r#"{"inner": {"kept": 1, "kept": 2}}"#, "inner", "contains `kept` twice");
+        check(r#"{"name": "a", "n\u0061me": "hunter2"}"#, "", "contains `name` twice");
         check(r#"{"name": "hunter2"#, "", "is not valid JSON (line 1, column 17)");
         check(r#"{"name": "hunter2"} hunter2"#, "", "is not valid JSON (line 1, column 21)");
         check("{\"name\":\n hunter2}", "", "is not valid JSON (line 2, column 2)");

@@ -172,15 +172,15 @@ fn check(text: &str, vocabulary: Vocabulary) -> Result<(), PatternError> {
     let wildcard = |c: char| c == '*' || c == '?';
     if let Some(character) = text.chars().find(|&c| !vocabulary.allows(c) && !wildcard(c)) {
         return wrong(match character {
-            ',' => "holds a comma; write one list entry for each name".to_owned(),
+            ',' => "contains a comma; write one list entry for each name".to_owned(),
             '/' if vocabulary == Vocabulary::Host => {
-                "is a URL or a path; write the host alone, such as \"registry.example.com\"".to_owned()
+                "is a URL or a path; write only the host, such as \"registry.example.com\"".to_owned()
             }
-            'A'..='Z' => format!("holds an upper-case letter; {vocabulary} are lower case"),
+            'A'..='Z' => format!("contains an upper-case letter; {vocabulary} are lower case"),
             '[' | ']' | '{' | '}' | '!' | '^' | '$' | '(' | ')' | '|' | '+' => format!(
-                "holds {character:?}; the only wildcards are \"*\" (any characters) and \"?\" (one character)"
+                "contains {character:?}; the only wildcards are \"*\" (any characters) and \"?\" (one character)"
             ),
-            _ => format!("holds {character:?}, which {vocabulary} never contain"),
+            _ => format!("contains {character:?}, which {vocabulary} never contain"),
         });
     }
     let edge = |c: char| c.is_ascii_alphanumeric() || wildcard(c);
@@ -223,14 +223,14 @@ mod tests {
     #[test]
     fn what_can_never_match_is_refused_with_a_way_out() {
         check_label("", Err("is empty; write a name, or remove the entry"));
-        check_label("default, team-a", Err("holds a comma; write one list entry for each name"));
-        check_label("Team-a", Err("holds an upper-case letter; namespace names are lower case"));
-        check_label("team_a", Err("holds '_', which namespace names never contain"));
-        check_label("team.a", Err("holds '.', which namespace names never contain"));
+        check_label("default, team-a", Err("contains a comma; write one list entry for each name"));
+        check_label("Team-a", Err("contains an upper-case letter; namespace names are lower case"));
+        check_label("team_a", Err("contains '_', which namespace names never contain"));
+        check_label("team.a", Err("contains '.', which namespace names never contain"));
         check_label("-team", Err("must begin and end with a letter or a digit"));
         check_label(
             "team-[ab]",
-            Err("holds '['; the only wildcards are \"*\" (any characters) and \"?\" (one character)"),
+            Err("contains '['; the only wildcards are \"*\" (any characters) and \"?\" (one character)"),
         );
         let long = "a".repeat(64);
         check_label(&long, Err("has 64 characters, but namespace names have at most 63"));
@@ -241,7 +241,7 @@ mod tests {
         let check_host = |text, expected| check(Vocabulary::Host, text, expected);
         check_host("registry.example.com:5000", Ok(Pattern::Name("registry.example.com:5000".into())));
         check_host("*.aliyuncs.com", Ok(Pattern::Glob("*.aliyuncs.com".into())));
-        let not_a_host = "is a URL or a path; write the host alone, such as \"registry.example.com\"";
+        let not_a_host = "is a URL or a path; write only the host, such as \"registry.example.com\"";
         check_host("https://registry.example.com", Err(not_a_host));
         check_host("registry.example.com/team", Err(not_a_host));
     }

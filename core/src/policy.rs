@@ -101,7 +101,7 @@ fn is_person(user: &str) -> bool {
     user == "system:admin" || !user.starts_with("system:")
 }
 
-/// Decides about a request. Existing Pods are never passed to it: their `imagePullSecrets` cannot change.
+/// Decides about a request. It is not for updates of Pods: the `imagePullSecrets` of an existing Pod cannot change.
 pub fn judge<'a>(
     request: &Request<'a>,
     settings: &Settings<'_>,

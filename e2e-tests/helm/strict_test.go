@@ -189,7 +189,7 @@ func TestTheFenceLetsTheSidecarTakeOverSecretsOnlyWhereItIsTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		const message = "the sidecar may take over no Secret of others"
+		const message = "the sidecar may not take over a Secret that others created"
 		if strings.Contains(rendered["sidecar/fence.yaml"], message) != isRefused {
 			t.Errorf("%s: the fence is wrong:\n%s", values, rendered["sidecar/fence.yaml"])
 		}

@@ -1,8 +1,8 @@
-//! Keeps one credential per identity, region and instance fresh: one task for each, so that none is minted twice and
-//! none waits for another.
+//! Keeps one credential per identity, region and instance fresh. Each credential has its own task, so that no credential is
+//! minted twice and no credential waits for another.
 //!
-//! `schedule` says when, `state` decides what to do next, both of them pure; `task` does it, and `snapshot` is what
-//! everybody else gets to see.
+//! `schedule` computes the times and `state` decides what to do next; both are pure. `task` acts, and `snapshot` is the view
+//! that all other modules read.
 
 pub mod conflicts;
 mod schedule;
@@ -26,17 +26,17 @@ use crate::configuration::{Configuration, Host, Region, Registry};
 use crate::credential::{Credential, CredentialKey};
 
 pub use self::conflicts::HostConflict;
-pub use self::snapshot::{Entry, Snapshot, SnapshotPublisher, Status};
+pub use self::snapshot::{RegistryState, Snapshot, SnapshotPublisher, Status};
 pub use self::state::{Held, Issued};
 
-/// Where credentials come from: the cloud, or a test.
+/// The source of credentials: the cloud, or a test.
 ///
-/// Its calls end by themselves, in time-outs of its own, and retry only what heals within seconds.
+/// Its calls have their own time-outs, and retry only failures that can pass within seconds.
 pub trait Minter: Send + Sync + 'static {
     /// Mints a credential.
     fn credential(&self, key: &CredentialKey) -> impl Future<Output = Result<Credential, CloudError>> + Send;
 
-    /// Finds all hosts of an instance; asked only for registries without `domains`.
+    /// Finds all hosts of an instance. It is called only for registries without `domains`.
     fn hosts(&self, key: &CredentialKey) -> impl Future<Output = Result<Vec<Host>, CloudError>> + Send;
 }
 
@@ -53,16 +53,16 @@ impl Minter for Cloud {
 /// A registry whose region is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolvedRegistry {
-    /// Its region: its own, or else the cluster's.
+    /// The region in the configuration, or else the cluster's region.
     pub region: Region,
-    /// The rest.
+    /// The registry as it is configured.
     pub registry: Registry,
 }
 
 /// A configuration in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActiveConfiguration {
-    /// What the user wrote.
+    /// The configuration as the user wrote it.
     pub configuration: Configuration,
     /// Its registries, in the same order, with their regions.
     pub registries: Arc<[ResolvedRegistry]>,
@@ -85,20 +85,20 @@ struct Running {
 }
 
 impl ResolvedRegistry {
-    /// What its credential is minted for.
+    /// Returns what the registry's credential is minted for.
     pub fn key(&self) -> CredentialKey {
         let Registry { instance, identity, place: _, region: _, domains: _, namespaces: _ } = &self.registry;
         CredentialKey { identity: identity.clone(), region: self.region.clone(), instance: instance.clone() }
     }
 
-    /// Whether its hosts are not written down.
+    /// Returns whether the hosts must be discovered, because the configuration does not list them.
     fn needs_discovery(&self) -> bool {
         !self.registry.lists_hosts()
     }
 }
 
 impl<M: Minter> Broker<M> {
-    /// A broker that begins with what an earlier process knew: none of that is minted again before it is due.
+    /// Creates a broker that starts with the credentials of an earlier process. They are not minted again before they are due.
     pub fn new(
         minter: Arc<M>,
         clock: Arc<dyn Clock>,
@@ -117,15 +117,15 @@ impl<M: Minter> Broker<M> {
     }
 
     /// Keeps the credentials fresh, and follows the configuration until its sender is gone. Credentials that a new
-    /// configuration still asks for are not minted again.
+    /// configuration still needs are not minted again.
     ///
     /// # Panics
-    /// When a task panics, which is a bug: nothing would keep its credential fresh.
+    /// Panics when a task panics, which is a bug: nothing would keep that task's credential fresh.
     pub async fn run(mut self, mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>) {
         loop {
             let current = active.borrow_and_update().clone();
             if let Some(current) = current {
-                // To configure the same twice changes nothing.
+                // Applying the same configuration twice changes nothing.
                 self.configure(&current);
             }
             tokio::select! {
@@ -178,14 +178,14 @@ impl<M: Minter> Broker<M> {
     }
 }
 
-/// Mints the credentials of all these registries once, concurrently, and tells what came of it.
+/// Mints the credentials of all these registries once, concurrently, and returns the results.
 pub async fn mint_once<M: Minter>(
     minter: Arc<M>,
     clock: Arc<dyn Clock>,
     registries: Arc<[ResolvedRegistry]>,
 ) -> Arc<Snapshot> {
     let mut broker = Broker::new(minter, clock, HashMap::new(), SnapshotPublisher::default());
-    // Nothing is renewed here, so the threshold does not matter.
+    // Nothing is renewed here, so the threshold has no effect.
     let (registries, demands) = grouped(&registries, Duration::ZERO);
     broker.publisher.show(None, &registries);
     for (key, demand) in demands {
@@ -200,7 +200,8 @@ pub async fn mint_once<M: Minter>(
 
 type Keyed = (Arc<ResolvedRegistry>, Arc<CredentialKey>);
 
-/// The registries, each with its key, and what they ask of each distinct key; both in the order of the configuration.
+/// Returns the registries, each with its key, and what they demand of each distinct key. Both are in the order of the
+/// configuration.
 fn grouped(
     registries: &[ResolvedRegistry],
     threshold: Duration,
@@ -219,7 +220,7 @@ fn grouped(
     (keyed, demands)
 }
 
-/// A panic of a task is a panic of ours; a task that was told to end is nothing.
+/// Panics if the task has panicked. A task that was cancelled is ignored.
 fn pass_panic_on(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && let Ok(panic) = error.try_into_panic()

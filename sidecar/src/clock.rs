@@ -14,12 +14,12 @@ pub struct Moment {
     pub monotonic: Instant,
 }
 
-/// Where the time comes from.
+/// The source of time.
 pub trait Clock: Debug + Send + Sync {
-    /// The wall clock.
+    /// Reads the wall clock.
     fn wall(&self) -> Timestamp;
 
-    /// Both clocks.
+    /// Reads both clocks.
     fn now(&self) -> Moment {
         Moment { wall: self.wall(), monotonic: Instant::now() }
     }

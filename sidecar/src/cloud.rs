@@ -1,4 +1,4 @@
-//! Alibaba Cloud. The only code that calls it.
+//! The client of Alibaba Cloud. No other code calls Alibaba Cloud.
 
 mod answer;
 mod api;
@@ -43,27 +43,27 @@ use crate::clock::Clock;
 use crate::configuration::{Host, Identity, IdentitySource, Instance, Region};
 use crate::credential::{Credential, CredentialKey};
 
-/// The client of Alibaba Cloud: mints credentials, with sessions that it keeps while they are fresh.
+/// The client of Alibaba Cloud. It mints credentials with sessions, which it keeps while they are fresh.
 ///
-/// The process must have installed a provider for rustls (`main` installs ring): reqwest panics without one.
+/// The process must have installed a provider for rustls (`main` installs ring), because reqwest panics without one.
 #[derive(Debug)]
 pub struct Cloud {
     settings: CloudSettings,
     api: Api,
     sessions: Sessions,
-    /// The cluster's region, once ECS metadata has told it.
+    /// The cluster's region, after ECS metadata has returned it.
     region: OnceCell<Region>,
 }
 
 impl Cloud {
-    /// A client. It calls nobody yet.
+    /// Creates a client. This makes no calls.
     pub fn new(settings: CloudSettings, clock: Arc<dyn Clock>) -> Result<Self, ProxyError> {
         let http = Http::new(settings.limits, &settings.environment)?;
         let sessions = Sessions::new(Arc::clone(&clock));
         Ok(Self { settings, api: Api { http, clock }, sessions, region: OnceCell::new() })
     }
 
-    /// The cluster's region: the flag's, else that of this machine by ECS metadata, which is asked once.
+    /// Returns the cluster's region: the region in the flag, or else this machine's region from ECS metadata, which is read once.
     pub async fn region(&self) -> Result<Region, CloudError> {
         match &self.settings.region {
             Some(region) => Ok(region.clone()),
@@ -71,7 +71,7 @@ impl Cloud {
         }
     }
 
-    /// The keys of an identity, which is to act on a registry of this region.
+    /// Returns the session of an identity that calls the API for a registry of this region.
     pub async fn session(&self, identity: &Identity, region: &Region) -> Result<Session, CloudError> {
         let Identity { source, assume_role } = identity;
         let Some(role) = assume_role else {
@@ -93,8 +93,9 @@ impl Cloud {
         self.with_session(|| self.session(identity, region), mint).await
     }
 
-    /// The hosts of an instance, sorted. Enterprise Edition: all enabled ones, public, VPC and custom; none where no
-    /// endpoint is enabled. Personal Edition: every form of the region, without a call.
+    /// Returns the hosts of an instance, sorted. For Enterprise Edition, these are all enabled hosts: public, VPC and custom
+    /// ones. The list is empty if no endpoint is enabled. For Personal Edition, these are all forms of the host in the region,
+    /// and no call is needed.
     pub async fn hosts(&self, key: &CredentialKey) -> Result<Vec<Host>, CloudError> {
         let CredentialKey { identity, region, instance } = key;
         let Instance::Enterprise(id) = instance else {
@@ -121,11 +122,11 @@ impl Cloud {
         let text = self.metadata("reading the region from ECS metadata").region().await?;
         Region::parse(&text).map_err(|error| {
             CloudError::new(Reason::MalformedAnswer, ACTION)
-                .explained(format!("ECS metadata says: {error}"), "set --region")
+                .explained(format!("the region in ECS metadata {}", error.problem), "set --region")
         })
     }
 
-    /// The session of the first keys; `last` says that no other role is assumed with them.
+    /// Returns the session of the first keys. If `last` is true, no other role is assumed with them.
     async fn first_session(
         &self,
         source: &IdentitySource,
@@ -149,7 +150,7 @@ impl Cloud {
         }
     }
 
-    /// Makes a call with a session, and once more with a new one where that is refused as expired.
+    /// Makes a call with a session. If the session is refused as expired, the call is repeated once with a new session.
     async fn with_session<T, S, C>(
         &self,
         session: impl Fn() -> S,
@@ -179,9 +180,9 @@ impl Cloud {
         self.settings.endpoints.acr(region).map_err(|error| no_endpoint("finding ACR", &error))
     }
 
-    /// STS near the cluster, where it is known where that is: sessions are good in every region, and so one identity has
-    /// one session for all of its registries. VPC names are those of the cluster's own region; the environment's switch
-    /// for them comes from ACK's Pod identity webhook, and is for the OIDC token.
+    /// Returns the endpoint of STS in the cluster's region, if that region is known. Sessions are valid in every region, so an
+    /// identity has one session for all of its registries. VPC names are used with the cluster's own region. The environment's
+    /// switch for them comes from ACK's Pod identity webhook, and applies to the OIDC token.
     async fn sts(&self, registry: &Region, oidc: bool) -> Result<Base, CloudError> {
         let CloudSettings { endpoints, environment, region, .. } = &self.settings;
         let of_environment =

@@ -1,7 +1,7 @@
-//! The cluster: watches what is there, plans what should be, and writes the difference.
+//! The cluster: watches its objects, plans their desired state, and writes the difference.
 //!
-//! `types` is what is kept of watched objects, `content` what a pull secret should hold, `plan` decides (pure), and `apply`
-//! is the only code that writes to a tenant's namespace.
+//! `observed` defines the parts of watched objects that are kept. `desired` defines the content of a pull secret. `plan`
+//! decides, and is pure. `apply` is the only code that writes to a tenant's namespace.
 
 pub mod apply;
 pub mod configuration;
@@ -13,6 +13,6 @@ pub mod observed;
 pub mod observer;
 pub mod plan;
 pub mod queue;
-pub mod state;
+pub mod saved_state;
 pub mod store;
 pub mod watches;

@@ -1,4 +1,4 @@
-//! The command line, and what the commands do.
+//! The command line and its commands.
 
 mod arguments;
 mod check;
@@ -62,7 +62,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// How much is logged where nobody says otherwise.
+    /// Returns the default log level of the command.
     pub fn log_level(&self) -> Level {
         match self {
             Self::Run(RunArgs { once: false, dry_run: false, .. }) => Level::Info,
@@ -77,14 +77,14 @@ impl Command {
     }
 }
 
-/// How a command ended.
+/// The outcome of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All is well: 0.
+    /// No problems: 0.
     Success,
-    /// Something is wrong with what was looked at: 1.
+    /// The command found problems: 1.
     Findings,
-    /// The command could not do its work as it was called: 2, as for flags that do not exist.
+    /// The command could not run with these arguments: 2, as for flags that do not exist.
     Usage,
 }
 
@@ -98,13 +98,13 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Reads a manifest as `explain -f` does.
+/// Reads a manifest like `explain -f`.
 #[cfg(any(test, fuzzing))]
 pub fn fuzz_manifest(text: &[u8]) {
     explain::fuzz(text);
 }
 
-/// Runs a command to its end.
+/// Runs a command and returns its outcome.
 pub fn run(command: Command) -> Exit {
     let outcome = match command {
         Command::Run(args) => run::run(args),

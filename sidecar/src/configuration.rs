@@ -1,9 +1,9 @@
-//! What the user wrote, as types whose existence is the proof that it makes sense.
+//! The configuration as types that only a valid configuration can have.
 //!
-//! `source` finds out in which of its forms a configuration comes, and `wrapping` takes it out of what is around it. `tree` reads
-//! YAML, and `typography` finds what only looks like ASCII. `keys` names the keys of each level, `settings` and `registry` turn
-//! them into values by the readers of `fields`, `conflicts` compares the registries with each other, and `findings` collects what is
-//! wrong on the way.
+//! `source` determines the form of a configuration, and `wrapping` removes what surrounds it. `tree` reads YAML, and
+//! `typography` finds characters that only look like ASCII. `keys` names the keys of each level, and `settings` and `registry`
+//! turn them into values with the readers of `fields`. `conflicts` compares the registries with each other, and `findings`
+//! collects all mistakes and warnings.
 
 mod conflicts;
 mod duration;
@@ -46,41 +46,41 @@ pub struct Configuration {
     pub namespace_selector: Option<Selector>,
     /// Selected service accounts: `service-account`.
     pub service_accounts: Selection<'static>,
-    /// Where the reference to the pull secret is put.
+    /// Where the reference to the pull secret is added.
     pub attach: Attach,
-    /// A credential is renewed when less than this is left of it.
+    /// A credential is renewed when its remaining life is shorter than this.
     pub expiring_threshold: Duration,
     /// The registries, in the order of the file; never empty (an empty list means Personal Edition of the cluster's
     /// region).
     pub registries: Vec<Registry>,
 }
 
-/// Where the reference to the pull secret is put.
+/// Where the reference to the pull secret is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Attach {
-    /// On Pods, by the policy.
+    /// To Pods, by the policy.
     #[default]
     Pod,
-    /// On ServiceAccounts, by the sidecar.
+    /// To ServiceAccounts, by the sidecar.
     ServiceAccount,
-    /// On both.
+    /// To both.
     Both,
 }
 
 /// One entry of `acr-registry-info`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registry {
-    /// Where it stands in the configuration, such as `acr-registry-info[1]`; messages begin with it.
+    /// Its place in the configuration, such as `acr-registry-info[1]`. Messages begin with it.
     pub place: String,
     /// The instance.
     pub instance: Instance,
-    /// Its region; the cluster's own where absent.
+    /// Its region; the cluster's region if absent.
     pub region: Option<Region>,
-    /// Hosts the credential is for; all hosts of the instance where empty.
+    /// Hosts that the credential is for; all hosts of the instance if empty.
     pub domains: Vec<Host>,
-    /// Namespaces that get this registry, among the managed ones; all of them where absent.
+    /// Managed namespaces that get this registry; all managed namespaces if absent.
     pub namespaces: Option<Vec<Pattern<'static>>>,
-    /// Whose rights are used.
+    /// The identity whose rights are used.
     pub identity: Identity,
 }
 
@@ -102,24 +102,23 @@ impl fmt::Display for Instance {
     }
 }
 
-/// Whose rights are used: where the first keys come from, and the role assumed with them.
+/// The identity whose rights are used: the source of the first keys, and the role assumed with them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// Where the first keys come from.
+    /// The source of the first keys.
     pub source: IdentitySource,
     /// The role assumed with them.
     pub assume_role: Option<AssumeRole>,
 }
 
-/// Where the first keys come from.
+/// The source of the first keys.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum IdentitySource {
-    /// Environment, OIDC token file (RRSA), key Secret of a registered cluster, ECS metadata: the first that is there.
+    /// The first source that exists of: environment, OIDC token file (RRSA), key Secret of a registered cluster, ECS metadata.
     DefaultChain,
     /// `customAccessKey` and `customAccessKeySecret`.
     KeyPair(KeyPair),
-    /// `accessKeySecretRef`: a Secret in the sidecar's own namespace with the keys `access-key-id` and
-    /// `access-key-secret`.
+    /// `accessKeySecretRef`: a Secret in the sidecar's namespace with the keys `access-key-id` and `access-key-secret`.
     KeySecret(SecretName),
     /// `rrsaRoleARN` and `rrsaOIDCProviderRoleARN`: a role assumed with the cluster's OIDC token.
     Rrsa {
@@ -127,7 +126,7 @@ pub enum IdentitySource {
         role: RoleArn,
         /// The cluster's OIDC provider.
         provider: OidcProviderArn,
-        /// Life of the session, where this is the last role (`expireDuration`); the default of 3600 s else.
+        /// Life of the session if this is the last role (`expireDuration`); otherwise the default of 3600 s.
         duration: Duration,
     },
 }
@@ -139,16 +138,16 @@ pub struct AssumeRole {
     pub role: RoleArn,
     /// Life of the session, 900 s to 43,200 s (`expireDuration`).
     pub duration: Duration,
-    /// What the role's trust policy may ask for (`externalId`).
+    /// The external id that the role's trust policy may require (`externalId`).
     pub external_id: Option<ExternalId>,
 }
 
-/// A configuration that can be used, and what is unwise about it.
+/// A configuration that can be used, with its warnings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
     /// The configuration.
     pub configuration: Configuration,
-    /// What works, but should be changed.
+    /// Settings that work, but should be changed.
     pub warnings: Vec<Finding>,
 }
 
@@ -160,16 +159,16 @@ pub fn from_data(data: &BTreeMap<String, String>) -> Result<Parsed, Mistakes> {
     outcome.map(|configuration| Parsed { configuration, warnings })
 }
 
-/// What came of reading a file, with the warnings whether or not it can be used.
+/// The result of reading a file. It has the warnings even if the configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Examined {
     /// The configuration, or every mistake in it.
     pub outcome: Result<Configuration, Mistakes>,
-    /// What works, but should be changed.
+    /// Settings that work, but should be changed.
     pub warnings: Vec<Finding>,
 }
 
-/// Like [`parse`], for those who want the warnings about a configuration with mistakes too.
+/// Reads a configuration like [`parse`], but also returns the warnings about a configuration with mistakes.
 pub fn examine(text: &[u8]) -> Examined {
     let mut findings = Findings::default();
     let source = Source::from_file(text, &mut findings);

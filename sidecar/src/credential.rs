@@ -1,28 +1,28 @@
-//! What the cloud hands out, and what is asked for.
+//! Credentials, and the keys that they are requested with.
 
 use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::configuration::{Identity, Instance, Region};
 
-/// What one credential is minted for. Registries with equal keys share one credential.
+/// Identity, region and instance that a credential is minted for. Registries with equal keys share one credential.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CredentialKey {
-    /// Whose rights are used.
+    /// The identity whose rights are used.
     pub identity: Identity,
-    /// Where the instance is.
+    /// The region of the instance.
     pub region: Region,
-    /// Which instance.
+    /// The instance.
     pub instance: Instance,
 }
 
-/// What the registry hands out: user and password for `docker login`, until it expires.
+/// User and password for `docker login`, valid until a time.
 #[derive(Debug, Clone)]
 pub struct Credential {
     /// User name, such as `cr_temp_user`.
     pub user: String,
     /// Password.
     pub password: SecretString,
-    /// When the registry stops to take it, as the API said.
+    /// When the credential expires, from the API's response.
     pub expires_at: Timestamp,
 }

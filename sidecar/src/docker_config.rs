@@ -1,7 +1,7 @@
-//! Credentials as the kubelet reads them: a docker config.
+//! Credentials in the format that the kubelet reads: a docker config.
 //!
 //! `{"auths":{"<host>":{"auth":"<base64 of user:password>","password":"…","username":"…"}}}`, without white space,
-//! hosts and keys in alphabetical order, so that equal credentials give equal bytes.
+//! with hosts and keys in alphabetical order, so that equal credentials give equal bytes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::broker::{Entry, Issued, ResolvedRegistry, Snapshot};
+use crate::broker::{Issued, RegistryState, ResolvedRegistry, Snapshot};
 use crate::clock::Moment;
 use crate::credential::Credential;
 use crate::hex::hex;
@@ -26,22 +26,22 @@ pub struct RegistrySet(Vec<usize>);
 /// A docker config for some registries. `Debug` shows no content.
 #[cfg_attr(test, derive(Clone))]
 pub struct DockerConfig {
-    /// The document. Its buffer never grows while it is written and is wiped in the end: no copy stays behind.
+    /// The document. Its buffer never grows while it is written, and is wiped when it is dropped, so that no copy remains.
     pub bytes: Zeroizing<Vec<u8>>,
-    /// The registries in it: those of the set that have a credential and a host of their own.
+    /// The registries in it: those of the set that have a credential and get at least one host.
     pub registries: RegistrySet,
-    /// When the first of its credentials expires; none where it holds none.
+    /// When the first of its credentials expires; `None` if it contains no credentials.
     pub expires_at: Option<Timestamp>,
-    /// SHA-256 of the document and the expiry, in hexadecimal. May be shown to everybody: the passwords in the document
-    /// are tokens of the cloud, too random to be guessed from a hash.
+    /// SHA-256 of the document and the expiry, in hexadecimal. It may be shown to all users: the passwords in the document
+    /// are tokens of the cloud, which are too random to be guessed from a hash.
     pub hash: String,
-    /// All credentials of the set, and whether they were good.
+    /// All credentials of the set, and whether each of them was good when the document was rendered.
     judged: Vec<(Arc<Issued>, bool)>,
 }
 
 /// The document, in the order of its bytes.
 #[derive(Serialize)]
-struct Document<'a> {
+struct Logins<'a> {
     auths: BTreeMap<&'a str, Login<'a>>,
 }
 
@@ -53,15 +53,15 @@ struct Login<'a> {
 }
 
 impl RegistrySet {
-    /// The registries at these positions.
-    pub fn of(positions: impl IntoIterator<Item = usize>) -> Self {
+    /// Creates the set of the registries at these positions.
+    pub fn new(positions: impl IntoIterator<Item = usize>) -> Self {
         let mut positions: Vec<_> = positions.into_iter().collect();
         positions.sort_unstable();
         positions.dedup();
         Self(positions)
     }
 
-    /// The registries that a managed namespace gets.
+    /// Returns the registries that a managed namespace gets.
     pub fn for_namespace<'a>(
         registries: impl IntoIterator<Item = &'a ResolvedRegistry>,
         namespace: &str,
@@ -74,17 +74,18 @@ impl RegistrySet {
         Self(registries.filter(|(_, entry)| gets(entry)).map(|(position, _)| position).collect())
     }
 
-    /// The positions, in ascending order.
+    /// Returns the positions, in ascending order.
     pub fn positions(&self) -> &[usize] {
         &self.0
     }
 }
 
 impl DockerConfig {
-    /// Renders what these registries have by now. A host that two of them claim goes to the one that lists it in `domains`,
-    /// otherwise to the earlier one. It is left out where that one has no credential: another's would not open it.
+    /// Renders the current credentials of these registries. If two registries claim the same host, the one that lists it in
+    /// `domains` gets it, otherwise the earlier one. If that registry has no credential, the host is left out: the credential
+    /// of the other registry would not be accepted there.
     pub fn render(snapshot: &Snapshot, set: &RegistrySet, now: Moment) -> Result<Self, serde_json::Error> {
-        let mut owners: BTreeMap<&str, (usize, &Entry)> = BTreeMap::new();
+        let mut owners: BTreeMap<&str, (usize, &RegistryState)> = BTreeMap::new();
         let mut judged = Vec::new();
         let entries = set.positions().iter().filter_map(|&at| Some((at, snapshot.entries.get(at)?)));
         let mut in_turn: Vec<_> = entries.collect();
@@ -103,7 +104,7 @@ impl DockerConfig {
         let bytes = document(owners.iter().map(|(host, _, credential)| (*host, *credential)))?;
         let expires_at = owners.iter().map(|(_, _, credential)| credential.expires_at).min();
         Ok(Self {
-            registries: RegistrySet::of(owners.iter().map(|(_, position, _)| *position)),
+            registries: RegistrySet::new(owners.iter().map(|(_, position, _)| *position)),
             expires_at,
             hash: hash(&bytes, expires_at),
             bytes,
@@ -111,7 +112,7 @@ impl DockerConfig {
         })
     }
 
-    /// Whether no credential is judged otherwise by now.
+    /// Returns whether each credential is still good, or still not good, as it was when the document was rendered.
     pub fn is_current(&self, now: Moment) -> bool {
         self.judged.iter().all(|(issued, was_good)| issued.is_good(now) == *was_good)
     }
@@ -136,20 +137,20 @@ fn document<'a>(
         let login = Login { auth, password: credential.password.expose_secret(), username: &credential.user };
         (host, login)
     });
-    let document = Document { auths: auths.collect() };
+    let document = Logins { auths: auths.collect() };
     let mut bytes = Zeroizing::new(Vec::with_capacity(most_bytes(&document)));
     serde_json::to_writer(&mut *bytes, &document)?;
     Ok(bytes)
 }
 
-/// Base64 of `user:password`.
+/// Returns the base64 of `user:password`.
 fn basic(credential: &Credential) -> Zeroizing<String> {
     let plain = Zeroizing::new([&credential.user, ":", credential.password.expose_secret()].concat());
     Zeroizing::new(STANDARD.encode(&*plain))
 }
 
-/// The document is never longer: JSON makes at most six bytes of one (`\u0000`).
-fn most_bytes(document: &Document<'_>) -> usize {
+/// Returns the maximum length of the document. JSON writes one byte as at most six (`\u0000`).
+fn most_bytes(document: &Logins<'_>) -> usize {
     const FRAME: usize = r#"{"auths":{}}"#.len();
     const ENTRY: usize = r#""":{"auth":"","password":"","username":""},"#.len();
     let text = |host: &str, login: &Login<'_>| {

@@ -1,5 +1,5 @@
-//! What strangers write, as a fuzzer gives it: the functions behind the targets in `fuzz/`. They panic where something is not as
-//! it has to be. The corpus there is replayed as a test.
+//! Functions behind the targets in `fuzz/`, which feed them untrusted input. They panic when an invariant does not hold. A test
+//! replays the corpus in that directory.
 #![expect(clippy::missing_panics_doc, reason = "that is what they are for")]
 
 use k8s_openapi::api::core::v1::Secret;
@@ -10,7 +10,7 @@ pub use crate::commands::fuzz_manifest as manifest;
 use crate::configuration;
 use crate::kubernetes::{Metadata, Place, cut, decode};
 
-/// A list of the API server. Its objects do not depend on how its text arrives.
+/// Reads a list from the API server. The objects must not depend on the pieces in which the text arrives.
 pub fn list(text: &[u8]) {
     let (whole, rest) = cut(text, text.len().max(1));
     assert_eq!(
@@ -23,24 +23,24 @@ pub fn list(text: &[u8]) {
     }
 }
 
-/// An object of a list or a watch. What is kept of it is bounded.
+/// Reads an object of a list or a watch. The parts that are kept must be limited in size.
 pub fn object(text: &[u8]) {
     const LONGEST: usize = 128;
     let Ok(text) = std::str::from_utf8(text) else { return };
-    let Place { namespace, name } = Place::of(text);
+    let Place { namespace, name } = Place::parse(text);
     assert!(namespace.len() + name.len() <= text.len());
     let _ = decode::<Secret>(text);
-    let Ok(metadata) = Metadata::of(text) else { return };
-    let PullSecret { ours, surely_ours, hash, inputs, registries, .. } = PullSecret::of(&metadata);
+    let Ok(metadata) = Metadata::parse(text) else { return };
+    let PullSecret { ours, surely_ours, hash, inputs, registries, .. } = PullSecret::from_metadata(&metadata);
     assert!(hash.len() <= LONGEST && inputs.len() <= LONGEST && registries.len() <= LONGEST_REGISTRIES);
     assert!(ours || !surely_ours);
-    let _ = Namespace::of(&metadata, None);
-    if let Ok(account) = ServiceAccount::of(text, &metadata, "acr-credential-secret-aggregation") {
+    let _ = Namespace::from_metadata(&metadata, None);
+    if let Ok(account) = ServiceAccount::from_object(text, &metadata, "acr-credential-secret-aggregation") {
         assert!(account.pull_secrets.len() <= LONGEST_LIST);
     }
 }
 
-/// A configuration in any of its forms. What is wrong is said line by line.
+/// Reads a configuration in any of its forms. Each finding must have a problem and a fix.
 pub fn configuration(text: &[u8]) {
     let examined = configuration::examine(text);
     let mistakes = examined.outcome.err().map(|mistakes| mistakes.0).unwrap_or_default();

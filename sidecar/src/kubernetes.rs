@@ -1,8 +1,9 @@
-//! Reads lists and watches of the Kubernetes API so that nothing that a tenant writes can fail or bloat what others share.
+//! Reads lists and watches of the Kubernetes API. No object that a tenant writes can make a read fail for others, or make it
+//! use too much memory.
 //!
-//! kube decodes a whole page of a list at once: one object with a date of the year 10000 in its `managedFields`, which any
-//! tenant can write, fails all of it. Here each object is taken out of the stream as text, read leniently by its
-//! [`Metadata`], and dropped before the next one comes.
+//! kube decodes a whole page of a list in one step. One object with a date of the year 10000 in its `managedFields`, which any
+//! tenant can write, makes the whole page fail. This module takes each object out of the stream as text, reads it leniently
+//! through its [`Metadata`], and drops it before the next object.
 
 pub mod api_error;
 mod collection;
@@ -13,14 +14,14 @@ mod metadata;
 pub mod retry_after;
 pub mod rights;
 
-/// Who writes: field manager, reporter of Events, and value of the label `app.kubernetes.io/managed-by`. It must never change:
-/// fields that an older release owns would no longer be ours.
+/// Our name as field manager, as reporter of Events, and as value of the label `app.kubernetes.io/managed-by`. It must never
+/// change: the fields that an older release owns would no longer be ours.
 pub const FIELD_MANAGER: &str = "acr-credential-sidecar";
 
-/// No object ever has this version: the API server gives out higher ones. An apply with it creates what is absent, and is a conflict
-/// where something is there. Without it, an apply under our own name would overwrite what another replica has just created. (0, which
-/// is said to mean the same, is refused as invalid where there is an object.) A create by POST would need a right that cannot be
-/// limited to a name.
+/// A resource version that no object ever has, because the API server assigns higher versions. An apply with it creates an
+/// object that is absent, and is a conflict if the object exists. Without it, an apply under our own name would overwrite an
+/// object that another replica has just created. (0 is supposed to mean the same, but it is refused as invalid if the object
+/// exists.) A create by POST would need a right that cannot be limited to a name.
 pub const NO_VERSION: &str = "1";
 
 pub use self::api_error::{ApiError, within};
@@ -28,9 +29,9 @@ pub use self::collection::{Collection, as_metadata, at, request};
 pub use self::follow::{Change, follow};
 #[cfg(any(test, fuzzing))]
 pub use self::items::cut;
-pub use self::metadata::{Entry, Metadata, Place, decode, elements, member, text};
+pub use self::metadata::{ManagedFieldsEntry, Metadata, Place, decode, elements, member, text};
 
-/// What was asked of the API server, by its name in RBAC.
+/// A request to the API server, by its verb in RBAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Verb {
@@ -43,7 +44,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Its name in RBAC.
+    /// Returns the name of the verb in RBAC.
     pub fn name(self) -> &'static str {
         match self {
             Self::Get => "get",

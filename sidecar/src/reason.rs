@@ -1,6 +1,6 @@
-//! What people are told, and by which name: Events, and lines of the log that belong to one. `docs/operations.md` has a row for each.
+//! The reasons of Events and of the log lines that belong to them. `docs/operations.md` has a row for each.
 
-/// Why there is an Event. The names are stable: people alert on them.
+/// The reason of an Event. The names are stable, because alerts depend on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 #[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Reason {
@@ -14,23 +14,23 @@ pub enum Reason {
     CredentialUnavailable,
     /// A registry has a credential again.
     CredentialRestored,
-    /// Two registries claim one host.
+    /// Two registries claim the same host.
     HostDisputed,
-    /// A Secret of the pull secret's name is not ours, and is left alone.
+    /// A Secret with the pull secret's name is not ours, and is left alone.
     ForeignPullSecret,
-    /// A Secret that was not ours was taken over, as asked.
+    /// A Secret that was not ours was taken over, as the user requested.
     PullSecretAdopted,
     /// The pull secret has another type, which can never change.
     PullSecretWrongType,
     /// The pull secret is immutable.
     PullSecretImmutable,
-    /// Somebody changed the pull secret; it was put right.
+    /// Another writer changed the pull secret; the change was reverted.
     PullSecretRepaired,
-    /// Pods of a service account are refused: it enforces mountable secrets, and does not list the pull secret.
+    /// Pods of a service account are refused, because it enforces mountable secrets and does not list the pull secret.
     MountableSecretsEnforced,
     /// The API server does not allow a write.
     WriteForbidden,
-    /// A write failed for another reason, and is tried again.
+    /// A write failed for another reason, and is retried.
     WriteFailed,
     /// Another manager keeps removing our entry from a service account's list.
     PullSecretListContested,
@@ -45,12 +45,12 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The name in the Event.
+    /// Returns the name in the Event.
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// `Normal` or `Warning`, as Kubernetes has it.
+    /// Returns the type of the Event in Kubernetes, `Normal` or `Warning`.
     pub fn severity(self) -> &'static str {
         match self {
             Self::ConfigurationApplied | Self::CredentialRestored | Self::PullSecretAdopted => "Normal",
@@ -58,7 +58,7 @@ impl Reason {
         }
     }
 
-    /// What was being done.
+    /// Returns the action of the Event: what the sidecar was doing.
     pub fn action(self) -> &'static str {
         match self {
             Self::ConfigurationApplied | Self::ConfigurationInvalid | Self::HostDisputed => "Configure",

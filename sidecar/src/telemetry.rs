@@ -1,6 +1,6 @@
-//! What people see of a running sidecar: metrics, health, Events, its log, and whether the policies agree.
+//! The visible state of a running sidecar: metrics, health, Events, its log, and whether the policies agree.
 //!
-//! Nothing in here decides what is written to a tenant's namespace, and nothing in here ever holds a secret.
+//! Nothing in this module decides what is written to a tenant's namespace, and nothing in it ever contains a secret.
 
 pub mod events;
 pub mod health;

@@ -206,10 +206,10 @@ fn escaped_keys_and_names_are_understood() {
 
 #[test]
 fn keys_that_decide_may_stand_there_once() {
-    assert_eq!(raw(r#"{"spec": {}, "spec": {}}"#).is_refused(400), "Pod in default: holds `spec` twice");
+    assert_eq!(raw(r#"{"spec": {}, "spec": {}}"#).is_refused(400), "Pod in default: contains `spec` twice");
     assert_eq!(
         raw(r#"{"spec": {"imagePullSecrets": [], "imagePull\u0053ecrets": []}}"#).is_refused(400),
-        "Pod in default: spec: holds `imagePullSecrets` twice"
+        "Pod in default: spec: contains `imagePullSecrets` twice"
     );
     // Others are no business of ours.
     assert!(raw(r#"{"x": 1, "x": 2, "spec": {"y": 1, "y": 2}}"#).mutated_object.is_some());

@@ -88,7 +88,7 @@ fn manual_lists_are_refused_or_warned_of() {
     let strict = json!({ "manualPullSecrets": { "ownedPods": "reject" } });
     for (name, entry) in [("deployment-manual", "my-registry"), ("deployment-update-adds-manual", "another")]
     {
-        answer(name).is_warned(&warnings(entry, "Pods get it all the same"));
+        answer(name).is_warned(&warnings(entry, "Pods get it anyway"));
         let answer = review_with(&fixture(name), &strict, &Accounts::none());
         let message = answer.is_refused(403);
         assert!(message.contains(&format!("lists \"{entry}\"")), "{name}: {message}");

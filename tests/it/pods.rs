@@ -129,7 +129,7 @@ fn every_mode_does_what_it_says_for_both_kinds_of_pods() {
 
         let warned = review(&create("", "Pod", pod), &settings("warn"));
         assert_eq!(warned.mutated()["spec"]["imagePullSecrets"], refs(&["mine", OURS]));
-        assert_eq!(warned.warnings, warnings("mine", "Pods get it all the same"));
+        assert_eq!(warned.warnings, warnings("mine", "Pods get it anyway"));
 
         review(&create("", "Pod", pod), &settings("reject")).is_refused(403);
     }

@@ -47,7 +47,7 @@ fn all_mistakes_are_reported_at_once_in_the_order_of_the_document() {
         [
             "namespace: unknown setting",
             "did you mean \"namespaces\"?",
-            "serviceAccounts[1]: holds an upper-case letter",
+            "serviceAccounts[1]: contains an upper-case letter",
             "names are lower case",
             "serviceAccounts[2]: is a number, but must be a string",
             "pullSecret: must be the name of one Secret, without wildcards",
@@ -78,7 +78,7 @@ fn wrong_types_and_empty_lists_are_refused() {
     refused(&json!({ "namespaces": [""] }), "namespaces[0]: is empty; write a name, or remove the entry");
     refused(
         &json!({ "namespaces": "a, B" }),
-        "namespaces: entry 2 holds an upper-case letter; namespace names are lower case",
+        "namespaces: entry 2 contains an upper-case letter; namespace names are lower case",
     );
     refused(&json!({ "manualPullSecrets": "reject" }), "manualPullSecrets: is a string, but must be a map");
     refused(

@@ -46,7 +46,7 @@ fn a_manual_list_is_warned_of_while_its_pods_get_the_pull_secret_all_the_same() 
             for modes in [json!({}), json!({ "ownedPods": "warn" }), json!({ "pods": "ignore" })] {
                 let settings = json!({ "manualPullSecrets": modes });
                 let answer = review(&by(username, request.clone()), &settings);
-                answer.is_warned(&warnings("my-registry", "Pods get it all the same"));
+                answer.is_warned(&warnings("my-registry", "Pods get it anyway"));
                 assert_eq!(answer.audit_annotations.rule.as_deref(), Some("workload-warned"));
             }
         }
@@ -88,16 +88,8 @@ fn an_explicit_mode_decides_and_the_texts_say_what_becomes_of_the_pods() {
         review(&request, &json!({ "manualPullSecrets": modes }))
     };
     for (owned_pods, outcome, refusal) in [
-        (
-            "merge",
-            "Pods get it all the same",
-            "its Pods get it all the same, but the policy refuses such lists",
-        ),
-        (
-            "warn",
-            "Pods get it all the same",
-            "its Pods get it all the same, but the policy refuses such lists",
-        ),
+        ("merge", "Pods get it anyway", "its Pods get it anyway, but the policy refuses such lists"),
+        ("warn", "Pods get it anyway", "its Pods get it anyway, but the policy refuses such lists"),
         ("reject", "Pods will be refused", "its Pods would be refused"),
         ("ignore", "Pods will not get it", "its Pods would not get it"),
     ] {

@@ -24,7 +24,7 @@
     {{- fail (printf "registries[%d].instanceId is a placeholder: copy the id, such as cri-0123456789abcdef, from the ACR console" $index) }}
   {{- end }}
   {{- if regexMatch "(-|[0-9])[a-z]$" ($registry.regionId | default "") }}
-    {{- fail (printf "registries[%d].regionId: %s is a zone, not a region: leave its last letter out" $index $registry.regionId) }}
+    {{- fail (printf "registries[%d].regionId: %s is a zone, not a region: write only the region: %s" $index $registry.regionId (regexReplaceAll "-?[a-z]$" $registry.regionId "")) }}
   {{- end }}
   {{- if and $registry.accessKeySecretRef $registry.rrsaRoleARN }}
     {{- fail (printf "registries[%d] has more than one identity (accessKeySecretRef, rrsaRoleARN): keep one of them" $index) }}
@@ -37,7 +37,7 @@
   {{- end }}
 {{- end }}
 {{- if regexMatch "(-|[0-9])[a-z]$" .Values.cloud.region }}
-  {{- fail (printf "cloud.region: %s is a zone, not a region: leave its last letter out" .Values.cloud.region) }}
+  {{- fail (printf "cloud.region: %s is a zone, not a region: write only the region: %s" .Values.cloud.region (regexReplaceAll "-?[a-z]$" .Values.cloud.region "")) }}
 {{- end }}
 {{- if and .Values.policies.enabled .Values.policies.serviceaccounts.enabled (ne .Values.attach "pod") }}
   {{- fail (printf "policies.serviceaccounts.enabled and attach: %s do the same: keep one of them" .Values.attach) }}

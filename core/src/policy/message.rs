@@ -63,7 +63,7 @@ pub(super) fn workload_refusal(
     owned_pods: PodMode,
 ) -> String {
     let outcome = match owned_pods {
-        PodMode::Merge | PodMode::Warn => ": its Pods get it all the same, but the policy refuses such lists",
+        PodMode::Merge | PodMode::Warn => ": its Pods get it anyway, but the policy refuses such lists",
         PodMode::Reject => ": its Pods would be refused",
         PodMode::Ignore => ": its Pods would not get it",
     };
@@ -80,7 +80,7 @@ fn refusal(subject: &Subject<'_>, spec: &str, entry: &str, pull_secret: &str, ou
 /// Returns the warnings about a manual list. They do not name the object, because the API server shows them beside it.
 pub(super) fn manual_list_warnings(entry: &str, pull_secret: &str, mode: PodMode) -> Vec<String> {
     let outcome = match mode {
-        PodMode::Merge | PodMode::Warn => "Pods get it all the same",
+        PodMode::Merge | PodMode::Warn => "Pods get it anyway",
         PodMode::Reject => "Pods will be refused",
         PodMode::Ignore => "Pods will not get it",
     };
@@ -108,7 +108,7 @@ mod tests {
     const LONGEST_REFUSAL: usize = 400;
 
     const LONG: &str =
-        "a-name-that-somebody-generated-out-of-many-parts-and-that-is-therefore-rather-long-indeed";
+        "a-name-that-some-tool-generated-out-of-many-parts-and-that-is-therefore-rather-long-indeed";
 
     #[test]
     fn names_are_elided_in_the_middle_and_stay_on_one_line() {

@@ -53,7 +53,7 @@ async fn every_command_that_the_shell_suggests_does_what_it_says() -> Result<()>
     // What a command says besides ending well, or why it does not.
     let expected = [
         ("kubectl get pods -n team-b -o 'custom", true, "acr-credential-secret-aggregation"),
-        ("acr-credential-sidecar explain -n team-b", true, "Nothing stands in the way"),
+        ("acr-credential-sidecar explain -n team-b", true, "Nothing prevents it"),
         ("kubectl apply -f refused.yaml", false, "spec.imagePullSecrets lists \"my-registry\""),
         ("acr-credential-sidecar explain pod lonely", false, "It cannot pull its images."),
         ("acr-credential-sidecar status", true, "cn-hangzhou/cri-example"),

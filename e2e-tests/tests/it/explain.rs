@@ -36,7 +36,7 @@ fn check(ended: &Ended, code: i32, says: &[&str]) {
         assert!(ended.stdout.contains(part), "no {part:?} in:\n{}", ended.stdout);
     }
     // The Secret was not looked at, at least.
-    assert!(!ended.stdout.contains("Nothing stands in the way"), "{}", ended.stdout);
+    assert!(!ended.stdout.contains("Nothing prevents it"), "{}", ended.stdout);
 }
 
 fn spec(image: &str, list: &[&str]) -> Value {
@@ -74,10 +74,10 @@ async fn a_persons_pod_is_refused_as_the_shipped_policies_refuse_it() -> Result<
     );
     let warning = "! policy acr-credential-helper-inject: imagePullSecrets lists \"corp\" without";
     let ended = explain(&manual, &["--policies", "policies.yaml"]).await?;
-    check(&ended, 0, &[warning, merged, "those of policies.yaml are taken to be in force"]);
+    check(&ended, 0, &[warning, merged, "assumed to be those in policies.yaml"]);
     let ended = explain(&manual, &["--policies", "config.yaml"]).await?;
     assert_eq!(ended.code, Some(2), "{}", ended.stdout);
-    assert!(ended.stderr.contains("config.yaml: holds none of the policies acr-"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("config.yaml: contains none of the policies acr-"), "{}", ended.stderr);
     Ok(())
 }
 
@@ -85,7 +85,7 @@ async fn a_persons_pod_is_refused_as_the_shipped_policies_refuse_it() -> Result<
 async fn a_workload_with_a_manual_list_gets_the_warning_of_the_policy() -> Result<()> {
     let ended = explain(&templated("apps/v1", "Deployment", &["corp"]), &[]).await?;
     let warning = "! policy acr-credential-helper-guard: imagePullSecrets lists \"corp\" without \
-                   \"acr-credential-secret-aggregation\"; Pods get it all the same";
+                   \"acr-credential-secret-aggregation\"; Pods get it anyway";
     check(&ended, 0, &[warning, "No error was found."]);
     Ok(())
 }
@@ -96,7 +96,7 @@ async fn every_kind_with_a_pod_template_is_explained_and_the_rest_is_named() -> 
     let knative = templated("serving.knative.dev/v1", "Service", &[]);
     let workflow = "---\nkind: Workflow\nmetadata: { generateName: build- }\nspec: { templates: [{ container: { image: a } }] }\n";
     let ended = explain(&format!("{clone_set}{knative}\n{workflow}"), &[]).await?;
-    let passed_over = "Passed over, because there is no pod template in it: Workflow build-\n";
+    let passed_over = "Skipped, because there is no pod template in it: Workflow build-\n";
     check(&ended, 0, &["CloneSet team-a/web\n", "Service team-a/web\n", passed_over]);
     assert!(!ended.stdout.contains("-guard"), "it never sees such kinds:\n{}", ended.stdout);
     let ended = explain(workflow, &[]).await?;

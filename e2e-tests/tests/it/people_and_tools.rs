@@ -116,7 +116,7 @@ async fn a_rollback_to_a_template_with_a_list_works_with_a_warning() -> Result<(
         "{}",
         undone.stderr
     );
-    assert!(undone.stderr.contains("Pods get it all the same"), "{}", undone.stderr);
+    assert!(undone.stderr.contains("Pods get it anyway"), "{}", undone.stderr);
     Ok(())
 }
 
@@ -214,7 +214,7 @@ async fn a_person_who_lists_a_secret_of_another_name_is_told_its_name() -> Resul
     assert_eq!(
         last_warnings(&scene)?,
         [
-            format!("imagePullSecrets lists \"regcred\" without \"{OURS}\"; Pods get it all the same"),
+            format!("imagePullSecrets lists \"regcred\" without \"{OURS}\"; Pods get it anyway"),
             format!("add \"{OURS}\" to the list, or allow \"regcred\" in manualPullSecrets.allowed"),
         ]
     );

@@ -1,4 +1,5 @@
-//! Hosts that more than one registry claims. The kubelet sends one credential to a host, so one registry has to give way.
+//! Finds hosts that more than one registry claims. The kubelet sends one credential to a host, so only one registry can get the
+//! host.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use super::ResolvedRegistry;
 use crate::configuration::{Finding, Host, Instance, PERSONAL_EDITION_TWICE, Registry};
 use crate::credential::CredentialKey;
 
-/// What to do about a conflict.
+/// How to fix a conflict.
 pub const WAY_OUT: &str = "list the hosts of each in domains, or give them different namespaces";
 
 /// The hosts of a registry, as far as they are known.
@@ -16,24 +17,24 @@ pub struct HostClaim<'a> {
     pub registry: &'a ResolvedRegistry,
     /// What its credential is minted for.
     pub key: &'a CredentialKey,
-    /// Its hosts: `domains`, or else what was discovered.
+    /// Its hosts: `domains` if it is set, otherwise the discovered hosts.
     pub hosts: &'a [Host],
 }
 
-/// A host that two registries claim, for namespaces that can overlap and with different credentials.
+/// A host that two registries claim with different credentials, for namespaces that can overlap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostConflict {
     /// The host.
     pub host: Host,
-    /// Position of the registry that gets it.
+    /// Position of the registry that gets the host.
     pub winner: usize,
-    /// Position of the registry that does not.
+    /// Position of the registry that does not get it.
     pub loser: usize,
-    /// The same in words.
+    /// The conflict as text.
     pub finding: Finding,
 }
 
-/// Every host that two claims have. The one that lists it in `domains` wins it, otherwise the earlier one.
+/// Returns every host that is in two claims. The registry that lists the host in `domains` gets it, otherwise the earlier one.
 pub fn among(claims: &[HostClaim<'_>]) -> Vec<HostConflict> {
     let mut claimants: BTreeMap<&Host, Vec<usize>> = BTreeMap::new();
     let mut conflicts = Vec::new();
@@ -54,7 +55,7 @@ pub fn among(claims: &[HostClaim<'_>]) -> Vec<HostConflict> {
     conflicts
 }
 
-/// Why a registry gets a host that another one also claims.
+/// Returns why a registry gets a host that another one also claims.
 pub fn why(winner: &ResolvedRegistry) -> &'static str {
     if winner.needs_discovery() { "comes first" } else { "lists its hosts in domains" }
 }
@@ -71,11 +72,11 @@ fn finding(host: &Host, winner: &ResolvedRegistry, loser: &ResolvedRegistry) -> 
 }
 
 impl HostClaim<'_> {
-    /// Whether one namespace can see different credentials for a host of both. Two lists of `domains` have been
+    /// Returns whether one namespace can see different credentials for a host of both. Two lists of `domains` were already
     /// compared when the configuration was read.
     ///
-    /// Two long lists of namespaces are assumed to overlap: comparing them takes time, and the price of an error is a
-    /// warning too many.
+    /// Two long lists of namespaces are assumed to overlap: comparing them takes time, and a mistake only causes an unnecessary
+    /// warning.
     fn conflicts_with(&self, other: &Self) -> bool {
         const MOST_COMPARISONS: usize = 10_000;
         let (own, others) = (&self.registry.registry, &other.registry.registry);

@@ -1,5 +1,5 @@
-//! When a credential is renewed, when it has expired, and how long to wait after a failure. Pure: the time and the dice
-//! are parameters.
+//! Decides when a credential is renewed, when it has expired, and how long to wait after a failure. This module is
+//! pure: the time and the random numbers are parameters.
 
 use std::time::Duration;
 
@@ -8,32 +8,32 @@ use jiff::Timestamp;
 
 use crate::clock::Moment;
 
-/// Two mints of one credential are at least this far apart, however short the lives that the cloud hands out.
+/// The least time between two mints of one credential, even if the cloud issues credentials with very short lives.
 pub(super) const LEAST_GAP: Duration = Duration::from_mins(1);
 
-/// A stepped wall clock wakes nobody, so it is looked at this often.
+/// The longest wait. A step of the wall clock wakes no task, so the clock is checked this often.
 pub(super) const LONGEST_NAP: Duration = Duration::from_secs(30);
 
-/// However long the cloud asks to wait: an hour is the usual life of a credential.
+/// The limit for the wait that the cloud asks for: an hour is the usual life of a credential.
 const LONGEST_HINT: Duration = Duration::from_hours(1);
 
-/// Two replicas on two machines may disagree about the time by so much before one distrusts the other's records.
+/// The clocks of two machines may differ by this much before one replica distrusts the records of the other.
 const TOLERANCE: Duration = Duration::from_mins(1);
 
-/// The cloud client has retried what heals within seconds; these are the retries after that.
+/// The backoff of later retries. The cloud client has already retried failures that pass within seconds.
 const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_secs(5))
     .with_factor(2.0)
     .with_max_delay(Duration::from_mins(5))
     .without_max_times();
 
-/// A number from 0 to 1 that keeps replicas and credentials from acting in step.
+/// A number from 0 to 1. It keeps replicas and credentials from acting at the same time.
 pub(super) type Jitter = f64;
 
 /// The life of a credential, on both clocks.
 ///
-/// The wall clock can be stepped, and the monotonic one stands still while the machine is suspended. Whichever says
-/// that less is left is believed.
+/// The wall clock can be stepped, and the monotonic clock does not advance while the machine is suspended. The clock
+/// that shows less remaining time is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Term {
     expires: Moment,
@@ -41,16 +41,18 @@ pub struct Term {
 }
 
 impl Term {
-    /// The term of a credential that arrives now; none if it has expired on the way.
+    /// Returns the term of a credential that arrives now; `None` if it has expired on the way.
     ///
-    /// Its life is what the wall clock makes of it. The API refuses a clock that is off by more than 15 minutes, and of
-    /// an hour's credential the last 20 minutes are for renewal, so an error that the API lets pass is harmless.
+    /// Its life is computed with the wall clock. The API refuses a clock that is off by more than 15 minutes. Of a
+    /// credential that lasts an hour, the last 20 minutes are for renewal, so an error that the API accepts is
+    /// harmless.
     pub fn starting(now: Moment, expires_at: Timestamp) -> Option<Self> {
         Self::resumed(now, now.wall, expires_at)
     }
 
-    /// The term of a credential from a record of an earlier process; none if it has expired, or if it was issued in the
-    /// future: then the wall clock has been set back, and cannot tell how much is left.
+    /// Returns the term of a credential from a record of an earlier process. Returns `None` if the credential has
+    /// expired, or if it was issued in the future: then the wall clock has been set back, and the remaining time is
+    /// unknown.
     pub fn resumed(now: Moment, issued_at: Timestamp, expires_at: Timestamp) -> Option<Self> {
         let life = span(issued_at, expires_at);
         let left = span(now.wall, expires_at).min(life);
@@ -60,38 +62,39 @@ impl Term {
         Some(Self { expires: Moment { wall: expires_at, monotonic: now.monotonic + left }, life })
     }
 
-    /// What is left of it, on the clock that says less; zero once it has expired.
+    /// Returns the remaining time, on the clock that shows less; zero once it has expired.
     pub fn left(&self, now: Moment) -> Duration {
         let on_the_wall = span(now.wall, self.expires.wall);
         on_the_wall.min(self.expires.monotonic.saturating_duration_since(now.monotonic))
     }
 
-    /// Time until the refresh is due; zero once it is.
+    /// Returns the time until the renewal is due; zero once it is due.
     pub(super) fn until_due(&self, now: Moment, threshold: Duration, jitter: Jitter) -> Duration {
         let left_when_due = self.life.saturating_sub(due(self.life, threshold, jitter));
         self.left(now).saturating_sub(left_when_due)
     }
 }
 
-/// How long after its issue a credential of that life is due: once less than `threshold` is left, but not in the first
-/// third of its life and always by two thirds of it; up to a twentieth of the life earlier by jitter.
+/// Returns how long after its issue a credential with this life is due. It is due once less than `threshold` is left,
+/// but not in the first third of its life, and at two thirds of its life at the latest. Jitter makes this earlier by up
+/// to a twentieth of the life.
 pub(super) fn due(life: Duration, threshold: Duration, jitter: Jitter) -> Duration {
     let third = life / 3;
     let wanted = third.max(life.saturating_sub(threshold).min(2 * third));
     wanted.saturating_sub(scaled(life / 20, jitter)).max(LEAST_GAP)
 }
 
-/// How long to wait after that many failures in a row: exponential up to 5 minutes, between half and all of the step;
-/// longer where the cloud says so.
+/// Returns how long to wait after this many failures in a row. The step grows exponentially up to 5 minutes, and the
+/// wait is between half of the step and all of it. It is longer if the cloud asks for that.
 pub(super) fn retry_delay(failures: u32, hint: Option<Duration>, jitter: Jitter) -> Duration {
-    // Beyond this many the step no longer grows.
+    // The step does not grow beyond this number of failures.
     let steps = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX).min(16);
     let step = BACKOFF.build().nth(steps).unwrap_or(LONGEST_NAP);
     let delay = step.saturating_sub(scaled(step / 2, jitter));
     delay.max(hint.unwrap_or_default().min(LONGEST_HINT))
 }
 
-/// From one time of the wall clock to a later one; zero if it is not later.
+/// Returns the time from one time of the wall clock to a later one; zero if it is not later.
 fn span(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
@@ -205,7 +208,7 @@ mod tests {
         ) {
             let secs = Duration::from_secs;
             let base = due(secs(life), secs(threshold), jitter);
-            // Per second of life the two thirds grow faster than the jitter's twentieth.
+            // For each second of life, the two thirds grow faster than the jitter's twentieth.
             prop_assert!(due(secs(life + more), secs(threshold), jitter) >= base);
             prop_assert!(due(secs(life), secs(threshold + more), jitter) <= base);
             prop_assert!(due(secs(life), secs(threshold), jitter / 2.0) >= base);

@@ -1,4 +1,4 @@
-//! What the broker tells everybody else: each registry with its credential, hosts and standing.
+//! What the broker publishes to the rest of the sidecar: each registry with its credential, hosts and status.
 
 use std::sync::Arc;
 
@@ -14,55 +14,57 @@ use crate::credential::CredentialKey;
 /// All registries at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// Grows with every change of what follows; 0 until this replica leads, and so keeps credentials.
+    /// Increases with every change of the fields below; it is 0 until this replica leads and keeps credentials.
     pub version: u64,
-    /// The configuration that all of this is for; none before the first good one.
+    /// The configuration that all fields belong to; `None` before the first good one.
     pub active: Option<Arc<ActiveConfiguration>>,
-    /// One for each registry, in the order of the configuration.
-    pub entries: Vec<Entry>,
-    /// Hosts that more than one registry claims. The earlier registry wins them.
+    /// One entry for each registry, in the order of the configuration.
+    pub entries: Vec<RegistryState>,
+    /// Hosts that more than one registry claims. A registry that lists the host in `domains` gets it, otherwise the
+    /// earlier one.
     pub conflicts: Vec<HostConflict>,
 }
 
 /// One registry.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct RegistryState {
     /// The registry as configured.
     pub registry: Arc<ResolvedRegistry>,
     /// What its credential is minted for.
     pub key: Arc<CredentialKey>,
-    /// The credential. It may expire before the next snapshot says so: ask it.
+    /// The credential. It may expire before the next snapshot shows that, so check it when it is used.
     pub issued: Option<Arc<Issued>>,
-    /// Hosts the credential is for: `domains`, or else what was discovered; empty while nothing was. Sorted.
+    /// Hosts of the credential: `domains` if it is set, otherwise the discovered hosts. It is empty until hosts are
+    /// discovered. Sorted.
     pub hosts: Arc<[Host]>,
-    /// How it stands.
+    /// Its status.
     pub status: Status,
     report: Report,
 }
 
-/// How a registry stands.
+/// The status of a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
-    /// The first answer of the cloud is awaited.
+    /// The first answer of the cloud has not arrived yet.
     Pending,
     /// There is a credential.
     Valid,
-    /// The last call failed. Any credential and hosts from before stay in use.
+    /// The last call failed. The earlier credential and hosts, if any, stay in use.
     Failing(Trouble),
-    /// The credential expired before there was another, and was taken out.
+    /// The credential expired before a new one arrived, and was removed.
     Expired {
-        /// When.
+        /// When it expired.
         since: Timestamp,
-        /// Why there is no other, where a call failed.
+        /// Why there is no new one, if a call failed.
         trouble: Option<Trouble>,
     },
 }
 
-/// Where tasks post what they know, and everybody else reads it.
+/// The place where tasks publish what they know. The rest of the sidecar reads it.
 #[derive(Debug, Clone, Default)]
 pub struct SnapshotPublisher(watch::Sender<Arc<Snapshot>>);
 
-impl Entry {
+impl RegistryState {
     fn new(registry: Arc<ResolvedRegistry>, key: Arc<CredentialKey>, report: Report) -> Self {
         let hosts = if registry.needs_discovery() {
             report.hosts.clone().unwrap_or_default()
@@ -82,7 +84,7 @@ impl Entry {
 }
 
 impl Status {
-    /// Why there is no new credential, or no host for it, where a call failed.
+    /// Returns why there is no new credential, or no host for it, if a call failed.
     pub fn trouble(&self) -> Option<&Trouble> {
         match self {
             Self::Failing(trouble) => Some(trouble),
@@ -108,12 +110,12 @@ impl Status {
 }
 
 impl SnapshotPublisher {
-    /// Snapshots, each of them sent when something changed.
+    /// Returns a receiver of snapshots. A snapshot is sent when something changed.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.0.subscribe()
     }
 
-    /// Publishes the configuration alone, before there is a broker: a standby knows what it would have to look at.
+    /// Publishes only the configuration before there is a broker, so that a standby knows what it has to watch.
     pub async fn follow(&self, mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>) {
         loop {
             let snapshot = Snapshot { active: active.borrow_and_update().clone(), ..Snapshot::default() };
@@ -124,7 +126,7 @@ impl SnapshotPublisher {
         }
     }
 
-    /// Publishes these registries from now on. What is known about keys that stay is kept.
+    /// Publishes these registries from now on. What is known about keys that remain is kept.
     pub(super) fn show(&self, active: Option<&Arc<ActiveConfiguration>>, registries: &[Keyed]) {
         self.0.send_if_modified(|current| {
             let shown = current.entries.iter().map(|entry| (&entry.registry, &entry.key));
@@ -137,7 +139,7 @@ impl SnapshotPublisher {
             let known = |key: &Arc<CredentialKey>| current.entries.iter().find(|entry| entry.key == *key);
             let entries = registries.iter().map(|(registry, key)| {
                 let report = known(key).map(|entry| entry.report.clone()).unwrap_or_default();
-                Entry::new(Arc::clone(registry), Arc::clone(key), report)
+                RegistryState::new(Arc::clone(registry), Arc::clone(key), report)
             });
             let entries = entries.collect();
             replace(current, active.cloned(), entries);
@@ -145,10 +147,10 @@ impl SnapshotPublisher {
         });
     }
 
-    /// Says something new about a credential; about one that nobody asks for any more, nothing.
+    /// Publishes a report about a credential, unless no registry uses that credential any more.
     pub(super) fn post(&self, key: &CredentialKey, report: &Report) {
         self.0.send_if_modified(|current| {
-            let is_news = |entry: &Entry| *entry.key == *key && entry.report != *report;
+            let is_news = |entry: &RegistryState| *entry.key == *key && entry.report != *report;
             if !current.entries.iter().any(is_news) {
                 return false;
             }
@@ -156,7 +158,8 @@ impl SnapshotPublisher {
                 if !is_news(entry) {
                     return entry.clone();
                 }
-                let renewed = Entry::new(Arc::clone(&entry.registry), Arc::clone(&entry.key), report.clone());
+                let renewed =
+                    RegistryState::new(Arc::clone(&entry.registry), Arc::clone(&entry.key), report.clone());
                 log(entry, &renewed);
                 renewed
             });
@@ -167,8 +170,12 @@ impl SnapshotPublisher {
     }
 }
 
-fn replace(current: &mut Arc<Snapshot>, active: Option<Arc<ActiveConfiguration>>, entries: Vec<Entry>) {
-    let claims: Vec<_> = entries.iter().map(Entry::claim).collect();
+fn replace(
+    current: &mut Arc<Snapshot>,
+    active: Option<Arc<ActiveConfiguration>>,
+    entries: Vec<RegistryState>,
+) {
+    let claims: Vec<_> = entries.iter().map(RegistryState::claim).collect();
     let conflicts = conflicts::among(&claims);
     for conflict in conflicts.iter().filter(|conflict| !current.conflicts.contains(conflict)) {
         tracing::warn!("{}", conflict.finding);
@@ -176,26 +183,29 @@ fn replace(current: &mut Arc<Snapshot>, active: Option<Arc<ActiveConfiguration>>
     *current = Arc::new(Snapshot { version: current.version + 1, active, entries, conflicts });
 }
 
-fn log(before: &Entry, after: &Entry) {
+fn log(before: &RegistryState, after: &RegistryState) {
     let place = &after.registry.registry.place;
-    let until = |entry: &Entry| entry.issued.as_ref().map(|issued| issued.credential.expires_at);
+    let until = |entry: &RegistryState| entry.issued.as_ref().map(|issued| issued.credential.expires_at);
     match &after.status {
         Status::Valid if before.status != after.status || until(before) != until(after) => {
             if let Some(expires_at) = until(after) {
-                tracing::info!("{place}: credential in hand, valid until {expires_at}");
+                tracing::info!("{place}: the credential is valid until {expires_at}");
             }
         }
         Status::Failing(trouble) if before.status != after.status => match until(after) {
             Some(expires_at) if !after.hosts.is_empty() => {
-                tracing::warn!("{place}: {}; what is known stays in use until {expires_at}", trouble.failure);
+                tracing::warn!(
+                    "{place}: {}; the last credential stays in use until {expires_at}",
+                    trouble.failure
+                );
             }
-            _ => tracing::error!("{place}: {}; there is nothing to use", trouble.failure),
+            _ => tracing::error!("{place}: {}; there is no credential", trouble.failure),
         },
         Status::Expired { .. } if !matches!(before.status, Status::Expired { .. }) => {
-            tracing::error!("{place}: the credential has expired and is taken out until there is another");
+            tracing::error!("{place}: the credential has expired and is removed until there is a new one");
         }
         Status::Expired { trouble: Some(trouble), .. } if before.status != after.status => {
-            tracing::error!("{place}: {}; there is nothing to use", trouble.failure);
+            tracing::error!("{place}: {}; there is no credential", trouble.failure);
         }
         Status::Pending | Status::Valid | Status::Failing(_) | Status::Expired { .. } => {}
     }

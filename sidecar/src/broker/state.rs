@@ -1,4 +1,4 @@
-//! What is known about one credential, and what to do next. Pure: `task` does it.
+//! What is known about one credential, and what to do next. This module is pure: `task` carries the steps out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,28 +13,28 @@ use crate::cloud::{CloudError, Reason};
 use crate::configuration::Host;
 use crate::credential::Credential;
 
-/// A credential in hand.
+/// A credential that this process holds.
 #[derive(Debug)]
 #[expect(clippy::struct_field_names, reason = "the time when it was issued")]
 pub struct Issued {
     /// User and password; never empty.
     pub credential: Credential,
-    /// When it arrived, on the wall clock.
+    /// When it arrived, by the wall clock.
     pub issued_at: Timestamp,
-    /// Its life.
+    /// How long it is valid.
     pub term: Term,
-    /// When this process minted it; none where an earlier one did.
+    /// When this process minted it; `None` if an earlier process did.
     pub minted: Option<Instant>,
 }
 
-/// What an earlier process knew, so that a restart costs no call.
+/// What an earlier process knew, so that a restart needs no call to the cloud.
 #[derive(Debug)]
 pub struct Held {
     /// The credential.
     pub credential: Credential,
-    /// When it arrived, on the wall clock.
+    /// When it arrived, by the wall clock.
     pub issued_at: Timestamp,
-    /// The discovered hosts; none where none were looked for.
+    /// The discovered hosts; `None` if none were looked up.
     pub hosts: Option<Arc<[Host]>>,
 }
 
@@ -42,18 +42,19 @@ pub struct Held {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
 #[cfg_attr(test, derive(strum::EnumIter))]
 pub enum MintFailure {
-    /// The cloud did not answer, or refused.
+    /// The cloud did not answer, or it refused.
     #[cfg_attr(test, strum(disabled))]
     #[error(transparent)]
     Cloud(#[from] CloudError),
-    /// The credential was of no use when it arrived.
+    /// The credential had already expired when it arrived.
     #[error(
-        "the cloud handed out a credential that expired at {0}: compare this machine's clock with the true time"
+        "the cloud returned a credential that expired at {0}: compare this machine's clock with the true time"
     )]
     ExpiredOnArrival(Timestamp),
-    /// Half a credential. A colon cannot be part of a user name: it ends the name in a docker config.
+    /// The user or the password is missing or cannot be used. A user name cannot contain a colon: the colon ends the
+    /// name in a docker config.
     #[error(
-        "the cloud handed out a credential without a usable user and password: ask again; if this stays, ask Alibaba Cloud"
+        "the cloud returned a credential without a usable user and password: try again; if this persists, contact Alibaba Cloud"
     )]
     PartialCredential,
     /// The instance has no host to log in to.
@@ -64,7 +65,7 @@ pub enum MintFailure {
 }
 
 impl MintFailure {
-    /// A stable name, for metrics, Events and JSON: that of the cloud's reason, or of the variant.
+    /// Returns a stable name for metrics, Events and JSON: the name of the cloud's reason, or of the variant.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Cloud(error) => error.reason.name(),
@@ -73,21 +74,21 @@ impl MintFailure {
     }
 }
 
-/// A failure that lasts.
+/// A failure that has not ended yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
     /// The last failure.
     pub failure: MintFailure,
-    /// When the first of them in a row was.
+    /// When the first failure in a row happened.
     pub since: Timestamp,
 }
 
-/// What the configuration asks of one credential.
+/// What the configuration asks for one credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Demand {
-    /// Renewed once less than this is left.
+    /// The credential is renewed once it is valid for less than this.
     pub(super) threshold: Duration,
-    /// Whether a registry needs hosts to be discovered.
+    /// Whether a registry needs its hosts to be discovered.
     pub(super) discover: bool,
 }
 
@@ -98,7 +99,7 @@ pub(super) enum Step {
     Mint,
     /// Ask for the hosts.
     Discover,
-    /// Nothing for so long; then look again.
+    /// Wait for this long, then look again.
     Wait(Duration),
 }
 
@@ -106,10 +107,10 @@ pub(super) enum Step {
 #[derive(Debug, Default)]
 pub(super) struct State {
     issued: Option<Arc<Issued>>,
-    /// Drawn with each credential, so that its due time stands still.
+    /// Drawn once for each credential, so that its due time does not move.
     jitter: Jitter,
-    /// When the cloud last handed one out, good or not. On the monotonic clock alone: the wall clock may go round and
-    /// round without causing a mint.
+    /// When the cloud last issued a credential, usable or not. It is on the monotonic clock only: jumps of the wall
+    /// clock cannot cause a mint.
     minted: Option<Instant>,
     minting: Option<Retry>,
     expired_since: Option<Timestamp>,
@@ -119,7 +120,7 @@ pub(super) struct State {
     discovery: Option<Retry>,
 }
 
-/// What everybody else may know of a [`State`].
+/// The part of a [`State`] that the rest of the sidecar may know.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Report {
     pub(super) issued: Option<Arc<Issued>>,
@@ -129,7 +130,7 @@ pub(super) struct Report {
     pub(super) discovery: Option<Trouble>,
 }
 
-/// A call that failed, and when to try again.
+/// A call that failed, and the time of the next try.
 #[derive(Debug)]
 struct Retry {
     trouble: Trouble,
@@ -138,13 +139,13 @@ struct Retry {
 }
 
 impl Issued {
-    /// Whether it has not expired by now.
+    /// Returns whether the credential has not expired yet.
     pub fn is_good(&self, now: Moment) -> bool {
         !self.term.left(now).is_zero()
     }
 }
 
-/// Credentials are equal when they are one and the same object.
+/// Two credentials are equal when they are the same object.
 impl PartialEq for Issued {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
@@ -152,7 +153,7 @@ impl PartialEq for Issued {
 }
 
 impl State {
-    /// Begins with what an earlier process knew, as far as that is still of use.
+    /// Creates a state from what an earlier process knew, as far as that is still usable.
     pub(super) fn resume(held: Held, now: Moment, jitter: Jitter) -> Self {
         let Held { credential, issued_at, hosts } = held;
         let hosts = hosts.filter(|hosts| !hosts.is_empty());
@@ -172,7 +173,7 @@ impl State {
         }
     }
 
-    /// Decides what to do now.
+    /// Decides what to do next.
     pub(super) fn next(&self, now: Moment, demand: Demand) -> Step {
         let until_mint = self.until_mint(now, demand.threshold);
         if until_mint.is_zero() {
@@ -185,19 +186,19 @@ impl State {
         Step::Wait(self.nap(now).min(until_mint).min(until_discovery))
     }
 
-    /// How long nothing can expire unnoticed.
+    /// Returns how long to wait so that no expiry goes unnoticed.
     pub(super) fn nap(&self, now: Moment) -> Duration {
         self.issued.as_ref().map_or(LONGEST_NAP, |issued| issued.term.left(now).min(LONGEST_NAP))
     }
 
-    /// Lets go of a credential whose time is up.
+    /// Drops an expired credential.
     pub(super) fn drop_expired(&mut self, now: Moment) {
         if self.issued.take_if(|issued| !issued.is_good(now)).is_some() {
             self.expired_since = Some(now.wall);
         }
     }
 
-    /// Takes the answer to [`Step::Mint`]. A failure leaves the last good credential in place.
+    /// Takes in the answer to [`Step::Mint`]. A failure keeps the last good credential.
     pub(super) fn minted(&mut self, answer: Result<Credential, CloudError>, now: Moment, jitter: Jitter) {
         let is_of_no_use = |error: &CloudError| error.reason == Reason::MalformedAnswer;
         if answer.as_ref().err().is_none_or(is_of_no_use) {
@@ -215,7 +216,7 @@ impl State {
         }
     }
 
-    /// Takes the answer to [`Step::Discover`]. A failure leaves the hosts known before in place.
+    /// Takes in the answer to [`Step::Discover`]. A failure keeps the hosts that were known before.
     pub(super) fn discovered(&mut self, answer: Result<Vec<Host>, CloudError>, now: Moment, jitter: Jitter) {
         let answer = answer.map_err(MintFailure::from);
         match answer.and_then(|hosts| if hosts.is_empty() { Err(MintFailure::NoHosts) } else { Ok(hosts) }) {
@@ -230,7 +231,7 @@ impl State {
         }
     }
 
-    /// What everybody else may know.
+    /// Returns the part that the rest of the sidecar may know.
     pub(super) fn report(&self) -> Report {
         let trouble = |retry: &Option<Retry>| retry.as_ref().map(|retry| retry.trouble.clone());
         Report {
@@ -275,7 +276,7 @@ impl Retry {
 }
 
 impl MintFailure {
-    /// How long the cloud asks to wait.
+    /// Returns how long the cloud asks to wait.
     fn hint(&self) -> Option<Duration> {
         match self {
             Self::Cloud(CloudError { reason: Reason::Throttled { retry_after }, .. }) => *retry_after,

@@ -1,4 +1,4 @@
-//! The life of one credential: does what `state` decides, one call at a time.
+//! Manages one credential: carries out what `state` decides, one call at a time.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::state::{Demand, State, Step};
 use crate::clock::Clock;
 use crate::credential::CredentialKey;
 
-/// What a task works with.
+/// What a task needs.
 pub(super) struct Task<M> {
     pub(super) key: Arc<CredentialKey>,
     pub(super) minter: Arc<M>,
@@ -23,7 +23,7 @@ pub(super) struct Task<M> {
 }
 
 impl<M: Minter> Task<M> {
-    /// Keeps the credential fresh for as long as somebody asks for it.
+    /// Keeps the credential fresh while a registry uses it.
     pub(super) async fn keep_fresh(self, mut state: State, mut demand: watch::Receiver<Demand>) {
         loop {
             self.look(&mut state);
@@ -39,7 +39,7 @@ impl<M: Minter> Task<M> {
         }
     }
 
-    /// Mints once, and discovers once where hosts are needed.
+    /// Mints once, and discovers once if hosts are needed.
     pub(super) async fn mint_once(self, needs_discovery: bool) {
         let mut state = State::default();
         self.mint(&mut state).await;
@@ -59,7 +59,7 @@ impl<M: Minter> Task<M> {
         state.discovered(answer, self.clock.now(), (self.jitter)());
     }
 
-    /// Waits for an answer, however slow, and goes on looking at the clock: the credential can expire meanwhile.
+    /// Waits for an answer, even a slow one, and keeps checking the clock: the credential can expire meanwhile.
     async fn answer<T>(&self, state: &mut State, call: impl Future<Output = T>) -> T {
         let mut call = pin!(call);
         loop {

@@ -69,7 +69,7 @@ impl World {
         self.clock.step(SignedDuration::try_from(time).unwrap());
     }
 
-    fn entry(&self, at: usize) -> Entry {
+    fn entry(&self, at: usize) -> RegistryState {
         self.snapshots.borrow().entries[at].clone()
     }
 
@@ -370,13 +370,13 @@ async fn the_log_tells_each_change_once_and_holds_no_password() {
     let log = heard();
     assert!(!log.contains("token-"));
     insta::assert_snapshot!(log, @r#"
-     INFO registry of cri-one: credential in hand, valid until 2026-11-24T21:00:00Z
-     INFO registry of cri-two: credential in hand, valid until 2026-11-24T21:00:00Z
+     INFO registry of cri-one: the credential is valid until 2026-11-24T21:00:00Z
+     INFO registry of cri-two: the credential is valid until 2026-11-24T21:00:00Z
      WARN registry of cri-two: shared.example.com also belongs to registry of cri-one, which comes first and gets it: list the hosts of each in domains, or give them different namespaces
-    ERROR registry of cri-three: GetAuthorizationToken: not authorized: look up what the identity may do in the RAM console; there is nothing to use
-     WARN registry of cri-one: GetAuthorizationToken: no answer: check DNS, firewall, HTTPS_PROXY and SSL_CERT_FILE, or use --vpc-endpoints inside of a VPC; what is known stays in use until 2026-11-24T21:00:00Z
-     INFO registry of cri-two: credential in hand, valid until 2026-11-24T21:40:00Z
-    ERROR registry of cri-one: the credential has expired and is taken out until there is another
-     INFO registry of cri-one: credential in hand, valid until 2026-11-24T22:15:15Z
+    ERROR registry of cri-three: GetAuthorizationToken: not authorized: check the rights of the identity in the RAM console; there is no credential
+     WARN registry of cri-one: GetAuthorizationToken: no answer: check DNS, firewall, HTTPS_PROXY and SSL_CERT_FILE, or use --vpc-endpoints inside a VPC; the last credential stays in use until 2026-11-24T21:00:00Z
+     INFO registry of cri-two: the credential is valid until 2026-11-24T21:40:00Z
+    ERROR registry of cri-one: the credential has expired and is removed until there is a new one
+     INFO registry of cri-one: the credential is valid until 2026-11-24T22:15:15Z
     "#);
 }

@@ -1,7 +1,7 @@
-//! Reads an answer: its fields, or why the API refused.
+//! Reads a response: its fields, or why the API refused.
 //!
-//! Lenient where Alibaba's APIs differ among themselves: keys in any case (`TempUsername`, `tempUserName`), numbers as
-//! strings and the reverse, `Code` in any case, errors in JSON or XML, and failures that come with HTTP 200.
+//! The reader is lenient where Alibaba's APIs differ from each other: keys in any case (`TempUsername`, `tempUserName`),
+//! numbers as strings and the reverse, `Code` in any case, errors in JSON or XML, and failures with HTTP 200.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
@@ -11,17 +11,18 @@ use super::error::{CloudError, Details, identifier};
 use super::http::Answer;
 use super::refusal::{Refusal, explain};
 
-/// A credential or a session lives for 12 hours at most. What lives longer than twice that was not understood.
+/// A credential or a session lives for at most 12 hours. A life of more than twice that means that the response was not
+/// understood.
 pub(super) const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(24);
 
-/// The fields of a JSON object. Has no `Debug`: some are secrets.
+/// The fields of a JSON object. It has no `Debug`, because some fields are secrets.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a> {
     call: &'a Call,
     map: &'a Map<String, Value>,
 }
 
-/// The JSON object of an answer, and the call that it answers.
+/// The JSON object of a response, and the call that it belongs to.
 pub(super) struct Body {
     call: Call,
     map: Map<String, Value>,
@@ -34,13 +35,13 @@ impl Body {
 }
 
 impl<'a> Fields<'a> {
-    /// A field by its name in any case; `null` counts as absent.
+    /// Returns a field by its name in any case; `null` counts as absent.
     fn get(self, name: &str) -> Option<&'a Value> {
         let found = self.map.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value).filter(|value| !value.is_null())
     }
 
-    /// A string, or a number as it is written; an empty one counts as absent.
+    /// Returns a string, or a number as it is written. An empty string counts as absent.
     pub(super) fn text(self, name: &str) -> Option<String> {
         match self.get(name)? {
             Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
@@ -49,7 +50,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The same of a field without which the answer is of no use.
+    /// Returns the text of a required field, or an error if it is absent.
     pub(super) fn required(self, name: &str) -> Result<String, CloudError> {
         self.text(name).ok_or_else(|| self.missing(name))
     }
@@ -58,12 +59,12 @@ impl<'a> Fields<'a> {
         self.malformed(format!("the answer has no {name}"))
     }
 
-    /// An answer of which this is wrong.
+    /// Creates the error for a response with this problem.
     pub(super) fn malformed(self, problem: impl Into<String>) -> CloudError {
         self.call.malformed(problem)
     }
 
-    /// A whole number, or a string that is one.
+    /// Returns a whole number, also if it is written as a string.
     pub(super) fn integer(self, name: &str) -> Option<i64> {
         match self.get(name)? {
             Value::Number(number) => number.as_i64(),
@@ -72,7 +73,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A truth value, or a string that is one.
+    /// Returns a boolean, also if it is written as a string.
     pub(super) fn truth(self, name: &str) -> Option<bool> {
         match self.get(name)? {
             Value::Bool(truth) => Some(*truth),
@@ -82,19 +83,19 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An object.
+    /// Returns an object.
     pub(super) fn object(self, name: &str) -> Option<Fields<'a>> {
         Some(Fields { map: self.get(name)?.as_object()?, ..self })
     }
 
-    /// The objects of a list; what is no object is left out.
+    /// Returns the objects of a list. Other values in the list are left out.
     pub(super) fn objects(self, name: &str) -> impl Iterator<Item = Fields<'a>> {
         let list = self.get(name).and_then(Value::as_array);
         list.into_iter().flatten().filter_map(Value::as_object).map(move |map| Fields { map, ..self })
     }
 }
 
-/// Reads an answer of an API. `now` tells how far the clock is off when the API says that it is.
+/// Reads an API's response. `now` is used to compute how far the clock is off if the API reports that it is off.
 pub(super) fn read(call: &Call, answer: &Answer, now: Timestamp) -> Result<Body, CloudError> {
     let body = match serde_json::from_slice(&answer.body) {
         Ok(Value::Object(map)) => Some(Body { call: call.clone(), map }),
@@ -131,7 +132,7 @@ pub(super) fn read(call: &Call, answer: &Answer, now: Timestamp) -> Result<Body,
     }
 }
 
-/// Whether the body of an HTTP 200 means success. Failures with this status are documented for ACR.
+/// Returns whether the body of an HTTP 200 means success. Failures with this status are documented for ACR.
 fn succeeded(fields: Fields<'_>) -> bool {
     let code = fields.text("Code");
     let good = |code: &str| ["success", "ok", "200"].iter().any(|good| code.eq_ignore_ascii_case(good));
@@ -146,7 +147,8 @@ fn in_json(fields: Fields<'_>) -> Refusal {
     }
 }
 
-/// The gateway answers some failures in XML whatever was asked for: `<Error><Code>…</Code>…</Error>`.
+/// Reads a refusal in XML: `<Error><Code>…</Code>…</Error>`. The gateway reports some failures in XML whatever format was
+/// requested.
 fn in_xml(body: &[u8]) -> Option<Refusal> {
     let text = std::str::from_utf8(body).ok().filter(|text| text.contains("<Error>"))?;
     let element = |name: &str| {

@@ -1,4 +1,4 @@
-//! Calls of an API: signs, sends, repeats what can heal.
+//! Calls an API: signs and sends requests, and retries failures that can pass.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::retry::retrying;
 use super::signature::{self, Attempt, ToSign};
 use crate::clock::Clock;
 
-/// The way to the APIs.
+/// The HTTP client and the clock for API calls.
 #[derive(Debug)]
 pub(super) struct Api {
     pub(super) http: Http,
@@ -25,7 +25,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Calls an operation with these keys; the parameters go into the query.
+    /// Calls an operation with these keys. The parameters are sent in the query.
     pub(super) async fn signed(
         &self,
         base: &Base,
@@ -49,7 +49,7 @@ impl Api {
         retrying(&self.http.limits, attempt).await
     }
 
-    /// Calls an operation that needs no keys; the parameters go into the body, where no proxy logs them.
+    /// Calls an operation that needs no keys. The parameters are sent in the body, because proxies do not log it.
     pub(super) async fn anonymous(
         &self,
         base: &Base,
@@ -92,11 +92,11 @@ fn form(parameters: &[(&str, &SecretString)]) -> Zeroizing<String> {
     Zeroizing::new(form.finish())
 }
 
-/// 128 random bits.
+/// Returns 128 random bits.
 fn nonce(call: &Call) -> Result<String, CloudError> {
     let mut bytes = [0; 16];
     let failed =
-        |_| call.error(Reason::ServiceUnavailable).because("the operating system gives no random bytes");
+        |_| call.error(Reason::ServiceUnavailable).because("the operating system returned no random bytes");
     SystemRandom::new().fill(&mut bytes).map_err(failed)?;
     Ok(crate::hex::hex(&bytes))
 }

@@ -1,4 +1,4 @@
-//! An operation of an API, one call of it, and the errors that the call can end with.
+//! An operation of an API, one call of the operation, and the errors of a call.
 
 use reqwest::Method;
 
@@ -14,26 +14,26 @@ pub(super) struct Operation {
     pub(super) path: &'static str,
 }
 
-/// One call, as its errors name it.
+/// One call, with the details that its errors name.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
-    /// The operation, or what is done in words.
+    /// The operation, or a description in words.
     pub(super) action: &'static str,
-    /// The host that is asked, with its port.
+    /// The host that is called, with its port.
     pub(super) host: String,
-    /// Whether the call is one of Personal Edition, whose codes mean other things.
+    /// Whether the call belongs to Personal Edition, whose codes have other meanings.
     pub(super) personal: bool,
-    /// Whose rights it uses, such as [`Origin::principal`](super::keys::Origin::principal).
+    /// The principal whose rights it uses, such as [`Origin::principal`](super::keys::Origin::principal).
     pub(super) principal: Option<String>,
 }
 
 impl Operation {
-    /// An operation of an RPC-style product.
+    /// Creates an operation of an RPC-style product.
     pub(super) const fn rpc(action: &'static str, version: &'static str) -> Self {
         Self { action, version, method: Method::POST, path: "/" }
     }
 
-    /// A call of this operation.
+    /// Creates a call of this operation.
     pub(super) fn call(&self, base: &Base, principal: String) -> Call {
         let personal = self.version == "2016-06-07";
         Call { personal, principal: Some(principal), ..Call::new(self.action, base.authority()) }
@@ -41,12 +41,12 @@ impl Operation {
 }
 
 impl Call {
-    /// A call that is not signed and not of Personal Edition.
+    /// Creates a call that is not signed and does not belong to Personal Edition.
     pub(super) fn new(action: &'static str, host: String) -> Self {
         Self { action, host, personal: false, principal: None }
     }
 
-    /// A failure of this call.
+    /// Creates the error for a failure of this call.
     pub(super) fn error(&self, reason: Reason) -> CloudError {
         let mut error = CloudError::new(reason, self.action);
         error.details.host = Some(self.host.clone());
@@ -54,12 +54,12 @@ impl Call {
         error
     }
 
-    /// An answer of which this is wrong.
+    /// Creates the error for a response with this problem.
     pub(super) fn malformed(&self, problem: impl Into<String>) -> CloudError {
         self.error(Reason::MalformedAnswer).because(problem)
     }
 
-    /// No answer, or only a part of one.
+    /// Creates the error for no response or an incomplete response.
     pub(super) fn unanswered(&self, cause: impl std::fmt::Display) -> CloudError {
         self.error(Reason::Unreachable).because(format!("no answer, {cause}"))
     }

@@ -1,4 +1,4 @@
-//! Asks a registry which ACR instance it is, without a credential.
+//! Asks a registry for its ACR instance, without a credential.
 
 use reqwest::Method;
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
@@ -10,10 +10,10 @@ use super::error::{CloudError, Reason};
 use super::http::HttpRequest;
 use crate::configuration::{Host, Instance, InstanceId, Region};
 
-/// What a registry answers to `GET /v2/` without a credential: which ACR instance it is; `None` for any other registry.
+/// The ACR instance in a registry's response to `GET /v2/` without a credential; `None` for any other registry.
 pub type Challenge = Option<(Region, Instance)>;
 
-/// Asks a registry.
+/// Asks a registry for its ACR instance.
 pub(super) async fn challenge(api: &Api, host: &Host) -> Result<Challenge, CloudError> {
     let call = Call::new("GET /v2/", host.to_string());
     let base = Base::from_registry(host.as_str()).map_err(|error| call.malformed(error.to_string()))?;
@@ -27,7 +27,7 @@ pub(super) async fn challenge(api: &Api, host: &Host) -> Result<Challenge, Cloud
     }
 }
 
-/// A registry may write what it likes, and it ends up in a report.
+/// Maximum length of the service that a registry names. A registry can send any text, and the text is printed in a report.
 const LONGEST_SERVICE: usize = 256;
 
 fn read(headers: &HeaderMap) -> Option<Challenge> {
@@ -53,8 +53,8 @@ fn read(headers: &HeaderMap) -> Option<Challenge> {
     Some(acr_instance(&service))
 }
 
-/// ACR's own form of a service: `registry.aliyuncs.com:<region>:<zone>:cri-…` of an Enterprise Edition instance,
-/// `registry.aliyuncs.com:<region>:<number>` of Personal Edition. Found in Harbor's adapter; documented nowhere.
+/// Reads ACR's form of a service: `registry.aliyuncs.com:<region>:<zone>:cri-…` for an Enterprise Edition instance, and
+/// `registry.aliyuncs.com:<region>:<number>` for Personal Edition. The source is Harbor's adapter; there is no documentation.
 fn acr_instance(service: &str) -> Challenge {
     let parts: Vec<_> = service.split(':').collect();
     let (region, instance) = match parts.as_slice() {

@@ -1,4 +1,4 @@
-//! Where the APIs are: the host rules of Alibaba Cloud, and what flags override.
+//! The endpoints of the APIs: the host rules of Alibaba Cloud, and the flags that override them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -6,27 +6,27 @@ use url::{Host, Url};
 
 use crate::configuration::Region;
 
-/// The root of an API or of ECS metadata: scheme, host and port. HTTPS except on loopback.
+/// The root of an API or of ECS metadata: scheme, host and port. APIs need HTTPS, except on loopback.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base(Url);
 
-/// Where the APIs are.
+/// The endpoints of the APIs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
     acr: Overrides,
     sts: Overrides,
-    /// ECS metadata.
+    /// The endpoint of ECS metadata.
     pub(super) metadata: Base,
-    /// Whether the APIs are called by their VPC names.
+    /// Whether the VPC names of the APIs are used.
     pub(super) vpc: bool,
 }
 
 /// The values of the flags, as the user wrote them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Flags<'a> {
-    /// `--acr-endpoint [REGION=]URL`, each.
+    /// Each `--acr-endpoint [REGION=]URL`.
     pub acr: &'a [String],
-    /// `--sts-endpoint [REGION=]URL`, each.
+    /// Each `--sts-endpoint [REGION=]URL`.
     pub sts: &'a [String],
     /// `--metadata-endpoint URL`.
     pub metadata: Option<&'a str>,
@@ -34,8 +34,8 @@ pub struct Flags<'a> {
     pub vpc: bool,
 }
 
-/// Why a flag is no endpoint. The message names the flag and says how to write it; it does not quote the value, which may
-/// hold a password.
+/// Why a flag is not an endpoint. The message names the flag and the correct form. It does not quote the value, which may
+/// contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{flag}: {problem}: {fix}")]
 pub struct EndpointError {
@@ -55,14 +55,14 @@ impl Endpoints {
         })
     }
 
-    /// ACR in a region, both editions.
+    /// Returns the endpoint of ACR in a region, for both editions.
     pub fn acr(&self, region: &Region) -> Result<Base, EndpointError> {
         let vpc = if self.vpc { "-vpc" } else { "" };
         overriding(&self.acr, region)
             .map_or_else(|| Base::from_host(&format!("cr{vpc}.{region}.aliyuncs.com")), Ok)
     }
 
-    /// STS in a region; `vpc` asks for the VPC name whatever the flag says.
+    /// Returns the endpoint of STS in a region. If `vpc` is true, this is the VPC name, whatever the flag is.
     pub fn sts(&self, region: &Region, vpc: bool) -> Result<Base, EndpointError> {
         overriding(&self.sts, region)
             .map_or_else(|| Base::from_host(&sts_host(region.as_str(), self.vpc || vpc)), Ok)
@@ -70,14 +70,14 @@ impl Endpoints {
 }
 
 impl Base {
-    /// Host and port as the Host header has them.
+    /// Returns host and port as in the Host header.
     pub fn authority(&self) -> String {
         let host = self.0.host_str().unwrap_or_default();
-        // `port` is `None` for the scheme's own port, which the header leaves out as well.
+        // `port` is `None` for the scheme's default port, which the header leaves out as well.
         self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
-    /// The URL of a path and a query, both encoded already.
+    /// Returns the URL of a path and a query, which must be encoded already.
     pub fn url(&self, path: &str, query: &str) -> Url {
         let mut url = self.0.clone();
         url.set_path(path);
@@ -85,7 +85,7 @@ impl Base {
         url
     }
 
-    /// The root of a registry: HTTPS, or HTTP where the host is this machine.
+    /// Returns the root of a registry: HTTPS, or HTTP if the host is this machine.
     pub fn from_registry(host: &str) -> Result<Self, EndpointError> {
         let secure = Self::from_host(host)?;
         if is_loopback(&secure.0) { Self::parse("host", &format!("http://{host}")) } else { Ok(secure) }
@@ -100,19 +100,19 @@ impl Base {
         let url = Url::parse(text.trim())
             .map_err(|_| error("is not a URL", "write https://HOST or https://HOST:PORT"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(error("holds a user or a password", "write https://HOST alone"));
+            return Err(error("contains a user or a password", "write only https://HOST"));
         }
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err(error("has a path, a query or a fragment", "write https://HOST alone"));
+            return Err(error("has a path, a query or a fragment", "write only https://HOST"));
         }
         match url.scheme() {
-            // What is asked over TLS may go through a proxy.
+            // Requests over TLS may go through a proxy.
             "https" if flag == METADATA_FLAG => {
                 Err(error("is HTTPS", "write http://HOST: ECS metadata has no TLS"))
             }
             "https" => Ok(Self(url)),
             "http" if is_loopback(&url) => Ok(Self(url)),
-            // The metadata service speaks HTTP at a link-local address only; it never leaves the machine.
+            // The metadata service has HTTP, but only at a link-local address: the requests never leave the machine.
             "http" if flag == METADATA_FLAG && url.host() == Some(METADATA_HOST) => Ok(Self(url)),
             "http" => Err(error(
                 "is HTTP, which would show keys to the network",
@@ -123,18 +123,18 @@ impl Base {
     }
 }
 
-/// Overrides of one product: one for every region, and some for one region each.
+/// Overrides of one product. One without a region applies to every region, the others to one region each.
 type Overrides = Vec<(Option<Region>, Base)>;
 
 fn overrides(flag: &'static str, values: &[String]) -> Result<Overrides, EndpointError> {
     let mut overrides = Overrides::new();
     for value in values {
-        // A URL may hold "=" only in parts that are refused anyway; a region never holds ":".
+        // A URL can contain "=" only in parts that are refused anyway; a region never contains ":".
         let (region, url) = match value.split_once('=').filter(|(region, _)| !region.contains(':')) {
             Some((region, url)) => {
                 let Ok(region) = Region::parse(region.trim()) else {
                     let problem = "has no region before the \"=\"";
-                    let fix = "write REGION=URL with a region such as cn-hangzhou, or the URL alone";
+                    let fix = "write REGION=URL with a region such as cn-hangzhou, or only the URL";
                     return Err(EndpointError { flag, problem, fix });
                 };
                 (Some(region), url)
@@ -155,11 +155,11 @@ fn overriding(overrides: &Overrides, region: &Region) -> Option<Base> {
     get(Some(region)).or_else(|| get(None)).map(|(_, base)| base.clone())
 }
 
-/// Source: the endpoint table of Alibaba's credentials SDK.
+/// Returns the host of STS in a region. The source is the endpoint table of Alibaba's credentials SDK.
 fn sts_host(region: &str, vpc: bool) -> String {
     match region {
         "cn-hangzhou-finance" => sts_host("cn-hangzhou", vpc),
-        // These two have no other.
+        // These two regions have no other host.
         "cn-shenzhen-finance-1" | "cn-north-2-gov-1" => format!("sts-vpc.{region}.aliyuncs.com"),
         _ if vpc => format!("sts-vpc.{region}.aliyuncs.com"),
         _ => format!("sts.{region}.aliyuncs.com"),
@@ -253,11 +253,11 @@ mod tests {
         );
         check_refusal(
             &["https://user:MARKER@cr.example.com"],
-            "--acr-endpoint: holds a user or a password: write https://HOST alone",
+            "--acr-endpoint: contains a user or a password: write only https://HOST",
         );
         check_refusal(
             &["https://cr.example.com/v1?a=b"],
-            "--acr-endpoint: has a path, a query or a fragment: write https://HOST alone",
+            "--acr-endpoint: has a path, a query or a fragment: write only https://HOST",
         );
         check_refusal(
             &["https://a.example.com", "https://b.example.com"],

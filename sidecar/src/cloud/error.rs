@@ -1,6 +1,6 @@
-//! What can go wrong in the cloud: a closed set, each with a reason and a way out.
+//! The failures of cloud calls: a closed set, each with a reason and a fix.
 //!
-//! Nothing in here holds a key, a token, or a text that an API wrote, except for identifiers that went through
+//! Nothing in this module contains a key, a token, or a text that an API wrote, except for identifiers that were checked by
 //! [`identifier`]: APIs quote tokens and strings to sign in their messages.
 
 use std::fmt;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-/// Why a call failed, and in words. The set is closed: metrics and Events use the variants' names.
+/// Why a call failed, with a description in words. The set is closed: metrics and Events use the variants' names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
 #[cfg_attr(test, derive(strum::EnumIter))]
 pub enum Reason {
@@ -21,10 +21,10 @@ pub enum Reason {
     /// The account never opened Personal Edition in that region.
     #[error("the account has not opened Personal Edition in this region")]
     PersonalEditionNotOpened,
-    /// No keys are to be had: no environment, no token file, no metadata.
+    /// No keys are available: no environment, no token file, no metadata.
     #[error("no keys to sign with")]
     IdentityUnavailable,
-    /// STS does not take the OIDC token.
+    /// STS does not accept the OIDC token.
     #[error("the OIDC token is not accepted")]
     OidcTokenRejected,
     /// The role does not exist.
@@ -39,61 +39,61 @@ pub enum Reason {
     /// The API asks to wait.
     #[error("too many calls{}", asked_to_wait(*retry_after))]
     Throttled {
-        /// For how long, where it says so.
+        /// How long to wait, if the API names a time.
         retry_after: Option<Duration>,
     },
-    /// The machine's clock is off by more than the API takes (15 minutes).
+    /// The machine's clock is off by more than the API accepts (15 minutes).
     #[error("this machine's clock is off by more than 15 minutes")]
     ClockSkew,
-    /// The API has a fault of its own (5xx), or saw a request twice (a proxy may repeat one).
-    #[error("the API has a fault of its own")]
+    /// The API has an internal fault (5xx), or received a request twice (a proxy may repeat a request).
+    #[error("the API returned a server error")]
     ServiceUnavailable,
-    /// No answer: DNS, connection, TLS, time-out.
+    /// No response: DNS, connection, TLS, time-out.
     #[error("no answer")]
     Unreachable,
-    /// An answer that makes no sense.
-    #[error("the answer makes no sense")]
+    /// An unexpected response.
+    #[error("unexpected response")]
     MalformedAnswer,
-    /// A refusal that is not known here; its code says more.
+    /// A refusal that is not known here; its code gives more information.
     #[error("refused")]
     Refused,
 }
 
-/// A failed call. `Display` is one line: where, what, and what to do.
+/// A failed call. `Display` is one line: the place, the problem, and the fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloudError {
-    /// Why.
+    /// The reason of the failure.
     pub reason: Reason,
     /// What was tried, such as `GetAuthorizationToken`.
     pub action: &'static str,
-    /// What else is known.
+    /// Further details.
     pub details: Box<Details>,
 }
 
-/// What else is known about a failed call.
+/// Further details of a failed call.
 ///
-/// An API that goes on failing in the same way gives equal details: its id of the request, and the seconds by which a
-/// clock is off, are not compared. Otherwise each attempt would be news.
+/// Two failures of the same kind have equal details: the request id, and the seconds by which a clock is off, are not
+/// compared. Otherwise each attempt would be reported as a new failure.
 #[derive(Debug, Clone, Default)]
 pub struct Details {
-    /// The host that was asked.
+    /// The host that was called.
     pub host: Option<String>,
-    /// HTTP status of the answer.
+    /// HTTP status of the response.
     pub status: Option<u16>,
     /// The API's own code, such as `NoPermission`.
     pub code: Option<String>,
-    /// The API's id of the request, which its support asks for.
+    /// The API's id of the request, which the vendor's support needs.
     pub request_id: Option<String>,
     /// The RAM action that is missing, such as `cr:GetAuthorizationToken`.
     pub missing_right: Option<String>,
-    /// Who acted.
+    /// The principal that made the call.
     pub principal: Option<String>,
-    /// What is wrong, where more is known than the reason.
+    /// What is wrong, if more is known than the reason.
     pub problem: Option<String>,
-    /// What to do, where more is known than the reason.
+    /// What to do, if more is known than the reason.
     pub fix: Option<String>,
-    /// How far this machine's clock is ahead of the API's, where the API refused its time and has a date in its answer;
-    /// negative where it is behind.
+    /// How far this machine's clock is ahead of the API's, if the API refused its time and has a date in its response.
+    /// It is negative if the clock is behind.
     pub clock_ahead: Option<SignedDuration>,
 }
 
@@ -101,7 +101,7 @@ impl PartialEq for Details {
     fn eq(&self, other: &Self) -> bool {
         let Self { host, status, code, request_id: _, missing_right, principal, problem, fix, clock_ahead } =
             self;
-        // By how much a clock is off is never the same twice; which way it is off is what there is to say.
+        // The exact difference of the clocks changes with each attempt, so only its direction is compared.
         let way = |ahead: &Option<SignedDuration>| ahead.map(|ahead| ahead.is_negative());
         way(clock_ahead) == way(&other.clock_ahead)
             && (host, status, code) == (&other.host, &other.status, &other.code)
@@ -113,15 +113,15 @@ impl PartialEq for Details {
 impl Eq for Details {}
 
 impl Reason {
-    /// The name of the reason, for metrics, Events and JSON.
+    /// Returns the name of the reason, for metrics, Events and JSON.
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// What to do about it, with `{principal}` for whose rights were used.
+    /// Returns what to do, with `{principal}` in place of the principal whose rights were used.
     fn fix(self) -> &'static str {
         match self {
-            Self::NotAuthorized => "look up what {principal} may do in the RAM console",
+            Self::NotAuthorized => "check the rights of {principal} in the RAM console",
             Self::InstanceNotFound => {
                 "correct instanceId or regionId, or use an identity of the instance's account; this was {principal}"
             }
@@ -136,46 +136,46 @@ impl Reason {
             Self::RoleNotFound => "correct the role's ARN, or create the role in the RAM console",
             Self::KeyRejected => "correct or replace the access key",
             Self::SessionExpired => {
-                "set this machine's clock, and a new ALIBABA_CLOUD_SECURITY_TOKEN where the environment has one; other \
-                 sessions are renewed by themselves"
+                "correct this machine's clock, or set a new ALIBABA_CLOUD_SECURITY_TOKEN if the environment has one; other \
+                 sessions are renewed automatically"
             }
             Self::Throttled { .. } => {
-                "it mostly passes by itself; if it stays, look for other callers of the account"
+                "this is usually temporary; if it persists, look for other callers of the account"
             }
             Self::ClockSkew => "set the clock of this machine (NTP)",
             Self::ServiceUnavailable => {
-                "it mostly passes by itself; if it stays, ask Alibaba Cloud with the request's id"
+                "this is usually temporary; if it persists, contact Alibaba Cloud with the request's id"
             }
             Self::Unreachable => {
-                "check DNS, firewall, HTTPS_PROXY and SSL_CERT_FILE, or use --vpc-endpoints inside of a VPC"
+                "check DNS, firewall, HTTPS_PROXY and SSL_CERT_FILE, or use --vpc-endpoints inside a VPC"
             }
             Self::MalformedAnswer => {
                 "check that the endpoint is Alibaba Cloud's and that no proxy answers in its place"
             }
-            Self::Refused => "look the code up in the API's documentation",
+            Self::Refused => "look up the code in the API's documentation",
         }
     }
 }
 
 impl CloudError {
-    /// A failure of which the reason is known, and so far nothing else.
+    /// Creates a failure with a reason, and no further details.
     pub fn new(reason: Reason, action: &'static str) -> Self {
         Self { reason, action, details: Box::default() }
     }
 
-    /// The same failure, with what is wrong.
+    /// Adds what is wrong.
     pub fn because(mut self, problem: impl Into<String>) -> Self {
         self.details.problem = Some(problem.into());
         self
     }
 
-    /// The same failure, with what is wrong and what to do about it.
+    /// Adds what is wrong and what to do about it.
     pub fn explained(mut self, problem: impl Into<String>, fix: impl Into<String>) -> Self {
         self.details.fix = Some(fix.into());
         self.because(problem)
     }
 
-    /// Whether the same call may succeed in a moment, with nothing changed.
+    /// Returns whether the same call may succeed a moment later, without any change.
     pub fn is_transient(&self) -> bool {
         matches!(self.reason, Reason::Throttled { .. } | Reason::ServiceUnavailable | Reason::Unreachable)
     }
@@ -198,7 +198,7 @@ impl CloudError {
             (Some(fix), _) => fix.clone(),
             (None, Some("sts:AssumeRole")) => format!(
                 "grant sts:AssumeRole (AliyunSTSAssumeRoleAccess) to {principal}, and let the role's trust policy \
-                 name it, with the entry's externalId if there is one; a root account can assume no role"
+                 name it, with the entry's externalId if there is one; a root account cannot assume roles"
             ),
             (None, Some(right)) => format!("grant {right} to {principal}"),
             (None, None) => self.reason.fix().replace("{principal}", principal),
@@ -226,8 +226,8 @@ impl fmt::Display for CloudError {
 
 impl std::error::Error for CloudError {}
 
-/// What may be shown of an identifier that an API wrote: letters, digits and `._-`, at most 64 of them; nothing where
-/// there is anything else, since it is no identifier then.
+/// Returns an identifier that an API wrote if it may be shown: at most 64 letters, digits and `._-`. Returns `None` if it
+/// contains anything else, because then it is not an identifier.
 pub fn identifier(text: &str) -> Option<String> {
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     ((1..=64).contains(&text.len()) && text.bytes().all(harmless)).then(|| text.to_owned())

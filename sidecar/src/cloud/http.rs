@@ -1,4 +1,4 @@
-//! HTTP with limits: on time, on size, on where a request may go.
+//! HTTP with limits on time, on size and on the destination of a request.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use super::call::Call;
 use super::error::CloudError;
 use super::settings::{Environment, Limits};
 
-/// Names in lower case, and values.
+/// Header names in lower case, with their values.
 pub(super) type Headers = Vec<(&'static str, Zeroizing<String>)>;
 
-/// One request. Its headers and its body may hold secrets, so it has no `Debug`.
+/// One request. Its headers and its body may contain secrets, so it has no `Debug`.
 pub(super) struct HttpRequest {
     pub(super) method: Method,
     pub(super) url: Url,
@@ -26,33 +26,33 @@ pub(super) struct HttpRequest {
     pub(super) form: Option<Zeroizing<String>>,
 }
 
-/// One answer, whatever its status. Its body may hold secrets, so it has no `Debug`.
+/// One response with any status. Its body may contain secrets, so it has no `Debug`.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
-/// The clients. Each is built when it is first needed: reading the system's root certificates takes some milliseconds.
+/// The clients. Each client is built at its first use, because reading the system's root certificates takes some milliseconds.
 pub(super) struct Http {
     pub(super) limits: Limits,
     proxy: Option<Proxy>,
-    /// Over TLS, through the environment's proxy.
+    /// The client for TLS, through the environment's proxy.
     secure: OnceCell<Client>,
-    /// For this machine and ECS metadata: without TLS, and never through a proxy.
+    /// The client for this machine and ECS metadata: without TLS, and never through a proxy.
     plain: OnceCell<Client>,
 }
 
-/// Shows the limits only: the URL of a proxy may hold a password, and the client's own `Debug` shows it.
+/// Shows only the limits: the URL of a proxy may contain a password, and the client's own `Debug` shows it.
 impl fmt::Debug for Http {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
-/// Why the environment's proxy cannot be used. The value is not shown: it may hold a password.
+/// Why the environment's proxy cannot be used. The value is not shown, because it may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}: is no URL of an HTTP proxy: write http://HOST:PORT")]
+#[error("{0}: is not the URL of an HTTP proxy: write http://HOST:PORT")]
 pub struct ProxyError(&'static str);
 
 impl Http {
@@ -60,8 +60,8 @@ impl Http {
         Ok(Self { limits, proxy: proxy(environment)?, secure: OnceCell::new(), plain: OnceCell::new() })
     }
 
-    /// Sends one request within `total`, and reads its answer to the end. Redirects are not followed: our headers would
-    /// go where the answer says. An error holds nothing of the request but its host.
+    /// Sends one request within `total`, and reads the complete response. Redirects are not followed: the response would decide
+    /// where our headers are sent. An error contains nothing of the request except its host.
     pub(super) async fn send(
         &self,
         call: &Call,
@@ -79,7 +79,7 @@ impl Http {
             Some(form) => {
                 builder.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(String::clone(&form))
             }
-            // hyper leaves this out, and there are gateways that refuse a POST without it (HTTP 411).
+            // hyper leaves this header out, and some gateways refuse a POST without it (HTTP 411).
             None if carries_body => builder.header(CONTENT_LENGTH, "0"),
             None => builder,
         };
@@ -108,7 +108,7 @@ impl Http {
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(call, error, total))? {
             if body.len() + chunk.len() > self.limits.answer_bytes {
-                return Err(call.malformed("the answer is larger than any of this API"));
+                return Err(call.malformed("the answer is too large for this API"));
             }
             body.extend_from_slice(&chunk);
         }
@@ -128,7 +128,7 @@ impl Http {
     }
 
     async fn plain(&self) -> reqwest::Result<&Client> {
-        // With no root certificates to load, this one is built within a fraction of a millisecond.
+        // This client loads no root certificates, so it is built within a fraction of a millisecond.
         let build = async || client(self.limits.metadata, self.limits.read).tls_certs_only([]).build();
         self.plain.get_or_try_init(build).await
     }
@@ -141,13 +141,14 @@ fn client(connect: Duration, read: Duration) -> ClientBuilder {
         .default_headers(HeaderMap::from_iter([(ACCEPT, accept)]))
         .redirect(Policy::none())
         .referer(false)
-        // The environment was read by us, so that tests can do without it.
+        // Our own code reads the environment, so that tests do not depend on it.
         .no_proxy()
         .connect_timeout(connect)
         .read_timeout(read)
 }
 
-/// The proxy for HTTPS, from the variables that curl reads. Only HTTP proxies: the client is built without SOCKS.
+/// Returns the proxy for HTTPS, from the variables that curl reads. Only HTTP proxies are supported, because the client is
+/// built without SOCKS.
 fn proxy(environment: &Environment) -> Result<Option<Proxy>, ProxyError> {
     let names = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
     let Some((name, text)) = names.into_iter().find_map(|name| Some((name, environment.get(name)?))) else {
@@ -161,7 +162,7 @@ fn proxy(environment: &Environment) -> Result<Option<Proxy>, ProxyError> {
     Ok(Some(proxy.no_proxy(except.and_then(NoProxy::from_string))))
 }
 
-/// Headers that no part of the client ever prints.
+/// Marks the headers as sensitive, so that no part of the client prints them.
 fn sensitive(call: &Call, headers: Headers) -> Result<HeaderMap, CloudError> {
     headers
         .into_iter()
@@ -178,7 +179,7 @@ fn unanswered(call: &Call, error: reqwest::Error, total: Duration) -> CloudError
     let error = error.without_url();
     match () {
         () if error.is_timeout() && error.is_connect() => call.unanswered("no connection in time"),
-        () if error.is_timeout() => call.unanswered(format_args!("no whole answer within {total:?}")),
+        () if error.is_timeout() => call.unanswered(format_args!("no complete answer within {total:?}")),
         () if error.is_body() || error.is_decode() => {
             call.unanswered("the connection ended in the middle of the answer")
         }
@@ -186,7 +187,8 @@ fn unanswered(call: &Call, error: reqwest::Error, total: Duration) -> CloudError
     }
 }
 
-/// The innermost cause, which is the operating system's or the TLS library's: one short line without our request in it.
+/// Returns the innermost cause, from the operating system or the TLS library. It is one short line that does not contain our
+/// request.
 fn cause(error: &reqwest::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {

@@ -1,4 +1,4 @@
-//! Whose rights are used: walks from where the first keys are to the last role.
+//! The identity whose rights are used: follows the configuration from the first keys to the last role.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,18 +14,18 @@ use super::settings::{CloudSettings, Environment};
 use super::sts::{OidcRole, SESSION_NAME};
 use crate::configuration::{IdentitySource, OidcProviderArn, RoleArn};
 
-/// Where the first keys come from, after a look at the environment and the files.
+/// The source of the first keys, determined from the environment and the files.
 #[derive(Debug)]
 pub(super) enum FirstKeys {
-    /// They are here.
+    /// The keys are available without a call.
     Here(Session),
-    /// They take a call with the token in this file.
+    /// The keys need a call with the token in this file.
     Oidc(OidcRole, PathBuf),
-    /// They take a call to ECS metadata.
+    /// The keys need a call to ECS metadata.
     Metadata,
 }
 
-/// Finds out where the first keys come from; `last` says that no other role is assumed with them.
+/// Determines the source of the first keys. If `last` is true, no other role is assumed with them.
 pub(super) fn first_keys(
     source: &IdentitySource,
     settings: &CloudSettings,
@@ -35,7 +35,7 @@ pub(super) fn first_keys(
         IdentitySource::DefaultChain => default_chain(settings, last),
         IdentitySource::KeyPair(pair) => {
             let keys = Keys::new(pair.id.as_str(), pair.secret.expose_secret(), None).ok_or_else(|| {
-                unavailable("the entry's access key has blanks or odd characters", "correct it")
+                unavailable("the entry's access key contains blanks or invalid characters", "correct it")
             })?;
             Ok(FirstKeys::Here(Session::permanent(keys, Source::KeyPair)))
         }
@@ -56,7 +56,7 @@ pub(super) fn first_keys(
     }
 }
 
-/// Reads the cluster's OIDC token. The kubelet renews the file, so it is read at each use.
+/// Reads the cluster's OIDC token. The kubelet renews the file, so it is read for each use.
 pub(super) fn oidc_token(file: &Path) -> Result<SecretString, CloudError> {
     let fix = "project a token with the audience sts.aliyuncs.com, or correct ALIBABA_CLOUD_OIDC_TOKEN_FILE";
     let token = read_word(file)
@@ -64,7 +64,7 @@ pub(super) fn oidc_token(file: &Path) -> Result<SecretString, CloudError> {
     Ok(SecretString::from(token.as_str()))
 }
 
-/// The Secret of registered clusters.
+/// The name of the Secret in registered clusters.
 pub(super) const ADDON_SECRET: &str = "alibaba-addon-secret";
 
 const ACCESS_KEY_ID: &str = "ALIBABA_CLOUD_ACCESS_KEY_ID";
@@ -75,17 +75,17 @@ const OIDC_PROVIDER_ARN: &str = "ALIBABA_CLOUD_OIDC_PROVIDER_ARN";
 const OIDC_TOKEN_FILE: &str = "ALIBABA_CLOUD_OIDC_TOKEN_FILE";
 const ROLE_SESSION_NAME: &str = "ALIBABA_CLOUD_ROLE_SESSION_NAME";
 
-/// Where ACK's Pod identity webhook puts the token.
+/// The file in which ACK's Pod identity webhook stores the token.
 const DEFAULT_TOKEN_FILE: &str = "/var/run/secrets/ack.alibabacloud.com/rrsa-tokens/token";
 
-/// Life of a session whose role says nothing about it.
+/// Life of a session whose role has no other setting.
 const DEFAULT_DURATION: Duration = Duration::from_hours(1);
 
-/// A token has 20,000 characters at most.
+/// Maximum size of a file. A token has at most 20,000 characters.
 const LONGEST_WORD: u64 = 64 * 1024;
 
-/// The first of the chain that is there is used, even if it turns out to be broken: falling through to other rights than
-/// those that were meant would be worse.
+/// Returns the first source of the chain that exists, even if it is broken: a fallback would silently use other rights than
+/// the user intended.
 fn default_chain(settings: &CloudSettings, last: bool) -> Result<FirstKeys, CloudError> {
     let CloudSettings { environment, key_secrets, .. } = settings;
     if environment.get(ACCESS_KEY_ID).or(environment.get(ACCESS_KEY_SECRET)).is_some() {
@@ -113,7 +113,10 @@ fn environment_keys(environment: &Environment) -> Result<Session, CloudError> {
     let secret = required(environment, ACCESS_KEY_SECRET)?;
     let token = environment.get(SECURITY_TOKEN).map(str::trim);
     let keys = Keys::new(id, secret, token).ok_or_else(|| {
-        unavailable("the access key in the environment has blanks or odd characters", "correct the variables")
+        unavailable(
+            "the access key in the environment contains blanks or invalid characters",
+            "correct the variables",
+        )
     })?;
     Ok(Session::permanent(keys, Source::Environment))
 }
@@ -125,7 +128,7 @@ fn environment_oidc(environment: &Environment, last: bool) -> Result<FirstKeys, 
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".@-_".contains(&byte);
     if !(2..=64).contains(&session_name.len()) || !session_name.bytes().all(allowed) {
         return Err(unavailable(
-            format!("{ROLE_SESSION_NAME} is no name of a session"),
+            format!("{ROLE_SESSION_NAME} is not a valid session name"),
             "write 2 to 32 letters, digits or .@-_",
         ));
     }
@@ -141,42 +144,49 @@ fn environment_oidc(environment: &Environment, last: bool) -> Result<FirstKeys, 
 }
 
 fn required<'a>(environment: &'a Environment, name: &str) -> Result<&'a str, CloudError> {
-    let missing =
-        || unavailable(format!("{name} is not set, though its companions are"), format!("set {name}"));
+    let missing = || {
+        unavailable(
+            format!("{name} is not set, but other variables of the same identity are"),
+            format!("set {name}"),
+        )
+    };
     environment.get(name).map(str::trim).ok_or_else(missing)
 }
 
-/// The key pair of a Secret. Kubernetes renews the files, so they are read at each use.
+/// Reads the key pair of a Secret. Kubernetes renews the files, so they are read for each use.
 fn key_secret(directory: Option<&Path>, name: &str) -> Result<Session, CloudError> {
     let fix = "create the Secret in the sidecar's namespace with the keys access-key-id and access-key-secret, and mount it";
     let broken = |problem: String| unavailable(format!("the Secret {name} {problem}"), fix);
     let directory = directory.ok_or_else(|| broken("is not mounted".to_owned()))?;
-    // The name becomes a path, so that it may lead nowhere else.
+    // The name becomes part of a path, so it must not lead out of the directory.
     if name.contains(['/', '\\']) || name.starts_with('.') {
-        return Err(broken("has a name that no Secret has".to_owned()));
+        return Err(broken("has a name that is not valid for a Secret".to_owned()));
     }
     let read = |key: &str| {
         let file = directory.join(name).join(key);
-        read_word(&file).map_err(|problem| broken(format!("has a key {key} that {problem}")))
+        read_word(&file)
+            .map_err(|problem| unavailable(format!("the key {key} of the Secret {name} {problem}"), fix))
     };
     let keys = Keys::new(&read("access-key-id")?, &read("access-key-secret")?, None)
-        .ok_or_else(|| broken("holds an access key with odd characters".to_owned()))?;
+        .ok_or_else(|| broken("contains an access key with invalid characters".to_owned()))?;
     Ok(Session::permanent(keys, Source::KeySecret(name.to_owned())))
 }
 
-/// A file that holds one word, perhaps with a line end. The error completes "the file …".
+/// Reads a file that contains one word, with or without a line end. The error completes "the file …".
 fn read_word(file: &Path) -> Result<Zeroizing<String>, String> {
     let mut text = Zeroizing::new(String::new());
     let read = File::open(file).and_then(|file| file.take(LONGEST_WORD).read_to_string(&mut text));
     match read {
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err("is not there".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err("does not exist".to_owned()),
         Err(error) => return Err(format!("cannot be read ({})", error.kind())),
     }
     let word = Zeroizing::new(text.trim().to_owned());
     match word.as_str() {
         "" => Err("is empty".to_owned()),
-        word if word.contains(|c: char| !c.is_ascii_graphic()) => Err("holds more than one word".to_owned()),
+        word if word.contains(|c: char| !c.is_ascii_graphic()) => {
+            Err("contains more than one word".to_owned())
+        }
         _ => Ok(word),
     }
 }

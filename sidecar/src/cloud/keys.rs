@@ -1,4 +1,4 @@
-//! Keys that calls are signed with, and the session they belong to.
+//! The keys that sign calls, and the session that they belong to.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use super::error::CloudError;
 use super::sessions::SessionKey;
 use crate::configuration::RoleArn;
 
-/// An access key, with the token of its session where it has one. `Debug` shows none of it.
+/// An access key, with the token of its session if it has one. `Debug` shows no part of it.
 #[derive(Clone)]
 pub struct Keys {
-    /// The id, `LTAI…` or, of a session, `STS.…`.
+    /// The id: `LTAI…` or, for a session, `STS.…`.
     pub id: String,
     /// The secret.
     pub secret: SecretString,
@@ -21,48 +21,48 @@ pub struct Keys {
     pub token: Option<SecretString>,
 }
 
-/// Keys, how long they last, and where they come from.
+/// Keys with their expiry and their origin.
 #[derive(Debug, Clone)]
 pub struct Session {
     /// The keys.
     pub keys: Keys,
-    /// When they expire; those of a RAM user do not.
+    /// When the keys expire; `None` for the keys of a RAM user, which do not expire.
     pub expires_at: Option<Timestamp>,
-    /// Where they come from.
+    /// The origin of the keys.
     pub origin: Origin,
-    /// Where [`Sessions`](super::sessions::Sessions) keeps it; keys that took no call are not kept.
+    /// The key under which [`Sessions`](super::sessions::Sessions) keeps the session; `None` for keys that needed no call.
     pub(super) kept_as: Option<SessionKey>,
 }
 
-/// Where keys come from. `Display` is a phrase that fits after "with".
+/// The origin of keys. `Display` is a phrase that fits after "with".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// Where the first keys come from.
+    /// The source of the first keys.
     pub source: Source,
-    /// The roles assumed one after the other, the last one the one that acts.
+    /// The roles that are assumed one after the other. The last role makes the calls.
     pub roles: Vec<RoleArn>,
-    /// Whether a session policy narrows the last role to pulling.
+    /// Whether a session policy limits the last role to pulling.
     pub narrowed: bool,
 }
 
-/// Where the first keys come from.
+/// The source of the first keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// `ALIBABA_CLOUD_ACCESS_KEY_ID` and `ALIBABA_CLOUD_ACCESS_KEY_SECRET`.
     Environment,
-    /// The cluster's OIDC token (RRSA), which the first role is assumed with.
+    /// The cluster's OIDC token (RRSA), with which the first role is assumed.
     OidcToken,
-    /// A Secret in the sidecar's namespace: its name.
+    /// The name of a Secret in the sidecar's namespace.
     KeySecret(String),
     /// `customAccessKey` of a registry.
     KeyPair,
-    /// ECS metadata: the name of the node's RAM role.
+    /// ECS metadata, with the name of the node's RAM role.
     Metadata(String),
 }
 
 impl Keys {
-    /// Keys as they came from outside; `None` where one of them could not be sent in a header: empty, or with blanks or
-    /// characters outside of ASCII.
+    /// Creates keys from external texts. Returns `None` if one of them cannot be sent in a header: it is empty, or contains
+    /// blanks or characters outside of ASCII.
     pub fn new(id: &str, secret: &str, token: Option<&str>) -> Option<Self> {
         let sendable = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         (sendable(id) && sendable(secret) && token.is_none_or(sendable)).then(|| Self {
@@ -74,12 +74,12 @@ impl Keys {
 }
 
 impl Session {
-    /// Keys that do not expire, of a RAM user.
+    /// Creates a session of a RAM user's keys, which do not expire.
     pub fn permanent(keys: Keys, source: Source) -> Self {
         Self { keys, expires_at: None, origin: source.into(), kept_as: None }
     }
 
-    /// Reads a session, which STS and ECS metadata write alike.
+    /// Reads a session. STS and ECS metadata write it in the same form.
     pub(super) fn from_answer(
         fields: Fields<'_>,
         origin: Origin,
@@ -88,11 +88,11 @@ impl Session {
         let [id, secret, token] =
             ["AccessKeyId", "AccessKeySecret", "SecurityToken"].map(|name| fields.required(name));
         let keys = Keys::new(&id?, &secret?, Some(&token?))
-            .ok_or_else(|| fields.malformed("the answer has keys with characters that no key has"))?;
+            .ok_or_else(|| fields.malformed("the answer has keys with invalid characters"))?;
         let expires_at = fields.required("Expiration")?.parse::<Timestamp>().ok();
         let expires_at = expires_at
             .filter(|at| at.duration_since(now) < LONGEST_LIFE)
-            .ok_or_else(|| fields.malformed("Expiration is no time, or too far in the future"))?;
+            .ok_or_else(|| fields.malformed("Expiration is not a time, or is too far in the future"))?;
         if expires_at <= now {
             return Err(fields.malformed(format!("the session has expired already, at {expires_at:.0}")));
         }
@@ -106,7 +106,7 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// The first keys alone, with no role assumed.
+/// Creates the origin of the first keys, without an assumed role.
 impl From<Source> for Origin {
     fn from(source: Source) -> Self {
         Self { source, roles: Vec::new(), narrowed: false }
@@ -114,14 +114,14 @@ impl From<Source> for Origin {
 }
 
 impl Origin {
-    /// The same keys after one more role.
+    /// Returns the origin after one more role is assumed.
     pub fn then(&self, role: RoleArn, narrowed: bool) -> Self {
         let mut roles = self.roles.clone();
         roles.push(role);
         Self { source: self.source.clone(), roles, narrowed }
     }
 
-    /// Who acts, as a phrase that fits after "to": whom rights are granted to.
+    /// Returns the principal that makes the calls and needs the rights, as a phrase that fits after "to".
     pub fn principal(&self) -> String {
         match (&self.source, self.roles.last()) {
             (_, Some(role)) => format!("the role {role}"),

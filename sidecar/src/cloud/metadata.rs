@@ -14,23 +14,23 @@ use super::keys::{Session, Source};
 use super::retry::retrying;
 use super::settings::Environment;
 
-/// ECS metadata, asked the way the environment says.
+/// The client of ECS metadata, with the settings of the environment.
 #[derive(Debug)]
 pub(super) struct Metadata<'a> {
     pub(super) api: &'a Api,
     pub(super) base: &'a Base,
     pub(super) environment: &'a Environment,
-    /// What it is asked for.
+    /// The purpose of the request.
     pub(super) call: Call,
 }
 
-/// Whether the environment switches ECS metadata off.
+/// Returns whether the environment switches ECS metadata off.
 pub(super) fn is_disabled(environment: &Environment) -> bool {
     environment.is_true("ALIBABA_CLOUD_ECS_METADATA_DISABLED")
 }
 
 impl Metadata<'_> {
-    /// The region this machine is in, as text.
+    /// Reads the region of this machine as text.
     pub(super) async fn region(&self) -> Result<String, CloudError> {
         let answer = self.get("/latest/meta-data/region-id").await.map_err(|mut error| {
             error.details.fix = Some("set --region, or regionId on the registry's entry".to_owned());
@@ -42,7 +42,8 @@ impl Metadata<'_> {
         }
     }
 
-    /// The keys of the node's RAM role: the last of the default chain, so no answer means that there are no keys.
+    /// Reads the keys of the node's RAM role. This is the last source of the default chain, so no response means that there are
+    /// no keys.
     pub(super) async fn session(&self) -> Result<Session, CloudError> {
         self.keys().await.map_err(|error| match error.reason {
             Reason::Unreachable => self.no_keys(
@@ -62,7 +63,7 @@ impl Metadata<'_> {
             None => self.role().await?,
         };
         if !role.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
-            let problem = "the name of the node's RAM role has characters that no name has";
+            let problem = "the name of the node's RAM role contains invalid characters";
             return Err(self.call.malformed(problem));
         }
         let answer = self.get(&format!("{ROLES}{role}")).await?;
@@ -86,14 +87,14 @@ impl Metadata<'_> {
             200 => self.word(&answer),
             404 => Err(self.no_keys(
                 "the node has no RAM role",
-                "attach one to the node, or give the sidecar keys of its own",
+                "attach one to the node, or give the sidecar an access key",
             )),
             _ => Err(self.refused(&answer)),
         }
     }
 
-    /// Repeats what a busy service refuses. No answer at all is not repeated: off ECS there never is one, and each attempt
-    /// costs the whole time-out.
+    /// Sends a request, and retries it if the service is busy. A request without a response is not retried: outside of ECS there
+    /// is never a response, and each attempt takes the whole time-out.
     async fn get(&self, path: &str) -> Result<Answer, CloudError> {
         let attempt = async || match self.get_once(path).await {
             Ok(answer) if answer.status == 429 || answer.status >= 500 => Err(self.refused(&answer)),
@@ -108,7 +109,7 @@ impl Metadata<'_> {
         self.send(Method::GET, path, headers.into_iter().collect()).await
     }
 
-    /// The session token of the hardened mode; `None` where this machine has only the plain mode, and the environment
+    /// Returns the session token of the hardened mode, or `None` if this machine has only the plain mode and the environment
     /// allows it.
     async fn token(&self) -> Result<Option<Zeroizing<String>>, CloudError> {
         let life = ("x-aliyun-ecs-metadata-token-ttl-seconds", Zeroizing::new("300".to_owned()));
@@ -116,7 +117,7 @@ impl Metadata<'_> {
         match answer.status {
             200 => Ok(Some(Zeroizing::new(self.word(&answer)?))),
             403 | 404 if self.environment.is_true("ALIBABA_CLOUD_IMDSV1_DISABLED") => Err(self.no_keys(
-                "ECS metadata gives no session token, and ALIBABA_CLOUD_IMDSV1_DISABLED forbids to do without",
+                "ECS metadata returns no session token, and ALIBABA_CLOUD_IMDSV1_DISABLED forbids requests without one",
                 "allow the hardened mode on the node, or unset ALIBABA_CLOUD_IMDSV1_DISABLED",
             )),
             403 | 404 => Ok(None),
@@ -133,17 +134,17 @@ impl Metadata<'_> {
         match answer::read(&self.call, answer, self.api.clock.wall()) {
             Err(error) if error.is_transient() => error,
             Ok(_) | Err(_) => self.no_keys(
-                format!("ECS metadata answers HTTP {}", answer.status),
-                "allow Pods to read it, or do without it: set --region, and give the sidecar keys of its own",
+                format!("ECS metadata returned HTTP {}", answer.status),
+                "allow Pods to read it, or set --region and give the sidecar an access key",
             ),
         }
     }
 
-    /// A body that is one word.
+    /// Returns a body that is one word.
     fn word(&self, answer: &Answer) -> Result<String, CloudError> {
         let text = std::str::from_utf8(&answer.body).unwrap_or_default().trim();
         if text.is_empty() || text.len() > 1024 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(self.call.malformed("the answer is not the one word that it should be"));
+            return Err(self.call.malformed("the answer is not a single word"));
         }
         Ok(text.to_owned())
     }
@@ -153,5 +154,5 @@ impl Metadata<'_> {
     }
 }
 
-/// Followed by nothing: the name of the role. Followed by that name: its keys.
+/// The path of the role's name. Followed by that name, it is the path of the role's keys.
 const ROLES: &str = "/latest/meta-data/ram/security-credentials/";

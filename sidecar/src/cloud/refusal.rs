@@ -1,4 +1,4 @@
-//! What the codes of Alibaba's APIs mean.
+//! The meaning of the codes of Alibaba's APIs.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use super::call::Call;
 use super::error::{CloudError, Reason, identifier};
 use super::http::Answer;
 
-/// A refusal as the API wrote it; nothing in it is fit to be shown.
+/// A refusal as the API wrote it. No part of it may be shown.
 #[derive(Default)]
 pub(super) struct Refusal {
     pub(super) code: Option<String>,
     pub(super) request_id: Option<String>,
-    /// The RAM action that is missing, of `AccessDeniedDetail`.
+    /// The RAM action that is missing, from `AccessDeniedDetail`.
     pub(super) right: Option<String>,
 }
 
-/// Returns the error that a refusal means: by its code, or by its status where the code is not known.
+/// Returns the error for a refusal: by its code, or by its status if the code is not known.
 pub(super) fn explain(call: &Call, answer: &Answer, refusal: &Refusal, now: Timestamp) -> CloudError {
     let code = refusal.code.as_deref().unwrap_or_default().to_ascii_lowercase();
     let mut error = by_code(call, &code).unwrap_or_else(|| by_status(call, answer.status, code.is_empty()));
@@ -37,8 +37,8 @@ pub(super) fn explain(call: &Call, answer: &Answer, refusal: &Refusal, now: Time
     error
 }
 
-/// Codes in lower case; `None` for those not known here. Sources: the error pages of the APIs and of RRSA, and the codes
-/// that Alibaba's own SDKs treat specially.
+/// Returns the error for a code in lower case, or `None` if the code is not known here. The sources are the error pages of the
+/// APIs and of RRSA, and the codes that Alibaba's own SDKs treat specially.
 fn by_code(call: &Call, code: &str) -> Option<CloudError> {
     let family =
         |name: &str| code == name || code.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
@@ -50,7 +50,7 @@ fn by_code(call: &Call, code: &str) -> Option<CloudError> {
         "signaturenonceused" => explained(
             Reason::ServiceUnavailable,
             "the request arrived twice",
-            "it mostly passes by itself; if it stays, look for a proxy that repeats requests",
+            "this is usually temporary; if it persists, look for a proxy that repeats requests",
         ),
         _ if family("serviceunavailable") || family("internalerror") => {
             call.error(Reason::ServiceUnavailable)
@@ -99,7 +99,7 @@ fn by_code(call: &Call, code: &str) -> Option<CloudError> {
         ),
         _ if family("authenticationfail.oidctoken") => oidc_token(
             "the OIDC token is not valid",
-            "check that the token file holds the cluster's own token",
+            "check that the token file contains the cluster's own token",
         ),
         _ if family("entitynotexist.role") => call.error(Reason::RoleNotFound),
         "invalidparameter.durationseconds" => explained(
@@ -127,12 +127,12 @@ fn by_status(call: &Call, status: u16, codeless: bool) -> CloudError {
         429 => call.error(Reason::Throttled { retry_after: None }),
         500.. => call.error(Reason::ServiceUnavailable),
         300..400 => call.malformed("the answer is a redirect, which is not followed"),
-        _ if codeless => call.malformed("the answer is no JSON of the API"),
+        _ if codeless => call.malformed("the answer is not JSON of the API"),
         _ => call.error(Reason::Refused),
     }
 }
 
-/// The RAM action that a call needs, for APIs that do not say it themselves.
+/// Returns the RAM action that a call needs, for APIs that do not name it.
 fn own_right(call: &Call) -> Option<&'static str> {
     match call.action {
         "GetAuthorizationToken" => Some("cr:GetAuthorizationToken"),
@@ -147,8 +147,9 @@ fn is_right(text: &str) -> bool {
     text.len() <= 64 && text.split_once(':').is_some_and(|(product, action)| word(product) && word(action))
 }
 
-/// The longest wait that a throttled answer asks for. Alibaba's own headers read `Limit:1,Remain:0,TimeLeft:2000,Reset:1`,
-/// in milliseconds, or, for its newest SDKs, just milliseconds; gateways in front of them send the standard one.
+/// Returns the longest wait that a throttled response asks for. Alibaba's own headers contain
+/// `Limit:1,Remain:0,TimeLeft:2000,Reset:1`, in milliseconds, or, for its newest SDKs, only milliseconds. Gateways in front of
+/// the APIs send the standard header.
 fn wait_asked(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let left = |name: &str| {

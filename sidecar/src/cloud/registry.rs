@@ -1,4 +1,4 @@
-//! ACR: credentials and hosts of an instance.
+//! ACR: the credentials and the hosts of an instance.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,8 @@ pub(super) async fn credential(
     read_credential(body.fields(), instance, api.clock.wall())
 }
 
-/// All enabled hosts of an instance's registry, public, VPC and custom ones, sorted; none where no endpoint is enabled.
+/// Returns all enabled hosts of an instance's registry, sorted: public, VPC and custom ones. The list is empty if no endpoint is
+/// enabled.
 pub(super) async fn enterprise_hosts(
     api: &Api,
     base: &Base,
@@ -80,8 +81,8 @@ fn read_hosts(fields: Fields<'_>) -> Vec<Host> {
     hosts.into_iter().collect()
 }
 
-/// One odd domain must not cost an instance its other ones, so it is left out, and said so. The owner of an instance chooses
-/// its domains, and may be another account: a public registry is none of them.
+/// Reads a domain of an instance. An invalid domain is left out and logged, so that the instance keeps its other domains. The
+/// owner of an instance chooses its domains, and may be another account: a public registry is therefore not accepted.
 fn read_host(domain: &str) -> Option<Host> {
     match Host::from_api(domain) {
         Ok(host) if host.is_elsewhere() => {
@@ -90,17 +91,17 @@ fn read_host(domain: &str) -> Option<Host> {
         }
         Ok(host) => Some(host),
         Err(error) => {
-            tracing::warn!(%error, "the instance has a domain that is no host; it is left out");
+            tracing::warn!(%error, "the instance has a domain that is not a host; it is left out");
             None
         }
     }
 }
 
-/// Reads an answer as those of every operation are read; the first byte gives its status. No message may hold what a credential
-/// is made of.
+/// Reads a text as a response of each operation. The first byte determines the status. No message may contain a part of a
+/// credential.
 ///
 /// # Panics
-/// Where a host is not one of an instance, or out of order.
+/// Panics if a host cannot belong to an instance, or is not in order.
 #[cfg(any(test, fuzzing))]
 pub fn fuzz_answer(text: &[u8]) {
     let Some((first, body)) = text.split_first() else { return };

@@ -1,4 +1,4 @@
-//! When a failed attempt is repeated.
+//! The rule for retries of a failed attempt.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,8 +8,9 @@ use backon::{ExponentialBuilder, Retryable};
 use super::error::{CloudError, Reason};
 use super::settings::Limits;
 
-/// Repeats an attempt while it fails in a way that can heal: exponential with jitter, a bounded number of times. An API
-/// that asks to wait is obeyed, unless it asks for longer than [`Limits::longest_delay`]: then the caller decides.
+/// Retries an attempt while its failure can pass, with exponential back-off and jitter, a limited number of times. If an API
+/// asks to wait, the next attempt waits for that time, unless it is longer than [`Limits::longest_delay`]: then the caller
+/// decides.
 pub(super) async fn retrying<T, F>(limits: &Limits, attempt: impl FnMut() -> F) -> Result<T, CloudError>
 where
     F: Future<Output = Result<T, CloudError>>,
@@ -45,7 +46,7 @@ mod tests {
 
     use super::*;
 
-    /// Attempts made, and seconds passed, when every attempt fails so.
+    /// Returns the number of attempts and the seconds that pass when every attempt fails for this reason.
     async fn failing(reason: Reason) -> (u32, f64) {
         let (attempts, start) = (Cell::new(0), Instant::now());
         let result: Result<(), _> = retrying(&Limits::default(), || {
@@ -64,7 +65,7 @@ mod tests {
         {
             let (attempts, seconds) = failing(reason).await;
             assert_eq!(attempts, 3);
-            // 0.2 s and 0.4 s, each with up to as much again.
+            // The delays are 0.2 s and 0.4 s, and jitter at most doubles each.
             assert!((0.6..1.3).contains(&seconds), "{seconds}");
         }
     }

@@ -1,6 +1,6 @@
-//! The session policy: it narrows each session, whatever else its role may do.
+//! The session policy: it limits each session, whatever else its role may do.
 
-/// A session may mint credentials, list hosts and pull, and nothing else.
+/// A policy that only allows a session to mint credentials, to list hosts and to pull.
 pub(super) const PULL_ONLY: &str = r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":["cr:GetAuthorizationToken","cr:ListInstanceEndpoint","cr:PullRepository"],"Resource":"*"}]}"#;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The sessions that are in use: each is obtained once, however many registries need it at the same time.
+//! The sessions that are in use. Each session is obtained once, even if many registries need it at the same time.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -13,7 +13,7 @@ use super::sts::OidcRole;
 use crate::clock::{Clock, Moment};
 use crate::configuration::Identity;
 
-/// Which session it is: one for each step towards keys that takes a call.
+/// The identity of a session: one for each step towards keys that needs a call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum SessionKey {
     /// The keys of the node's RAM role.
@@ -25,9 +25,9 @@ pub(super) enum SessionKey {
 }
 
 impl SessionKey {
-    /// Returns whether a credential minted with this session has its full life. Of a session of STS, a tenth of its life may
-    /// have passed, since a credential lives no longer than its session. Keys of ECS metadata cannot be renewed; they are read
-    /// again after a minute. Both clocks must agree, in case one was stepped or suspended.
+    /// Returns whether the session is still used. A credential does not live longer than its session, so a session of STS is kept
+    /// only for the first tenth of its life. Keys of ECS metadata cannot be renewed; they are read again after a minute. Both
+    /// clocks must agree, because one of them may have been stepped or suspended.
     fn keeps(&self, session: &Session, obtained: Moment, now: Moment) -> bool {
         let Some(expires_at) = session.expires_at else { return true };
         let by_wall = now.wall.duration_since(obtained.wall);
@@ -48,7 +48,7 @@ pub(super) struct Sessions {
     slots: Mutex<HashMap<SessionKey, Arc<Slot>>>,
 }
 
-/// The place of one session. The task that obtains it holds the lock; the others wait for the outcome.
+/// The place of one session. The task that obtains the session holds the lock; other tasks wait for the outcome.
 type Slot = tokio::sync::Mutex<Option<Attempt>>;
 
 /// The latest attempt to obtain a session.
@@ -64,7 +64,8 @@ impl Sessions {
         Self { clock, slots: Mutex::default() }
     }
 
-    /// The session of a key: the one at hand while it is fresh, else a new one from `obtain`, which is not run otherwise.
+    /// Returns the session of a key: the existing session while it is fresh, otherwise a new session from `obtain`. `obtain` is
+    /// not run while the existing session is fresh.
     pub(super) async fn get(
         &self,
         key: SessionKey,
@@ -73,7 +74,7 @@ impl Sessions {
         let asked = self.clock.now().monotonic;
         let slot = self.slot(key.clone());
         let mut latest = slot.lock().await;
-        // The clock is read before the call, so that a slow answer does not make the session look younger.
+        // The clock is read before the call, so that a slow response does not make the session look younger.
         let began = self.clock.now();
         match &*latest {
             Some(Attempt { began: obtained, outcome: Ok(session), .. })
@@ -81,8 +82,8 @@ impl Sessions {
             {
                 return Ok(session.clone());
             }
-            // This failure came after the request for a session: fifty registries with one broken identity make one
-            // failing call, not fifty one after the other.
+            // This attempt failed after the session was requested, so it is not repeated: fifty registries with the same
+            // broken identity make one failing call, and not fifty in sequence.
             Some(Attempt { ended, outcome: Err(error), .. }) if *ended > asked => return Err(error.clone()),
             _ => {}
         }
@@ -91,8 +92,8 @@ impl Sessions {
         outcome
     }
 
-    /// Drops a session that an API refused, so that the next one is a new one. Returns whether a new one is worth a try: keys
-    /// that are not of a session stay as they are. A session that another task has renewed in the meantime stays.
+    /// Drops a session that an API refused, so that the next call obtains a new session. A session that another task has renewed
+    /// in the meantime is kept. Returns whether to try again: keys that do not belong to a session would be the same.
     pub(super) async fn forget(&self, refused: &Session) -> bool {
         let Some(key) = &refused.kept_as else { return false };
         let Some(slot) = self.slots().get(key).cloned() else { return false };
@@ -107,7 +108,7 @@ impl Sessions {
     fn slot(&self, key: SessionKey) -> Arc<Slot> {
         let now = self.clock.now().wall;
         let mut slots = self.slots();
-        // Sessions of identities that are no longer configured go when they have expired.
+        // Sessions of identities that are no longer configured are removed when they have expired.
         slots.retain(|_, slot| Arc::strong_count(slot) > 1 || is_needed(slot, now));
         Arc::clone(slots.entry(key).or_default())
     }

@@ -1,4 +1,4 @@
-//! What the cloud client is told once, at the start.
+//! The settings of the cloud client.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,39 +8,40 @@ use std::time::Duration;
 use super::endpoints::Endpoints;
 use crate::configuration::Region;
 
-/// What the cloud client is told once, at the start.
+/// The settings of the cloud client, which do not change after the start.
 #[derive(Debug, Clone)]
 pub struct CloudSettings {
-    /// Where the APIs are.
+    /// The endpoints of the APIs.
     pub endpoints: Endpoints,
-    /// The cluster's region (`--region`); asked from ECS metadata where absent.
+    /// The cluster's region (`--region`); if absent, it is read from ECS metadata.
     pub region: Option<Region>,
-    /// Directory of the key Secrets as Kubernetes mounts them: `<name>/access-key-id`, `<name>/access-key-secret`.
+    /// Directory in which Kubernetes mounts the key Secrets: `<name>/access-key-id`, `<name>/access-key-secret`.
     pub key_secrets: Option<PathBuf>,
     /// The environment of the process.
     pub environment: Environment,
-    /// How long to wait, how often to try.
+    /// Limits on times, sizes and retries.
     pub limits: Limits,
 }
 
-/// How long to wait, how often to try.
+/// Limits on times, sizes and retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For a connection, TLS included.
+    /// Maximum time for a connection, including TLS.
     pub connect: Duration,
-    /// For the next bytes of an answer.
+    /// Maximum time for the next bytes of a response.
     pub read: Duration,
-    /// For one attempt, from its start to the end of the answer.
+    /// Maximum time for one attempt, from its start to the end of the response.
     pub total: Duration,
-    /// For one request to ECS metadata, which is on the same machine; its connection and its bytes have the same limit.
+    /// Maximum time for one request to ECS metadata, which is on the same machine. The same limit applies to its connection and
+    /// to its bytes.
     pub metadata: Duration,
-    /// Bytes of an answer.
+    /// Maximum bytes of a response.
     pub answer_bytes: usize,
-    /// Attempts after the first one, at failures that can heal.
+    /// Maximum number of retries after failures that can pass.
     pub retries: usize,
-    /// Before the second attempt; doubled for each further one, with jitter.
+    /// Delay before the second attempt. It is doubled for each further attempt, with jitter.
     pub first_delay: Duration,
-    /// An API that asks for a longer wait than this gets no further attempt in the same call.
+    /// If an API asks for a longer wait than this, there is no further attempt in the same call.
     pub longest_delay: Duration,
 }
 
@@ -50,9 +51,9 @@ impl Default for Limits {
             connect: Duration::from_secs(5),
             read: Duration::from_secs(10),
             total: Duration::from_secs(15),
-            // What Alibaba's own SDKs give it.
+            // Alibaba's own SDKs have the same limit.
             metadata: Duration::from_secs(1),
-            // A token is 2 KiB; the endpoints of an instance with long access lists are some 100 KiB.
+            // A token is 2 KiB; the endpoints of an instance with long access lists are about 100 KiB.
             answer_bytes: 1 << 20,
             retries: 2,
             first_delay: Duration::from_millis(200),
@@ -61,24 +62,25 @@ impl Default for Limits {
     }
 }
 
-/// Environment variables, read once. Empty ones count as absent. `Debug` shows the names only: some hold keys.
+/// Environment variables, read once. Empty variables count as absent. `Debug` shows only the names, because some values are
+/// keys.
 #[derive(Clone, Default)]
 pub struct Environment(HashMap<String, String>);
 
 impl Environment {
-    /// The environment of this process; variables that are not Unicode are left out, none of ours may be such.
+    /// Reads the environment of this process. Variables that are not Unicode are left out; our variables must be Unicode.
     pub fn from_process() -> Self {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect()
     }
 
-    /// The value of a variable.
+    /// Returns the value of a variable.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Whether a variable is `true`, in any case, as Alibaba's SDKs read their switches.
+    /// Returns whether a variable is `true`, in upper or lower case, as in Alibaba's SDKs.
     pub fn is_true(&self, name: &str) -> bool {
         self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }

@@ -1,4 +1,4 @@
-//! The signature `ACS3-HMAC-SHA256` of Alibaba Cloud's APIs, a pure function.
+//! The signature `ACS3-HMAC-SHA256` of Alibaba Cloud's APIs, as a pure function.
 //!
 //! Source: <https://www.alibabacloud.com/help/en/sdk/product-overview/v3-request-structure-and-signature>.
 
@@ -15,30 +15,30 @@ use super::http::Headers;
 use super::keys::Keys;
 use crate::hex::hex;
 
-/// What is signed, apart from the keys.
+/// The parts of a request that are signed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ToSign<'a> {
-    /// What is called.
+    /// The operation that is called.
     pub(super) operation: &'a Operation,
-    /// Host header, with the port where it is not the scheme's own.
+    /// Host header, with the port if it is not the scheme's default port.
     pub(super) host: &'a str,
-    /// Query as [`canonical_query`] writes it. It must be sent exactly so.
+    /// Query as [`canonical_query`] writes it. It must be sent exactly in this form.
     pub(super) query: &'a str,
 }
 
-/// What makes each attempt different. A new one is needed for every attempt: the API refuses a nonce it has seen, and a
-/// date that is 15 minutes off.
+/// The values that must be new for each attempt: the API refuses a nonce that it has already received, and a date that is
+/// 15 minutes off.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// The time, to the second.
     pub date: Timestamp,
-    /// Never used before.
+    /// A text that was never used before.
     pub nonce: String,
 }
 
-/// Headers to be sent, names in lower case; `host` is not among them, since the HTTP client writes it.
+/// The headers to send, with names in lower case. `host` is not included, because the HTTP client writes it.
 ///
-/// `Debug` shows the names only: the values hold the session's token.
+/// `Debug` shows only the names, because the values contain the session's token.
 pub(super) struct Signed {
     /// The signed `x-acs-…` headers and `authorization`.
     pub(super) headers: Headers,
@@ -64,7 +64,8 @@ pub(super) fn sign(request: &ToSign<'_>, keys: &Keys, attempt: &Attempt) -> Sign
     Signed { headers }
 }
 
-/// A query string, sorted by name, encoded by RFC 3986: unreserved characters only, and `name=` where a value is empty.
+/// Returns a query string, sorted by name and encoded by RFC 3986: it contains only unreserved characters, and `name=` for an
+/// empty value.
 pub fn canonical_query(parameters: &[(&str, &str)]) -> String {
     let mut sorted = parameters.to_vec();
     sorted.sort_unstable();
@@ -80,24 +81,24 @@ pub fn canonical_query(parameters: &[(&str, &str)]) -> String {
     query
 }
 
-/// The date as the signature wants it: UTC, whole seconds.
+/// Returns the date in the form that the signature needs: UTC, whole seconds.
 pub fn date(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 const ALGORITHM: &str = "ACS3-HMAC-SHA256";
 
-/// SHA-256 of nothing: no signed request has a body.
+/// SHA-256 of an empty body, because no signed request has a body.
 const HASH_OF_BODY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// The unreserved characters of RFC 3986 stay as they are.
+/// The characters that are encoded: all except the unreserved characters of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 fn encode(text: &str) -> impl Iterator<Item = &str> {
     utf8_percent_encode(text, RESERVED)
 }
 
-/// Everything that is signed, sorted by name.
+/// Returns all headers that are signed, sorted by name.
 fn headers(request: &ToSign<'_>, keys: &Keys, attempt: &Attempt) -> Headers {
     let mut headers = vec![
         ("host", Zeroizing::new(request.host.to_owned())),
@@ -105,7 +106,7 @@ fn headers(request: &ToSign<'_>, keys: &Keys, attempt: &Attempt) -> Headers {
         ("x-acs-content-sha256", Zeroizing::new(HASH_OF_BODY.to_owned())),
         ("x-acs-date", Zeroizing::new(date(attempt.date))),
     ];
-    // Between "date" and "signature-nonce" in the alphabet.
+    // This name is between "date" and "signature-nonce" in alphabetical order.
     if let Some(token) = &keys.token {
         headers.push(("x-acs-security-token", Zeroizing::new(token.expose_secret().to_owned())));
     }

@@ -14,7 +14,7 @@ use super::keys::{Origin, Session, Source};
 use super::session_policy::PULL_ONLY;
 use crate::configuration::{AssumeRole, OidcProviderArn, RoleArn};
 
-/// The name our sessions have in the logs of the cloud (`ActionTrail`), unless the environment has another.
+/// Default name of our sessions in the logs of the cloud (`ActionTrail`). The environment can set another name.
 pub(super) const SESSION_NAME: &str = "acr-credential-sidecar";
 
 /// A role that is assumed with the cluster's OIDC token.
@@ -24,11 +24,11 @@ pub(super) struct OidcRole {
     pub(super) provider: OidcProviderArn,
     pub(super) duration: Duration,
     pub(super) session_name: String,
-    /// Whether this is the last role, which a session policy narrows to pulling.
+    /// Whether this is the last role, which a session policy limits to pulling.
     pub(super) last: bool,
 }
 
-/// Assumes a role with other keys. It is always the last one, so the session policy goes with it.
+/// Assumes a role with other keys. It is always the last role, so the session policy is sent with it.
 pub(super) async fn assume_role(
     api: &Api,
     base: &Base,
@@ -106,12 +106,12 @@ mod tests {
             (session("STS.EXAMPLE", "", "2026-11-23T13:00:00Z"), "the answer has no SecurityToken"),
             (
                 session("STS MARKER", "t", "2026-11-23T13:00:00Z"),
-                "the answer has keys with characters that no key has",
+                "the answer has keys with invalid characters",
             ),
-            (session("STS.EXAMPLE", "t", "MARKER"), "Expiration is no time, or too far in the future"),
+            (session("STS.EXAMPLE", "t", "MARKER"), "Expiration is not a time, or is too far in the future"),
             (
                 session("STS.EXAMPLE", "t", "2027-11-23T13:00:00Z"),
-                "Expiration is no time, or too far in the future",
+                "Expiration is not a time, or is too far in the future",
             ),
             (
                 session("STS.EXAMPLE", "t", "2026-11-23T12:00:00Z"),

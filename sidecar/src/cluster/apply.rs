@@ -117,7 +117,7 @@ impl Writer {
         let patch =
             at::<Secret>(Some(namespace)).patch_metadata(&self.pull_secret, params, &Patch::Apply(&body));
         let written = within(request(&self.client, patch)).await?;
-        read(&written).map(|metadata| PullSecret::of(&metadata))
+        read(&written).map(|metadata| PullSecret::from_metadata(&metadata))
     }
 
     /// Deletes the Secret with this uid, in this version if there is one. Returns the finalizers that it waits for.
@@ -136,7 +136,7 @@ impl Writer {
         match within(request(&self.client, delete)).await {
             // If the object is gone, the answer is a Status; if it waits for a finalizer, the answer is the object.
             Ok(answer) => {
-                let object = Metadata::of(&answer).ok();
+                let object = Metadata::parse(&answer).ok();
                 let finalizers = object.map(|object| object.finalizers()).unwrap_or_default();
                 Ok(finalizers.into_iter().map(Cow::into_owned).collect())
             }
@@ -149,7 +149,7 @@ impl Writer {
 /// Reads an answer leniently: a write that was done must not count as failed because of what tenants have written beside our
 /// fields.
 fn read(written: &str) -> Result<Metadata<'_>, ApiError> {
-    Metadata::of(written).map_err(|_| ApiError::malformed())
+    Metadata::parse(written).map_err(|_| ApiError::malformed())
 }
 
 /// The pull secret as it is sent. `Debug` does not print its data.

@@ -1,4 +1,4 @@
-//! The configuration of a running sidecar: follows its ConfigMap, and keeps the last one that makes sense.
+//! The configuration of a running sidecar: follows its ConfigMap, and keeps the last valid configuration.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::cloud::{Cloud, CloudError};
 use crate::configuration::{self, Finding, Mistakes, Parsed, Region};
 use crate::kubernetes::{Change, Collection, follow};
 
-/// The ConfigMap, as far as it is the configuration.
+/// The data of the ConfigMap.
 #[derive(Deserialize)]
 struct Data {
     data: Option<BTreeMap<String, String>>,
 }
 
-/// How the ConfigMap stands. Whatever it says, the last configuration that made sense stays in use.
+/// The status of the ConfigMap. The last valid configuration always stays in use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ConfigMapStatus {
     /// It has not been read yet.
@@ -31,20 +31,20 @@ pub enum ConfigMapStatus {
     Awaited,
     /// It is in use.
     Good {
-        /// What should be changed nevertheless.
+        /// Warnings about it.
         warnings: Vec<Finding>,
     },
     /// There is no ConfigMap of this name.
     Missing(Arc<str>),
-    /// It makes no sense.
+    /// It is not valid.
     Wrong(Mistakes),
-    /// It needs the region of the cluster, which could not be found out yet.
+    /// It needs the region of the cluster, which is not known yet.
     NoRegion(CloudError),
 }
 
-/// Who knows the region of the cluster.
+/// A source for the region of the cluster.
 pub trait Regions: Send + Sync {
-    /// The region.
+    /// Returns the region.
     fn region(&self) -> impl Future<Output = Result<Region, CloudError>> + Send;
 }
 
@@ -55,12 +55,12 @@ impl Regions for Cloud {
 }
 
 impl ConfigMapStatus {
-    /// Whether it is in use.
+    /// Returns whether it is in use.
     pub fn is_good(&self) -> bool {
         matches!(self, Self::Good { .. })
     }
 
-    /// What is wrong or unwise about it, a line each.
+    /// Returns its mistakes and warnings, one on each line.
     pub fn lines(&self) -> Vec<String> {
         match self {
             Self::Awaited => Vec::new(),
@@ -89,19 +89,19 @@ impl ConfigMapStatus {
     }
 }
 
-/// Follows the ConfigMap, and finds out the cluster's region for registries that name none.
+/// Follows the ConfigMap, and looks up the cluster's region for registries without a region.
 #[derive(Debug)]
 pub struct ConfigurationWatcher<R> {
     name: Arc<str>,
     regions: Arc<R>,
     active: watch::Sender<Option<Arc<ActiveConfiguration>>>,
     standing: watch::Sender<ConfigMapStatus>,
-    /// Read, and without the region that it needs.
+    /// A configuration that was read, but lacks the region that it needs.
     waiting: Option<Parsed>,
 }
 
 impl<R: Regions> ConfigurationWatcher<R> {
-    /// A follower of the ConfigMap of this name.
+    /// Creates a follower of the ConfigMap with this name.
     pub fn new(name: Arc<str>, regions: Arc<R>) -> Self {
         Self {
             name,
@@ -112,12 +112,12 @@ impl<R: Regions> ConfigurationWatcher<R> {
         }
     }
 
-    /// The configuration in use; none before the first that makes sense.
+    /// Returns the configuration in use; `None` before the first valid one.
     pub fn active(&self) -> watch::Receiver<Option<Arc<ActiveConfiguration>>> {
         self.active.subscribe()
     }
 
-    /// How the ConfigMap stands.
+    /// Returns the status of the ConfigMap.
     pub fn standing(&self) -> watch::Receiver<ConfigMapStatus> {
         self.standing.subscribe()
     }
@@ -147,7 +147,7 @@ impl<R: Regions> ConfigurationWatcher<R> {
         }
     }
 
-    /// Takes in one version of the ConfigMap's data; none is a missing ConfigMap.
+    /// Takes in one version of the ConfigMap's data; `None` means that there is no ConfigMap.
     fn read(&mut self, data: Option<BTreeMap<String, String>>) {
         self.waiting = None;
         match data.map(|data| configuration::from_data(&data)) {
@@ -157,7 +157,7 @@ impl<R: Regions> ConfigurationWatcher<R> {
         }
     }
 
-    /// Puts what was read into use, once all regions are known.
+    /// Activates the configuration that was read, once all regions are known.
     async fn resolve(&mut self) {
         let Some(Parsed { configuration, warnings }) = self.waiting.take() else { return };
         let needs_region = configuration.registries.iter().any(|registry| registry.region.is_none());
@@ -196,7 +196,8 @@ impl<R: Regions> ConfigurationWatcher<R> {
     }
 }
 
-/// What a change makes of the ConfigMap's data; a list that ends without it, or its deletion, is a missing ConfigMap.
+/// Returns the ConfigMap's data after a change. If a list ends without the ConfigMap, or if it is deleted, it is
+/// missing.
 fn version() -> impl Fn(Change<'_>) -> Option<Option<BTreeMap<String, String>>> {
     let is_listed = AtomicBool::new(false);
     move |change| match change {

@@ -45,7 +45,7 @@ const BETWEEN_LISTS: Duration = Duration::from_secs(30);
 
 /// The settings of the controller.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ControllerSettings {
     /// Name of the pull secret.
     pub pull_secret: Arc<str>,
     /// Whether foreign Secrets of that name are taken over.
@@ -93,12 +93,12 @@ pub struct Summary {
 
 /// A task that should never end has ended: the process cannot do its work any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} has ended, which it never should: this process ends")]
+#[error("{0} has ended unexpectedly: this process stops")]
 pub struct Ended(pub &'static str);
 
 /// The controller.
 pub struct Controller {
-    settings: Settings,
+    settings: ControllerSettings,
     inputs: Inputs,
     mode: Mode,
     clock: Arc<dyn Clock>,
@@ -131,7 +131,7 @@ struct Synced {
 }
 
 impl Synced {
-    fn of(&mut self, kind: Kind) -> &mut bool {
+    fn get_mut(&mut self, kind: Kind) -> &mut bool {
         match kind {
             Kind::Namespace => &mut self.namespaces,
             Kind::PullSecret => &mut self.pull_secrets,
@@ -145,7 +145,7 @@ impl Controller {
     /// leader.
     pub fn new(
         client: Client,
-        settings: Settings,
+        settings: ControllerSettings,
         inputs: Inputs,
         mode: Mode,
         clock: Arc<dyn Clock>,
@@ -240,7 +240,7 @@ async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Waits until this time; without end if there is none.
+/// Waits until this time, or without end if there is no time.
 async fn at(then: Option<Instant>) {
     match then {
         Some(then) => sleep_until(then).await,

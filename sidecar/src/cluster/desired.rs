@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::fingerprint::{Fingerprint, instance_name};
 use super::observed::LONGEST_REGISTRIES;
-use crate::broker::{Entry, Snapshot, Status};
+use crate::broker::{RegistryState, Snapshot, Status};
 use crate::clock::Moment;
 use crate::docker_config::{DockerConfig, RegistrySet};
 
@@ -102,7 +102,7 @@ impl DesiredSecret {
     }
 }
 
-fn registry_name(entry: &Entry) -> String {
+fn registry_name(entry: &RegistryState) -> String {
     format!("{}/{}", entry.key.region, instance_name(&entry.key.instance))
 }
 

@@ -1,21 +1,21 @@
-//! What somebody should know about a namespace.
+//! Reports about a namespace.
 
 use crate::kubernetes::ApiError;
 use crate::reason::Reason;
 
-/// Something that people should know. It ends up in an Event on its object, and in the log.
+/// A fact that people should know. It becomes an Event on its object, and a line in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// What it is about.
+    /// The object that it is about.
     pub about: About,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// What was found, and how to fix it. Never holds a secret.
+    /// What was found, and how to fix it. It never contains a secret.
     pub message: String,
 }
 
 impl Notice {
-    /// What people should know about a write that failed; nothing about a race.
+    /// Returns the notice about a write that failed; `None` for a race.
     pub fn of_failed_write(error: &ApiError, about: About) -> Option<Self> {
         let reason = match error {
             ApiError::Conflict | ApiError::Terminating | ApiError::Gone => return None,
@@ -29,13 +29,14 @@ impl Notice {
         Some(Self { about, reason, message: error.to_string() })
     }
 
-    /// Whether the other one says no more than this one: its message may name what somebody else chose.
+    /// Returns whether the other notice adds nothing to this one. Messages are not compared, because they may contain
+    /// names that tenants chose.
     pub fn is_about_the_same(&self, other: &Self) -> bool {
         self.about == other.about && self.reason == other.reason
     }
 }
 
-/// What a notice is about.
+/// The object that a notice is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum About {
     /// The Secret with the name of the pull secret.

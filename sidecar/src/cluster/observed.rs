@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::configuration::Configuration;
-use crate::kubernetes::{Entry, FIELD_MANAGER, Metadata, elements, member, text};
+use crate::kubernetes::{FIELD_MANAGER, ManagedFieldsEntry, Metadata, elements, member, text};
 
 /// The label that names the manager of a Secret.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -61,8 +61,8 @@ pub struct PullSecret {
     pub resource_version: Box<str>,
     /// Whether it is ours: it has our label, or we are one of its managers.
     pub ours: bool,
-    /// Whether it has both marks of ours. Tenants can forge either mark, so where we need no pull secret, one mark is not enough
-    /// to delete it.
+    /// Whether it has both of our marks. Tenants can forge either mark, so where our pull secret is not needed, one mark is
+    /// not enough to delete it.
     pub surely_ours: bool,
     /// Whether every field that we write is unchanged since we wrote it.
     pub intact: bool,
@@ -111,7 +111,7 @@ struct Lists<'a> {
 
 impl Namespace {
     /// Reduces a namespace's metadata.
-    pub fn of(metadata: &Metadata<'_>, selector: Option<&Selector>) -> Self {
+    pub fn from_metadata(metadata: &Metadata<'_>, selector: Option<&Selector>) -> Self {
         Self {
             is_left_out: selector.is_some_and(|selector| !selector.matches(&metadata.labels())),
             terminating: metadata.is_terminating(),
@@ -127,7 +127,7 @@ impl Namespace {
 
 impl PullSecret {
     /// Reduces a Secret's metadata.
-    pub fn of(metadata: &Metadata<'_>) -> Self {
+    pub fn from_metadata(metadata: &Metadata<'_>) -> Self {
         let annotation = |name: &str| metadata.annotation(name, LONGEST_ANNOTATION).unwrap_or_default();
         let entries = metadata.managers();
         let is_labelled = metadata.label(MANAGED_BY).is_some_and(|by| by == FIELD_MANAGER);
@@ -175,7 +175,11 @@ impl PullSecret {
 
 impl ServiceAccount {
     /// Reduces a service account. Its text is needed, because the list of pull secrets is not metadata.
-    pub fn of(object: &str, metadata: &Metadata<'_>, pull_secret: &str) -> Result<Self, serde_json::Error> {
+    pub fn from_object(
+        object: &str,
+        metadata: &Metadata<'_>,
+        pull_secret: &str,
+    ) -> Result<Self, serde_json::Error> {
         let Lists { image_pull_secrets } = serde_json::from_str(object)?;
         let (pull_secrets, is_too_long) = names(image_pull_secrets, pull_secret);
         Ok(Self { pull_secrets, is_too_long, ..Self::without_list(metadata) })
@@ -232,12 +236,12 @@ const WRITTEN: [&[&str]; 6] = [
 
 /// Returns whether an entry of a Secret is ours. An update of a Secret under our name would come from another writer, since we
 /// only apply Secrets. (Lists of service accounts are also patched, by `cleanup`, and so is the Lease.)
-fn is_ours(entry: &Entry<'_>) -> bool {
+fn is_ours(entry: &ManagedFieldsEntry<'_>) -> bool {
     entry.manager == FIELD_MANAGER && entry.operation == "Apply"
 }
 
 /// Returns the manager that wrote last.
-fn last<'a>(entries: impl Iterator<Item = &'a Entry<'a>>) -> Option<Box<str>> {
+fn last<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry<'a>>) -> Option<Box<str>> {
     let entry = entries.max_by_key(|entry| entry.time())?;
     Some(if entry.manager.is_empty() { "a manager without a name" } else { &*entry.manager }.into())
 }

@@ -70,7 +70,7 @@ impl Observer {
         events: Option<Events>,
     ) -> Self {
         for kind in [Kind::Namespace, Kind::PullSecret] {
-            health.show(kind.name(), Some("the first list of them is awaited"));
+            health.show(kind.name(), Some("the first list has not been read yet"));
         }
         let heartbeat = health.heartbeat("controller", STUCK_AFTER);
         Self { pull_secret, metrics, events, heartbeat, health, failing: Mutex::default() }
@@ -94,8 +94,8 @@ impl Observer {
         let Notice { about, reason, message } = notice;
         let Some(events) = &self.events else { return true };
         let about = match about {
-            About::PullSecret => events::About::secret(namespace, &self.pull_secret),
-            About::ServiceAccount(name) => events::About::service_account(namespace, name),
+            About::PullSecret => events::Regarding::secret(namespace, &self.pull_secret),
+            About::ServiceAccount(name) => events::Regarding::service_account(namespace, name),
         };
         events.say(*reason, about.with_uid(uid), message.as_str())
     }
@@ -133,9 +133,9 @@ impl Observer {
         self.metrics.unreadable(kind.name());
         let Some(events) = &self.events else { return true };
         let about = match kind {
-            Kind::Namespace => events::About::namespace(name),
-            Kind::PullSecret => events::About::secret(namespace, name),
-            Kind::ServiceAccount => events::About::service_account(namespace, name),
+            Kind::Namespace => events::Regarding::namespace(name),
+            Kind::PullSecret => events::Regarding::secret(namespace, name),
+            Kind::ServiceAccount => events::Regarding::service_account(namespace, name),
         };
         let note = "it cannot be read, so it is left out: delete it and create it again";
         events.say(Reason::ObjectUnreadable, about, note)
@@ -148,7 +148,8 @@ impl Observer {
         for kind in [Kind::Namespace, Kind::PullSecret, Kind::ServiceAccount] {
             let since = self.failing().get(kind as usize).copied().flatten();
             if since.is_some_and(|since| since.elapsed() > FAILING_FOR_LONG) {
-                let text = "changes are not seen: the watch has been failing for more than a minute, the log says why";
+                let text =
+                    "changes are not seen: the watch has been failing for more than a minute: see the log";
                 self.health.show(kind.name(), Some(text));
             }
         }

@@ -43,7 +43,7 @@ pub struct Situation<'a> {
     /// know.
     pub is_superseded: bool,
     /// The service accounts that are known; empty in the mode `pod`.
-    pub service_accounts: Vec<Account<'a>>,
+    pub service_accounts: Vec<AccountSituation<'a>>,
     /// Nothing is written to the pull secret for this long: a write failed, or another writer keeps undoing our writes.
     pub hold: Duration,
     /// Whether another writer deleted the pull secret.
@@ -58,7 +58,7 @@ pub struct Situation<'a> {
 
 /// The current state of a service account.
 #[derive(Debug, Clone, Copy)]
-pub struct Account<'a> {
+pub struct AccountSituation<'a> {
     /// The service account.
     pub facts: &'a ServiceAccount,
     /// How often our entry was recently removed.
@@ -143,7 +143,7 @@ pub struct AccountAction {
 impl Plan {
     /// Decides what to do. There is no content while nothing is known about the registries; then nothing is written that needs
     /// it.
-    pub fn of(situation: &Situation<'_>, rules: &Rules<'_>, content: Option<&Arc<DesiredSecret>>) -> Self {
+    pub fn new(situation: &Situation<'_>, rules: &Rules<'_>, content: Option<&Arc<DesiredSecret>>) -> Self {
         let mut plan = Self::default();
         if situation.namespace.terminating {
             return plan;

@@ -15,13 +15,13 @@ use super::observed::{Namespace, PullSecret, ServiceAccount, is_older};
 /// Everything that is known.
 #[derive(Debug, Default)]
 pub struct Store {
-    entries: HashMap<Arc<str>, Entry>,
+    entries: HashMap<Arc<str>, NamespaceEntry>,
     rounds: [Round; 3],
 }
 
 /// What is known about one namespace.
 #[derive(Debug, Default)]
-pub struct Entry {
+pub struct NamespaceEntry {
     /// The namespace itself; `None` while only objects in it have been seen.
     pub namespace: Option<Namespace>,
     namespace_round: Round,
@@ -31,7 +31,7 @@ pub struct Entry {
     pub lost: bool,
     /// The uid of the Secret that was deleted last: the answer to one of our writes may arrive later.
     gone: Option<Box<str>>,
-    accounts: Vec<Account>,
+    accounts: Vec<AccountEntry>,
     /// Since when the pull secret has other content than it should.
     differs_since: Option<Instant>,
     /// Failures of writes to the pull secret.
@@ -56,7 +56,7 @@ pub struct Found {
 
 /// A service account.
 #[derive(Debug)]
-pub struct Account {
+pub struct AccountEntry {
     /// Its reduced facts.
     pub facts: ServiceAccount,
     /// Failures of writes to it.
@@ -99,17 +99,17 @@ type Round = u32;
 
 impl Store {
     /// Returns all namespaces.
-    pub fn names(&self) -> impl Iterator<Item = (&Arc<str>, &Entry)> {
+    pub fn names(&self) -> impl Iterator<Item = (&Arc<str>, &NamespaceEntry)> {
         self.entries.iter()
     }
 
     /// Returns what is known about a namespace.
-    pub fn get(&self, namespace: &str) -> Option<&Entry> {
+    pub fn get(&self, namespace: &str) -> Option<&NamespaceEntry> {
         self.entries.get(namespace)
     }
 
     /// Returns what is known about a namespace.
-    pub fn get_mut(&mut self, namespace: &str) -> Option<&mut Entry> {
+    pub fn get_mut(&mut self, namespace: &str) -> Option<&mut NamespaceEntry> {
         self.entries.get_mut(namespace)
     }
 
@@ -221,7 +221,7 @@ impl Store {
                 entry.accounts.reserve_exact(1);
                 entry.accounts.insert(
                     at,
-                    Account {
+                    AccountEntry {
                         facts,
                         backoff: WriteBackoff::default(),
                         removals: WriteBackoff::default(),
@@ -311,7 +311,7 @@ impl Store {
         }
     }
 
-    fn entry(&mut self, name: &str) -> (Arc<str>, &mut Entry) {
+    fn entry(&mut self, name: &str) -> (Arc<str>, &mut NamespaceEntry) {
         let key = match self.entries.get_key_value(name) {
             Some((key, _)) => Arc::clone(key),
             None => name.into(),
@@ -320,25 +320,25 @@ impl Store {
     }
 
     fn drop_if_empty(&mut self, name: &str) {
-        if self.entries.get(name).is_some_and(Entry::is_empty) {
+        if self.entries.get(name).is_some_and(NamespaceEntry::is_empty) {
             self.entries.remove(name);
         }
     }
 }
 
-impl Entry {
+impl NamespaceEntry {
     /// Returns its service accounts, in the order of their names.
-    pub fn accounts(&self) -> &[Account] {
+    pub fn accounts(&self) -> &[AccountEntry] {
         &self.accounts
     }
 
     /// Returns a service account.
-    pub fn account(&self, name: &str) -> Option<&Account> {
+    pub fn account(&self, name: &str) -> Option<&AccountEntry> {
         self.accounts.iter().find(|account| *account.facts.name == *name)
     }
 
     /// Returns a service account.
-    pub fn account_mut(&mut self, name: &str) -> Option<&mut Account> {
+    pub fn account_mut(&mut self, name: &str) -> Option<&mut AccountEntry> {
         self.accounts.iter_mut().find(|account| *account.facts.name == *name)
     }
 

@@ -1,4 +1,4 @@
-//! The watches, each in a task of its own that reduces what it reads and passes it on.
+//! The watches. Each runs in its own task, which reduces what it reads and passes it on.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,44 +15,44 @@ use super::observed::{Namespace, PullSecret, ServiceAccount};
 use super::store::Kind;
 use crate::kubernetes::{Change, Collection, Metadata, Place, follow};
 
-/// Events of one watch on their way; more than these make the watch wait.
+/// Number of events of one watch that can wait; when the queue is full, the watch waits.
 const EVENTS: usize = 256;
 
-/// What a watch saw.
+/// An event of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
-    /// A namespace is there.
+    /// A namespace exists.
     Namespace(Box<str>, Namespace),
     /// A namespace is gone.
     NamespaceGone(Box<str>),
-    /// In this namespace, a Secret with the name of the pull secret is there.
+    /// In this namespace, a Secret with the name of the pull secret exists.
     PullSecret(Box<str>, PullSecret),
     /// In this namespace, the Secret with this uid is gone.
     PullSecretGone(Box<str>, Box<str>),
-    /// In this namespace, a service account is there.
+    /// In this namespace, a service account exists.
     ServiceAccount(Box<str>, ServiceAccount),
-    /// In this namespace, a service account is gone, or of no concern.
+    /// In this namespace, a service account is gone, or it is not relevant any more.
     ServiceAccountGone(Box<str>, Box<str>),
-    /// A list begins, at the start or because the watch lost its place.
+    /// A list begins, at the start or because the watch lost its place in the history.
     ListBegins(Kind),
     /// A list is complete.
     ListEnds(Kind),
-    /// An object cannot be read, and is left out: its namespace and name, and why.
+    /// An object cannot be read and is left out: its namespace and name, and the reason.
     Unreadable(Kind, Place, String),
-    /// A list or watch failed, and is tried again.
+    /// A list or watch failed, and is retried.
     Failed(Kind),
     /// After a failure, a list or watch works again.
     Works(Kind),
 }
 
-/// The watches. What they keep depends on the configuration, so a change of it makes them begin again.
+/// The watches. They keep what the configuration needs, so they restart when it changes.
 pub struct Watches {
     client: Client,
     pull_secret: Arc<str>,
     selector: Option<Selector>,
     /// By [`Kind`].
     running: [Option<Watch>; 3],
-    /// Which of them is asked first: they take turns.
+    /// Which of them is polled first: they take turns.
     turn: usize,
 }
 
@@ -69,9 +69,9 @@ impl Drop for Watch {
 }
 
 impl Watches {
-    /// Watches Secrets of this name, and namespaces, of which none is left out yet.
+    /// Starts to watch Secrets of this name, and namespaces. No namespace is left out yet.
     pub fn start(client: Client, pull_secret: Arc<str>) -> Self {
-        // The name in the field selector is what the rights ask for: no other Secret can be listed.
+        // The rights require the name in the field selector: no other Secret can be listed.
         let secrets = Collection::metadata::<Secret>(None).named(&pull_secret);
         let mut watches = Self { client, pull_secret, selector: None, running: [const { None }; 3], turn: 0 };
         watches.begin(Kind::PullSecret, secrets, reduce_secret);
@@ -79,7 +79,7 @@ impl Watches {
         watches
     }
 
-    /// Uses this label selector from now on. Returns whether namespaces are listed again for it.
+    /// Uses this label selector from now on. Returns whether namespaces are listed again because of it.
     pub fn select(&mut self, selector: Option<&Selector>) -> bool {
         let is_new = self.selector.as_ref() != selector;
         if is_new {
@@ -93,24 +93,24 @@ impl Watches {
         let selector = self.selector.clone();
         let namespaces = Collection::metadata::<NamespaceKind>(None);
         self.begin(Kind::Namespace, namespaces, move |object, is_there| {
-            let metadata = Metadata::of(object)?;
+            let metadata = Metadata::parse(object)?;
             let name = (&*metadata.name).into();
             Ok(if is_there {
-                WatchEvent::Namespace(name, Namespace::of(&metadata, selector.as_ref()))
+                WatchEvent::Namespace(name, Namespace::from_metadata(&metadata, selector.as_ref()))
             } else {
                 WatchEvent::NamespaceGone(name)
             })
         });
     }
 
-    /// Lists and watches service accounts from now on. Of those that are not selected, only those that list the pull secret
-    /// are of concern.
+    /// Lists and watches service accounts from now on. A service account that is not selected matters only if it lists the pull
+    /// secret.
     pub fn service_accounts(&mut self, selected: Selection<'static>) {
         let pull_secret = Arc::clone(&self.pull_secret);
         let accounts = Collection::whole::<ServiceAccountKind>(None);
         self.begin(Kind::ServiceAccount, accounts, move |object, is_there| {
-            let metadata = Metadata::of(object)?;
-            let facts = ServiceAccount::of(object, &metadata, &pull_secret)?;
+            let metadata = Metadata::parse(object)?;
+            let facts = ServiceAccount::from_object(object, &metadata, &pull_secret)?;
             let namespace = (&*metadata.namespace).into();
             Ok(if is_there && (selected.contains(&facts.name) || facts.lists(&pull_secret)) {
                 WatchEvent::ServiceAccount(namespace, facts)
@@ -120,22 +120,22 @@ impl Watches {
         });
     }
 
-    /// Whether objects of this kind are watched.
+    /// Returns whether objects of this kind are watched.
     pub fn is_watching(&self, kind: Kind) -> bool {
         self.watch(kind).is_some()
     }
 
-    /// When the last list of this kind was asked for, if it is watched.
+    /// Returns when the last list of this kind was requested, if it is watched.
     pub fn began(&self, kind: Kind) -> Option<Instant> {
         self.watch(kind).map(|watch| watch.began)
     }
 
-    /// The next event; none if a watch has ended, which none of them should.
+    /// Returns the next event; `None` if a watch has ended, which none of them should.
     pub async fn next(&mut self) -> Option<WatchEvent> {
         std::future::poll_fn(|context| self.poll(context)).await
     }
 
-    /// An event that waits already.
+    /// Returns an event that is already waiting.
     pub fn try_next(&mut self) -> Option<WatchEvent> {
         self.turn += 1;
         let turn = self.turn;
@@ -162,7 +162,7 @@ impl Watches {
         self.running.get(kind as usize)?.as_ref()
     }
 
-    /// Begins to watch, in the place of what may have been watched before: nothing of that is heard any more.
+    /// Starts a watch, and replaces the earlier one, if any: events of the earlier watch are ignored.
     fn begin(
         &mut self,
         kind: Kind,
@@ -172,7 +172,7 @@ impl Watches {
         let (to, events) = mpsc::channel(EVENTS);
         let read = move |object: &str, is_there| {
             reduce(object, is_there)
-                .unwrap_or_else(|error| WatchEvent::Unreadable(kind, Place::of(object), error.to_string()))
+                .unwrap_or_else(|error| WatchEvent::Unreadable(kind, Place::parse(object), error.to_string()))
         };
         let message = move |change: Change<'_>| {
             Some(match change {
@@ -192,10 +192,10 @@ impl Watches {
 }
 
 fn reduce_secret(object: &str, is_there: bool) -> Result<WatchEvent, serde_json::Error> {
-    let metadata = Metadata::of(object)?;
+    let metadata = Metadata::parse(object)?;
     let namespace = (&*metadata.namespace).into();
     Ok(if is_there {
-        WatchEvent::PullSecret(namespace, PullSecret::of(&metadata))
+        WatchEvent::PullSecret(namespace, PullSecret::from_metadata(&metadata))
     } else {
         WatchEvent::PullSecretGone(namespace, (&*metadata.uid).into())
     })

@@ -1,4 +1,4 @@
-//! Arguments that several commands have: where the cluster is, and how the cloud is reached.
+//! Arguments that several commands share: the place of the cluster, and the connection to the cloud.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::configuration::Region;
 
-/// Which cluster, and what things are called in it.
+/// The cluster, and the names of the objects in it.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(next_help_heading = "Cluster")]
 pub struct ClusterArgs {
@@ -28,12 +28,12 @@ pub struct ClusterArgs {
     pub pull_secret: String,
 }
 
-/// A namespace's name.
+/// Parses the name of a namespace.
 pub(super) fn namespace(text: &str) -> Result<String, String> {
     name(text, Vocabulary::Label)
 }
 
-/// The name of a Secret or a ConfigMap.
+/// Parses the name of a Secret or a ConfigMap.
 pub(super) fn object(text: &str) -> Result<String, String> {
     name(text, Vocabulary::Subdomain)
 }
@@ -46,8 +46,8 @@ fn name(text: &str, vocabulary: Vocabulary) -> Result<String, String> {
     }
 }
 
-/// How the cloud is reached. Endpoints are flags and never part of the configuration: whoever may edit a ConfigMap must
-/// not be able to send credentials elsewhere.
+/// The connection to the cloud. Endpoints are flags and never part of the configuration: a user who may edit a
+/// ConfigMap must not be able to send credentials elsewhere.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(next_help_heading = "Cloud")]
 pub struct CloudArgs {
@@ -72,7 +72,7 @@ pub struct CloudArgs {
     pub key_secrets: Option<PathBuf>,
 }
 
-/// What is written.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.

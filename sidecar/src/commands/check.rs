@@ -1,4 +1,4 @@
-//! `check`: what is right and wrong about a configuration, and with `--online`, about all that it needs.
+//! `check`: reports what is right and wrong about a configuration and, with `--online`, about everything that it needs.
 
 use super::arguments::{CloudArgs, Output};
 use clap::Args;
@@ -33,7 +33,7 @@ pub struct CheckArgs {
     /// What to write.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     pub output: Output,
-    /// How the cloud is reached.
+    /// The connection to the cloud.
     #[command(flatten)]
     pub cloud: CloudArgs,
 }
@@ -74,7 +74,7 @@ pub(super) fn run(args: CheckArgs) -> Result<Exit, CommandError> {
     findings.finish()
 }
 
-/// What was found so far: shown at once to people, and at the end to scripts.
+/// The findings so far. They are shown immediately to people, and at the end to scripts.
 struct Report {
     output: Output,
     lines: Vec<Line>,
@@ -122,8 +122,8 @@ fn summary(registry: &Registry) -> String {
     format!("{instance} in {region}, {hosts}, {recipients}")
 }
 
-/// A credential has all rights of the identity that asked for it, unless a session policy narrows them; only sessions of
-/// ours have one.
+/// Returns advice to narrow the rights of the credential. A credential has all rights of the identity that requested
+/// it, unless a session policy narrows them. Only the sessions that the sidecar itself opens have such a policy.
 fn advice_on_identity(registry: &Registry) -> Option<String> {
     if registry.identity.assume_role.is_some() {
         return None;
@@ -163,10 +163,10 @@ fn probe_all(registries: Vec<Registry>, cloud: CloudArgs, findings: &mut Report)
     })
 }
 
-/// A registry that was probed to its end, with its hosts.
+/// A registry whose probe was completed, with its hosts.
 type Probed<'a> = (&'a ResolvedRegistry, CredentialKey, Vec<Host>);
 
-/// The way of one registry: region, identity, hosts, token, and what each host answers.
+/// The checks of one registry: region, identity, hosts, token, and the answer of each host.
 struct RegistryProbe<'a> {
     cloud: &'a Cloud,
     place: &'a str,
@@ -239,7 +239,7 @@ impl<'a> RegistryProbe<'a> {
         }
     }
 
-    /// One host that answers is enough: VPC hosts do not answer outside of their VPC.
+    /// Checks the answer of each host. One host that answers is enough, because VPC hosts do not answer outside of their VPC.
     async fn challenges(&mut self, hosts: &[Host], key: &CredentialKey) {
         let (mut silent, mut first) = (Vec::new(), None);
         for host in hosts {
@@ -280,9 +280,9 @@ fn judge_host(host: &Host, challenge: &Challenge, key: &CredentialKey) -> Remark
         Some((region, instance)) => error(format!(
             "host {host}: belongs to {instance} in {region}: correct instanceId, regionId or domains"
         )),
-        None => {
-            warning(format!("host {host}: does not say that it is ACR: check that it belongs in \"domains\""))
-        }
+        None => warning(format!(
+            "host {host}: does not identify itself as ACR: check that it belongs in \"domains\""
+        )),
     }
 }
 

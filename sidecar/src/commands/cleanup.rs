@@ -1,5 +1,5 @@
-//! `cleanup`: takes everything out of the cluster that the sidecar ever put there. On demand it first takes out what would put
-//! it back or ask for it: the policies and the sidecar itself, as the chart's Job does.
+//! `cleanup`: removes everything that the sidecar ever put into the cluster. On demand it first removes what would restore or
+//! need it: the policies and the sidecar itself, as the chart's Job does.
 
 mod deadline;
 mod leftovers;
@@ -42,9 +42,9 @@ pub struct CleanupArgs {
 }
 
 const CLEANUP_HELP: &str = "\
-For uninstalling: stop the sidecar first (--stop), or it writes everything again. Removed are Secrets of the \
-pull secret's name with the label app.kubernetes.io/managed-by=acr-credential-sidecar, the sidecar's own state and Lease, and \
-entries of the pull secret's name in the lists of service accounts. Running Pods are not touched; they cannot pull private images again.
+For uninstalling: stop the sidecar first (--stop), or it writes everything again. This removes Secrets with the \
+pull secret's name and the label app.kubernetes.io/managed-by=acr-credential-sidecar, the sidecar's own state and Lease, and \
+the pull secret's entries in the lists of service accounts. Running Pods are not touched; they cannot pull private images again.
 
 Exit codes: 0 removed, 1 something could not be removed, 2 wrong usage, or the cluster did not answer.";
 
@@ -52,7 +52,8 @@ pub(super) fn run(args: CleanupArgs) -> Result<Exit, CommandError> {
     let CleanupArgs { dry_run, yes, policies, stop, cluster } = args;
     let can_ask = std::io::stdin().is_terminal();
     if !dry_run && !yes && !can_ask {
-        let advice = "there is no terminal to ask on: add --yes to remove everything, or --dry-run to see what would be removed";
+        let advice = "there is no terminal to ask for confirmation: add --yes to remove everything, or --dry-run to see what \
+                      would be removed";
         return Err(CommandError::Refused(advice.to_owned()));
     }
     setup::runtime()?.block_on(async {
@@ -85,7 +86,7 @@ pub(super) fn run(args: CleanupArgs) -> Result<Exit, CommandError> {
         if let Some(deployment) = stop {
             sidecar::stop(&client, &cluster, &deployment, deadline).await?;
         }
-        // Only now: until it ended, the sidecar was at work.
+        // This happens only now because the sidecar was at work until it ended.
         let found = Leftovers::look(&client, &cluster).await?;
         if found.is_empty() {
             found.left_alone.iter().for_each(report::line_to_stderr);
@@ -99,7 +100,7 @@ pub(super) fn run(args: CleanupArgs) -> Result<Exit, CommandError> {
 fn refuse_while_led(leader: Option<&Leader>) -> Result<(), CommandError> {
     match leader {
         Some(leader) if leader.is_alive => Err(CommandError::Refused(format!(
-            "the sidecar {} is at work and would write everything again: add --stop with the name of its Deployment, \
+            "the sidecar {} is running and would write everything again: add --stop with the name of its Deployment, \
              or scale that to 0 and wait until its Pods are gone",
             leader.name
         ))),
@@ -107,7 +108,7 @@ fn refuse_while_led(leader: Option<&Leader>) -> Result<(), CommandError> {
     }
 }
 
-/// Everything that is done, in its order.
+/// Returns all steps, in their order.
 fn steps(first: &First, found: &Leftovers) -> String {
     let mut steps = first.steps();
     steps.push(format!("remove {}", found.summary()));
@@ -116,7 +117,7 @@ fn steps(first: &First, found: &Leftovers) -> String {
 
 fn confirmed(steps: &str) -> Result<bool, CommandError> {
     let mut stderr = std::io::stderr();
-    write!(stderr, "This will {steps}. Go on? [y/N] ")?;
+    write!(stderr, "This will {steps}. Continue? [y/N] ")?;
     stderr.flush()?;
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;

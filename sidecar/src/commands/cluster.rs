@@ -1,4 +1,4 @@
-//! What the commands ask of a cluster: a client, and what is there, by metadata alone.
+//! The commands' access to a cluster: a client, and functions that read objects. They list only the metadata of Secrets.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::kubernetes::api_error::{describe, is_status};
 use crate::kubernetes::retry_after;
 use crate::kubernetes::{Collection, Metadata, Place, at, request};
 
-/// A call that takes longer is given up; kube itself would wait for ever.
+/// The time limit of a call. kube itself would wait forever.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// A Secret with the name of the pull secret, or with our state, by its metadata.
@@ -34,19 +34,19 @@ pub(super) struct FoundSecret {
     pub(super) facts: PullSecret,
 }
 
-/// Who leads.
+/// The replica that holds the Lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Leader {
     pub(super) name: String,
-    /// Whether it has renewed lately enough to be alive.
+    /// Whether it has renewed the Lease recently enough to be alive.
     pub(super) is_alive: bool,
 }
 
 impl FoundSecret {
-    pub(super) fn of(object: &str) -> Result<Self, serde_json::Error> {
-        let metadata = Metadata::of(object)?;
+    pub(super) fn parse(object: &str) -> Result<Self, serde_json::Error> {
+        let metadata = Metadata::parse(object)?;
         Ok(Self {
-            facts: PullSecret::of(&metadata),
+            facts: PullSecret::from_metadata(&metadata),
             name: metadata.name.into_owned(),
             namespace: metadata.namespace.into_owned(),
         })
@@ -57,7 +57,7 @@ pub(super) async fn connect(args: &ClusterArgs) -> Result<Client, CommandError> 
     Client::try_from(config(args).await?).map_err(|error| not_found(describe(&error)))
 }
 
-/// A client that tries each call once: the controller knows better what to do after a failure, and when.
+/// Returns a client that tries each call only once: the controller itself decides what to do after a failure, and when.
 pub(super) async fn connect_without_retries(args: &ClusterArgs) -> Result<Client, CommandError> {
     let mut config = config(args).await?;
     config.default_retry = false;
@@ -79,14 +79,14 @@ async fn config(args: &ClusterArgs) -> Result<Config, CommandError> {
         (None, Some(_)) => Config::from_kubeconfig(&options).await,
         (None, None) => {
             const ADVICE: &str =
-                "there is no kubeconfig, and this is no Pod: give --kubeconfig or set KUBECONFIG";
+                "there is no kubeconfig, and this is not a Pod: use --kubeconfig or set KUBECONFIG";
             return Config::infer().await.map_err(|_| not_found(ADVICE.to_owned()));
         }
     };
     config.map_err(|error| not_found(problem_of(&error)))
 }
 
-/// The namespace of the kubeconfig's context; none where there is no kubeconfig. No cluster is asked.
+/// Returns the namespace of the kubeconfig's context; `None` if there is no kubeconfig. No cluster is asked.
 pub(super) fn namespace_of_context(args: &ClusterArgs) -> Option<String> {
     let kubeconfig = match &args.kubeconfig {
         Some(path) => Kubeconfig::read_from(path),
@@ -102,21 +102,22 @@ fn read_kubeconfig(path: &Path) -> Result<Kubeconfig, String> {
     Kubeconfig::read_from(path).map_err(|error| format!("{}: {}", path.display(), problem_of(&error)))
 }
 
-/// What is wrong with a kubeconfig. The parser's own text shows lines of it, and those may hold tokens and keys.
+/// Describes what is wrong with a kubeconfig. The parser's own message quotes lines of the file, which may contain
+/// tokens and keys.
 fn problem_of(error: &KubeconfigError) -> String {
     if let KubeconfigError::Parse(error) = error {
-        return format!("is no kubeconfig{}", report::place_in(error));
+        return format!("is not a kubeconfig{}", report::place_in(error));
     }
     let first: &dyn std::error::Error = error;
     let causes = std::iter::successors(first.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| {
         let more = cause.to_string();
-        // Many a wrapper repeats its cause.
+        // Many wrapper errors repeat their cause.
         if text.contains(&more) { text } else { format!("{text}: {more}") }
     })
 }
 
-/// Waits for an answer of the API server, within limits.
+/// Waits for an answer of the API server, for at most [`CALL_LIMIT`].
 pub(super) async fn call<T>(
     action: impl Into<String>,
     answer: impl Future<Output = Result<T, kube::Error>>,
@@ -129,7 +130,7 @@ pub(super) async fn call<T>(
     Err(CommandError::Cluster { action: action.into(), problem })
 }
 
-/// All objects of a collection that `reduce` keeps. One that cannot be read is named, and left out.
+/// Lists the objects of a collection that `reduce` keeps. An object that cannot be read is reported by name and left out.
 pub(super) async fn list<T>(
     client: &Client,
     collection: &Collection,
@@ -144,7 +145,7 @@ pub(super) async fn list<T>(
         match reduce(object) {
             Ok(kept) => all.extend(kept),
             Err(error) => {
-                let Place { namespace, name } = Place::of(object);
+                let Place { namespace, name } = Place::parse(object);
                 let problem = format!("cannot be read, and is left out: {error}");
                 let place = format_args!("{namespace}/{name}");
                 report::line_to_stderr(&Line::new(Mark::Warning, place, problem));
@@ -154,7 +155,7 @@ pub(super) async fn list<T>(
     Ok(all)
 }
 
-/// One object as text; none where there is none.
+/// Returns one object as text; `None` if it does not exist.
 pub(super) async fn get(
     client: &Client,
     action: impl Into<String>,
@@ -170,7 +171,7 @@ pub(super) async fn get(
     .await
 }
 
-/// One object, as `reduce` reads it; none where there is none.
+/// Returns one object, as `reduce` reads it; `None` if it does not exist.
 pub(super) async fn read<T>(
     client: &Client,
     action: &str,
@@ -181,7 +182,7 @@ pub(super) async fn read<T>(
     object.map(|object| reduce(&object)).transpose().map_err(|error| unexpected(action, &error))
 }
 
-/// The metadata of a Secret; none where there is none.
+/// Returns the metadata of a Secret; `None` if it does not exist.
 pub(super) async fn secret(
     client: &Client,
     namespace: &str,
@@ -189,22 +190,22 @@ pub(super) async fn secret(
     action: &str,
 ) -> Result<Option<FoundSecret>, CommandError> {
     let found = at::<Secret>(Some(namespace)).get_metadata(name, &GetParams::default());
-    read(client, action, found, FoundSecret::of).await
+    read(client, action, found, FoundSecret::parse).await
 }
 
-/// The API server answered with something else than what was asked for.
+/// Returns the error for a response that is not what was requested.
 pub(super) fn unexpected(action: &str, error: &serde_json::Error) -> CommandError {
     CommandError::Cluster { action: action.to_owned(), problem: format!("unexpected response: {error}") }
 }
 
-/// All Secrets of the pull secret's name. The field selector is what makes a right to this name alone enough.
+/// Lists all Secrets with the pull secret's name. Because of the field selector, a right to only this name is enough.
 pub(super) async fn pull_secrets(client: &Client, name: &str) -> Result<Vec<FoundSecret>, CommandError> {
     let by_name = Collection::metadata::<Secret>(None).named(name);
-    list(client, &by_name, &format!("list the Secrets {name}"), |object| FoundSecret::of(object).map(Some))
+    list(client, &by_name, &format!("list the Secrets {name}"), |object| FoundSecret::parse(object).map(Some))
         .await
 }
 
-/// The configuration in the cluster; none where there is no ConfigMap.
+/// Reads the configuration in the cluster; returns `None` if there is no ConfigMap.
 pub(super) async fn configuration(
     client: &Client,
     args: &ClusterArgs,
@@ -219,7 +220,7 @@ pub(super) async fn configuration(
     }))
 }
 
-/// The replica that writes; none where the Lease is nobody's.
+/// Returns the replica that writes; `None` if no replica holds the Lease.
 pub(super) async fn leader(
     client: &Client,
     args: &ClusterArgs,
@@ -248,8 +249,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config");
         for (text, place) in [
-            ("users:\n- name: a\n  user: { token: MARKER\n", "is no kubeconfig: line "),
-            ("users:\n- name: a\n  user: MARKER\n", "is no kubeconfig: line 3"),
+            ("users:\n- name: a\n  user: { token: MARKER\n", "is not a kubeconfig: line "),
+            ("users:\n- name: a\n  user: MARKER\n", "is not a kubeconfig: line 3"),
         ] {
             fs::write(&path, text).unwrap();
             let error = read_kubeconfig(&path).unwrap_err();

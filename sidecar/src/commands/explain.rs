@@ -1,6 +1,6 @@
-//! `explain`: why a Pod can or cannot pull its images, step by step.
+//! `explain`: explains step by step why a Pod can or cannot pull its images.
 //!
-//! `gather` reads a manifest or asks the cluster, `diagnosis` judges the whole way, and `render` prints it.
+//! `gather` reads a manifest or asks the cluster, `diagnosis` judges every step, and `render` prints the result.
 
 mod diagnosis;
 mod gather;
@@ -101,10 +101,10 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
                 let subject = gather::cluster::subject(client, &namespace, named(&object)?).await?;
                 Manifest { subjects: vec![subject], passed_over: Vec::new() }
             }
-            // Without a file there is a client.
+            // Without a file, there is always a client.
             (None, None) => Manifest::default(),
         };
-        // Its mistakes are findings, not a wrong usage.
+        // Mistakes in the configuration are findings, not wrong usage.
         let configuration = match outcome {
             Some(Ok(configuration)) => {
                 let policies = judges(policies.as_deref(), &configuration, client.as_ref(), &cluster).await?;
@@ -140,7 +140,7 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
                 }
                 Err(mistakes) => {
                     let mistakes = mistakes.iter().map(|mistake| Line::finding(Mark::Error, mistake));
-                    let rest = skipped("not looked at without a configuration");
+                    let rest = skipped("not checked without a configuration");
                     mistakes.chain([Line::at("the rest", rest)]).collect()
                 }
             };
@@ -151,8 +151,8 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
     Ok(explanation.write(output)?)
 }
 
-/// The policies that judge: those of the file, of the cluster, or those that `manifests` prints. That those of the cluster may
-/// not be read spoils nothing else.
+/// Returns the policies that judge: those of the file, of the cluster, or those that `manifests` prints. If the
+/// policies of the cluster cannot be read, the other steps are not affected.
 async fn judges(
     file: Option<&Path>,
     configuration: &Configuration,
@@ -165,9 +165,9 @@ async fn judges(
             let read = manifest::policies_in(&manifest::objects_of(path)?);
             if read.iter().all(|(_, policy)| policy.is_none()) {
                 let (path, names) = (path.display(), POLICIES.join(", "));
-                return Err(CommandError::Refused(format!("{path}: holds none of the policies {names}")));
+                return Err(CommandError::Refused(format!("{path}: contains none of the policies {names}")));
             }
-            (read, Some(format!("those of {} are taken to be in force", path.display())))
+            (read, Some(format!("assumed to be those in {}", path.display())))
         }
         (None, Some(client)) => match call("read the policies", policies::read(client)).await {
             Ok(read) => (read, None),
@@ -177,15 +177,14 @@ async fn judges(
             let documents = manifests::documents(configuration, false, pull_secret, sidecar_namespace);
             let objects =
                 manifest::objects(documents.join("---\n").as_bytes()).map_err(CommandError::Refused)?;
-            let assumed = "those that `manifests` prints for this configuration are taken to be in force (for others, \
-                           give --policies)";
+            let assumed = "assumed to be those that `manifests` prints for this configuration (for others, use --policies)";
             (manifest::policies_in(&objects), Some(assumed.to_owned()))
         }
     };
     Ok(Ok(Installed::new(&read, configuration, pull_secret, assumed)))
 }
 
-/// What was asked for, as `kubectl` writes it: `pod NAME` or `pod/NAME`, in any of the kind's names.
+/// Parses the object to explain, as `kubectl` writes it: `pod NAME` or `pod/NAME`, with any name of the kind.
 fn named(object: &[String]) -> Result<(&'static Kind, &str), CommandError> {
     let found = match object {
         [kind, name] => kind_of(kind).map(|kind| (kind, name.as_str())),
@@ -208,7 +207,7 @@ fn kind_of(word: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.short == word || kind.name.eq_ignore_ascii_case(one))
 }
 
-/// What becomes of a manifest before anything is looked for.
+/// Reads a manifest as `explain` does before it looks for anything else.
 #[cfg(any(test, fuzzing))]
 pub(super) fn fuzz(text: &[u8]) {
     let mut manifest = Manifest::default();

@@ -1,7 +1,7 @@
-//! `manifests`: the shipped policies, changed to select what a configuration selects, so that the two halves cannot
-//! disagree.
+//! `manifests`: prints the shipped policies, changed to select the same as a configuration, so that the policies and
+//! the sidecar cannot disagree.
 //!
-//! The text is changed line by line, so that its comments stay: whoever keeps the output wants to know what it says.
+//! The text is changed line by line, so that its comments stay: users who keep the output need them to understand it.
 
 use acr_credential_core::DEFAULT_PULL_SECRET;
 use acr_credential_core::Pattern;
@@ -15,7 +15,7 @@ use super::report;
 use super::setup::{self, CommandError};
 use crate::configuration::{Attach, Configuration};
 
-/// The right of the policy server, for `readServiceAccounts` of the first policy.
+/// The right that the policy server needs for `readServiceAccounts` of the first policy.
 const RBAC: &str = include_str!("../../../deploy/rbac.yaml");
 const INJECT: &str = include_str!("../../../deploy/inject.yaml");
 const GUARD: &str = include_str!("../../../deploy/guard.yaml");
@@ -42,7 +42,7 @@ pub struct ManifestsArgs {
     pub sidecar_namespace: String,
 }
 
-/// What `manifests` writes.
+/// The output format of `manifests`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ManifestsOutput {
     /// Documents with their comments.
@@ -83,7 +83,7 @@ pub(super) fn run(args: ManifestsArgs) -> Result<Exit, CommandError> {
     Ok(Exit::Success)
 }
 
-/// The documents for a configuration.
+/// Returns the documents for a configuration.
 pub(super) fn documents(
     configuration: &Configuration,
     serviceaccounts: bool,
@@ -95,15 +95,15 @@ pub(super) fn documents(
     shipped.map(|text| selection.write_into(text)).collect()
 }
 
-/// Where service accounts carry the reference, no policy has to add it to Pods; a list with other entries keeps it out all the
-/// same.
+/// Returns the shipped policies that are needed. If service accounts carry the reference, no policy has to add it to
+/// Pods, but a list with other entries still keeps the reference out.
 fn shipped(attach: Attach, serviceaccounts: bool) -> Vec<&'static str> {
     let by_policy: &[&str] = if attach == Attach::ServiceAccount { &[] } else { &[RBAC, INJECT] };
     let optional: &[&str] = if serviceaccounts { &[SERVICE_ACCOUNTS] } else { &[] };
     [by_policy, &[GUARD], optional].concat()
 }
 
-/// What the policies are to select.
+/// The selection that is written into the policies.
 struct Selection<'a> {
     configuration: &'a Configuration,
     pull_secret: &'a str,
@@ -129,14 +129,14 @@ impl Selection<'_> {
                     None
                 }
                 ("- key", "kubernetes.io/metadata.name") => {
-                    // Its operator and its values stand deeper.
+                    // Its operator and its values are indented deeper.
                     while lines.next_if(|next| indent_of(next).len() > indent.len()).is_some() {}
                     let Some((operator, names)) = self.names() else { continue };
                     Some(expression(indent, "kubernetes.io/metadata.name", operator, &names))
                 }
                 ("objectSelector" | "matchConditions", _) if is_selector => {
                     is_selector = false;
-                    // Comments between the two belong to what follows.
+                    // Comments before this line belong to it.
                     let comments = text.lines().rev().take_while(|line| line.trim_start().starts_with('#'));
                     let length: usize = comments.map(|line| line.len() + 1).sum();
                     text.insert_str(text.len() - length, &self.labels());
@@ -145,7 +145,7 @@ impl Selection<'_> {
                 ("namespaces", _) => Some(field("namespaces", &list(&namespaces.include))),
                 ("excludedNamespaces", _) => Some(field("excludedNamespaces", &list(&namespaces.exclude))),
                 ("serviceAccounts", _) => Some(field("serviceAccounts", &list(&service_accounts.include))),
-                // Nothing adds it to the Pods of a workload, so that one with other entries is refused.
+                // No policy adds the reference to the Pods of a workload, so a workload with other entries is refused.
                 ("ownedPods", _) if *attach == Attach::ServiceAccount => {
                     Some(format!("{indent}ownedPods: ignore"))
                 }
@@ -160,8 +160,9 @@ impl Selection<'_> {
         )
     }
 
-    /// The selector on names: the names themselves, or, with a glob among them, which no selector can say, all but what is
-    /// excluded. It spares calls; the settings decide.
+    /// Returns the operator and the values of the selector on names. They are the names themselves. If a glob is among
+    /// them, which no selector can express, they are all names except the excluded ones. The selector saves calls of
+    /// the policy; the policy's settings decide.
     fn names(&self) -> Option<(&'static str, Vec<String>)> {
         let exact = |patterns: &[Pattern<'static>]| -> Vec<String> {
             let names = patterns.iter().filter(|pattern| matches!(pattern, Pattern::Name(_)));
@@ -173,7 +174,7 @@ impl Selection<'_> {
             return Some(("In", named));
         }
         let mut excluded = exact(&namespaces.exclude);
-        // An exact name beats an exclusion.
+        // An exact name takes precedence over an exclusion.
         excluded.retain(|name| !named.contains(name));
         (!excluded.is_empty()).then_some(("NotIn", excluded))
     }
@@ -191,7 +192,7 @@ impl Selection<'_> {
                 Expression::Exists(key) => (key, "Exists", Vec::new()),
                 Expression::DoesNotExist(key) => (key, "DoesNotExist", Vec::new()),
             };
-            // In quotes, since a key such as 1.5 or true would be something else.
+            // The key is quoted: a key such as 1.5 or true would otherwise not be a string.
             push(&mut text, &expression("      ", &json!(key).to_string(), operator, &values));
         }
         text

@@ -1,4 +1,4 @@
-//! `mint`: credentials, once.
+//! `mint`: mints credentials once.
 
 use super::arguments::CloudArgs;
 use clap::{Args, ValueEnum};
@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::Exit;
 use super::report::{self, Line, Mark};
 use super::setup::{self, CommandError};
-use crate::broker::{self, Entry, Snapshot, Status};
+use crate::broker::{self, RegistryState, Snapshot, Status};
 use crate::clock::{Clock, SystemClock};
 use crate::configuration::{Host, Instance, Registry};
 use crate::docker_config::{DockerConfig, RegistrySet};
@@ -34,12 +34,12 @@ pub struct MintArgs {
     /// Write to this file (mode 0600, replaced as a whole) instead of standard output; then docker-config is the default.
     #[arg(long, value_name = "FILE")]
     pub to: Option<PathBuf>,
-    /// How the cloud is reached.
+    /// The connection to the cloud.
     #[command(flatten)]
     pub cloud: CloudArgs,
 }
 
-/// What `mint` writes.
+/// The output format of `mint`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MintOutput {
     /// What docker, podman and the kubelet read. Holds the passwords.
@@ -68,7 +68,7 @@ pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
     let MintArgs { config, registry, output, to, cloud } = args;
     let Some(configuration) = setup::configuration(&config)? else { return Ok(Exit::Findings) };
     let registries = chosen(configuration.registries, registry)?;
-    // Passwords are not for a screen that others may see.
+    // Passwords must not appear on a screen that others may see.
     let on_screen = to.is_none() && std::io::stdout().is_terminal();
     let output = output.unwrap_or(if on_screen { MintOutput::Table } else { MintOutput::DockerConfig });
     let cloud = setup::cloud(cloud)?;
@@ -102,10 +102,10 @@ pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
         }
     }
     let text = match output {
-        // Half a docker config would take the place of a whole one.
+        // An incomplete docker config would replace a complete one.
         MintOutput::DockerConfig if exit != Exit::Success => return Ok(exit),
         MintOutput::DockerConfig => {
-            let all = RegistrySet::of(0..snapshot.entries.len());
+            let all = RegistrySet::new(0..snapshot.entries.len());
             DockerConfig::render(&snapshot, &all, SystemClock.now())?.bytes
         }
         MintOutput::Table => table(&minted, SystemClock.wall()).into_bytes().into(),
@@ -133,7 +133,7 @@ fn chosen(mut registries: Vec<Registry>, only: Option<usize>) -> Result<Vec<Regi
     }
 }
 
-/// What was minted for one registry. Holds no secret.
+/// The result for one registry. It contains no secret.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Minted<'a> {
@@ -157,7 +157,7 @@ struct Refusal {
 }
 
 impl<'a> Minted<'a> {
-    /// As far as the configuration alone goes.
+    /// Creates a result with only the facts of the configuration.
     fn new(registry: &'a Registry, error: Option<Refusal>) -> Self {
         let (edition, instance_id) = match &registry.instance {
             Instance::Enterprise(id) => ("Enterprise", Some(id.as_str())),
@@ -168,8 +168,8 @@ impl<'a> Minted<'a> {
     }
 }
 
-impl<'a> From<&'a Entry> for Minted<'a> {
-    fn from(entry: &'a Entry) -> Self {
+impl<'a> From<&'a RegistryState> for Minted<'a> {
+    fn from(entry: &'a RegistryState) -> Self {
         let error = match &entry.status {
             Status::Valid => None,
             Status::Failing(trouble) | Status::Expired { trouble: Some(trouble), .. } => {
@@ -177,7 +177,7 @@ impl<'a> From<&'a Entry> for Minted<'a> {
             }
             Status::Pending | Status::Expired { trouble: None, .. } => Some(Refusal {
                 reason: "ExpiredOnArrival",
-                message: "the credential expired at once: compare this machine's clock with the true time"
+                message: "the credential had already expired when it arrived: compare this machine's clock with the true time"
                     .to_owned(),
             }),
         };
@@ -190,9 +190,10 @@ impl<'a> From<&'a Entry> for Minted<'a> {
     }
 }
 
-/// Registries for different namespaces may have one host; a docker config has one credential for it.
+/// Returns warnings about hosts that several registries share. Registries for different namespaces may have the same
+/// host, but a docker config has only one credential for each host.
 fn hidden(snapshot: &Snapshot) -> Vec<Line> {
-    let mut owners: BTreeMap<&Host, &Entry> = BTreeMap::new();
+    let mut owners: BTreeMap<&Host, &RegistryState> = BTreeMap::new();
     let mut lines = Vec::new();
     for entry in &snapshot.entries {
         for host in &*entry.hosts {
@@ -200,7 +201,7 @@ fn hidden(snapshot: &Snapshot) -> Vec<Line> {
             if owner.key != entry.key {
                 let of_owner = &owner.registry.registry.place;
                 let message = format!(
-                    "{host} has the credential of {of_owner} in this docker config: mint this entry alone, with --registry"
+                    "{host} has the credential of {of_owner} in this docker config: mint only this entry, with --registry"
                 );
                 lines.push(Line::new(Mark::Warning, &entry.registry.registry.place, message));
             }
@@ -226,7 +227,7 @@ fn table(minted: &[Minted<'_>], now: Timestamp) -> String {
     table.trim_fmt() + "\n"
 }
 
-/// Puts the file there as a whole, readable by its owner alone.
+/// Writes the file as a whole, readable only by its owner.
 fn write_file(path: &Path, text: &[u8]) -> std::io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,

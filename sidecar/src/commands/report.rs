@@ -1,7 +1,8 @@
-//! What people and scripts read.
+//! The output for people and scripts.
 //!
-//! Much of it was chosen by others: images, names, messages. So what a terminal does not show as it is, is escaped here, where
-//! all commands write: no text can hide, colour or reorder what stands beside it, or look like a line of ours.
+//! Much of its text comes from others: images, names, messages. Therefore all commands write through this module, which
+//! escapes characters that a terminal does not show as they are. No text can hide, colour or reorder the text beside
+//! it, or look like one of our own lines.
 
 pub(super) mod remark;
 
@@ -20,27 +21,27 @@ use super::Exit;
 use super::arguments::Output;
 use crate::configuration::Finding;
 
-/// How good a line is.
+/// The severity of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Mark {
-    /// As it should be.
+    /// Correct.
     Ok,
-    /// Works, but somebody should look.
+    /// Works, but needs attention.
     Warning,
     /// Does not work.
     Error,
-    /// Was not looked at, since something before it does not work.
+    /// Not checked, because something before it does not work.
     Skipped,
 }
 
-/// One thing that was looked at.
+/// The finding about one thing that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Line {
     pub(super) mark: Mark,
-    /// Where, such as `acr-registry-info[0]`.
+    /// The place, such as `acr-registry-info[0]`.
     pub(super) place: String,
-    /// What is there, and where it is wrong, how to mend it.
+    /// The finding, and how to fix it if it is wrong.
     pub(super) message: String,
 }
 
@@ -64,7 +65,7 @@ impl Line {
     }
 }
 
-/// On one line, without colours.
+/// Formats the line without line breaks and colours.
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: {}", self.mark.sign().0, one_line(&self.place), one_line(&self.message))
@@ -72,7 +73,7 @@ impl fmt::Display for Line {
 }
 
 impl Mark {
-    /// Its sign, and the sign's colours; `anstream` takes them out where nobody would see them.
+    /// Returns the sign and its colours. `anstream` removes the colours if they would not be visible.
     fn sign(self) -> (char, Style) {
         match self {
             Self::Ok => ('✓', AnsiColor::Green.on_default()),
@@ -83,7 +84,7 @@ impl Mark {
     }
 }
 
-/// Says on standard error why a command could not do its work, with the causes.
+/// Prints to standard error why a command could not do its work, with the causes.
 pub(super) fn error(error: &dyn std::error::Error) {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -96,7 +97,7 @@ pub(super) fn error(error: &dyn std::error::Error) {
 
 /// Writes text to standard error.
 pub(super) fn to_stderr(text: impl fmt::Display) {
-    // Nobody is left to tell when standard error is closed.
+    // If standard error is closed, the failure cannot be reported anywhere.
     let _ = writeln!(anstream::stderr(), "{}", visible(&text.to_string()));
 }
 
@@ -118,7 +119,7 @@ pub(super) fn line_to_stdout(indent: &str, line: &Line) -> io::Result<()> {
 /// Writes a JSON document to standard output.
 pub(super) fn json_to_stdout(document: &impl Serialize) -> io::Result<()> {
     let json = serde_json::to_string_pretty(document)?;
-    // What JSON has to escape is escaped already, so that what is left stands within strings.
+    // Characters that JSON must escape are escaped already, so the characters that are left are inside strings.
     let json = escaped(
         &json,
         |c| c != '\n',
@@ -132,7 +133,7 @@ pub(super) fn json_to_stdout(document: &impl Serialize) -> io::Result<()> {
     writeln!(anstream::stdout(), "{json}")
 }
 
-/// Writes a document, as JSON or as `text` writes it. Returns how the command ended.
+/// Writes a document as JSON, or as text with `text`. Returns the outcome of the command.
 pub(super) fn finish<D: Serialize>(
     output: Output,
     ok: bool,
@@ -146,19 +147,19 @@ pub(super) fn finish<D: Serialize>(
     Ok(if ok { Exit::Success } else { Exit::Findings })
 }
 
-/// A table without lines.
+/// Creates a table without borders.
 pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     table
 }
 
-/// The text with what is invisible escaped, but for the ends of lines.
+/// Escapes invisible characters, except for the ends of lines.
 fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n', |c, text| text.extend(c.escape_default()))
 }
 
-/// The same on one line.
+/// Escapes invisible characters and the ends of lines, so that the text stays on one line.
 pub(super) fn one_line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| true, |c, text| text.extend(c.escape_default()))
 }
@@ -175,23 +176,24 @@ fn escaped(text: &str, matters: fn(char) -> bool, escape: fn(char, &mut String))
     Cow::Owned(shown)
 }
 
-/// Where a YAML file is wrong, as `: line 3, column 5`. What the parser says beside that may quote the file, Secrets and all.
+/// Returns the place of a YAML error, such as `: line 3, column 5`. The rest of the parser's message may quote the
+/// file, including its Secrets.
 pub(super) fn place_in(error: &serde_saphyr::Error) -> String {
     let place = error.location().filter(|location| location.line() > 0);
     place.map_or_else(String::new, |at| format!(": line {}, column {}", at.line(), at.column()))
 }
 
-/// `1 error`, `2 errors`.
+/// Formats a count with its noun: `1 error`, `2 errors`.
 pub(super) fn counted(count: usize, noun: &str) -> String {
     counted_as(count, noun, &format!("{noun}s"))
 }
 
-/// For nouns whose plural takes more than an s.
+/// Like `counted`, for nouns whose plural is more than an added s.
 pub(super) fn counted_as(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// The time until then, as people say it: `59 min`, `2 h 5 min`, `40 s`.
+/// Formats the time that is left, for people: `59 min`, `2 h 5 min`, `40 s`.
 pub(super) fn time_left(now: Timestamp, then: Timestamp) -> String {
     let seconds = then.duration_since(now).as_secs().max(0);
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);

@@ -23,7 +23,7 @@ use crate::broker::SnapshotPublisher;
 use crate::clock::SystemClock;
 use crate::cloud::Cloud;
 use crate::cluster::configuration::{ConfigMapStatus, ConfigurationWatcher};
-use crate::cluster::controller::{Controller, Ended, Inputs, Mode, Settings, Summary};
+use crate::cluster::controller::{Controller, ControllerSettings, Ended, Inputs, Mode, Summary};
 use crate::cluster::observer::Observer;
 use crate::cluster::plan::{Plan, SecretAction};
 use crate::kubernetes::FIELD_MANAGER;
@@ -33,7 +33,7 @@ use crate::telemetry::http::{self, Limits, Pages};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::minter::Counted;
 
-/// The Lease is released, and answers that have begun are finished, within so long.
+/// The Lease is released, and answers that have begun are finished, within this time.
 const FAREWELL: Duration = Duration::from_secs(4);
 
 /// Arguments of `run`.
@@ -74,11 +74,11 @@ Examples:
   What would it do, with my rights?
     acr-credential-sidecar run --dry-run --region cn-hangzhou
 
-Exit codes: 0 told to end, or all was done; 1 something could not be done, or a part of it failed; 2 wrong usage.";
+Exit codes: 0 asked to stop, or all was done; 1 something could not be done, or a part of it failed; 2 wrong usage.";
 
 pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
     let RunArgs { once, dry_run, adopt, concurrency, spread, listen, replica, cluster, cloud } = args;
-    let settings = Settings {
+    let settings = ControllerSettings {
         pull_secret: cluster.pull_secret.as_str().into(),
         adopt,
         spread: Duration::from_secs(spread.into()),
@@ -97,12 +97,13 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
     })
 }
 
-/// Two threads: one plans while the other reads and writes. More would cost memory, and the API server is slower.
+/// Creates a runtime with two threads: one plans while the other reads and writes. More threads would cost memory, and
+/// the API server is slower than they are.
 fn runtime() -> Result<Runtime, CommandError> {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(CommandError::StartRuntime)
 }
 
-/// What every way to run needs.
+/// The parts that every mode needs.
 struct Wiring {
     client: Client,
     cloud: Arc<Cloud>,
@@ -131,7 +132,7 @@ impl Wiring {
         Inputs { snapshots: self.snapshots.subscribe(), leading: leading.clone(), stop: self.stop.clone() }
     }
 
-    /// Starts what feeds the controller. None of it ends before the process does.
+    /// Starts the tasks that feed the controller. None of them ends before the process does.
     fn start(
         self,
         minter: Arc<Counted<Arc<Cloud>>>,
@@ -160,8 +161,9 @@ impl Wiring {
         tasks
     }
 
-    /// Works until nothing is left to do. Needs no Lease: a write that another replica has overtaken is a conflict.
-    async fn finish(self, settings: Settings, mode: Mode) -> Result<Exit, CommandError> {
+    /// Works until nothing is left to do. This needs no Lease: a write that another replica has overtaken is a
+    /// conflict.
+    async fn finish(self, settings: ControllerSettings, mode: Mode) -> Result<Exit, CommandError> {
         let (_lead, leading) = watch::channel(true);
         let writes_state = !matches!(mode, Mode::DryRun(_));
         let mut standing = self.follower.standing();
@@ -190,17 +192,18 @@ impl Wiring {
         }
     }
 
-    /// Works until the process is told to end.
+    /// Works until the process has to end.
     async fn serve(
         self,
-        settings: Settings,
+        settings: ControllerSettings,
         listen: SocketAddr,
         replica: String,
     ) -> Result<Exit, CommandError> {
         let (metrics, health, clock) = (Arc::new(Metrics::new()), Health::new(), Arc::new(SystemClock));
         let listener =
             http::listen(listen).map_err(|source| CommandError::Listen { address: listen, source })?;
-        // Kept here to the end: whoever follows it would otherwise see it go before its task says why.
+        // It is kept here to the end: otherwise the tasks that follow it would see it disappear before its own task
+        // reports the reason.
         let candidate = Arc::new(Election::new(
             self.client.clone(),
             &self.namespace,
@@ -230,7 +233,7 @@ impl Wiring {
 
         let controller = Controller::new(client, settings, inputs, Mode::Forever, clock, observer);
         let exit = tokio::select! {
-            // In this order: whoever ends first takes others along, and the cause is what people should read.
+            // The order matters: a task that ends first makes others end, and people should read the cause.
             biased;
             lost = &mut election => match lost {
                 Ok(Err(lost)) => failed(&lost),
@@ -247,7 +250,7 @@ impl Wiring {
         finish.send_replace(true);
         if exit == Exit::Success && timeout(FAREWELL, election).await.is_err() {
             tracing::warn!(
-                "the lease could not be released in time: another replica takes over when it runs out"
+                "the lease could not be released in time: another replica takes over when it expires"
             );
         }
         Ok(exit)
@@ -260,7 +263,7 @@ fn failed(error: &dyn std::error::Error) -> Exit {
     Exit::Findings
 }
 
-/// Becomes true when the process is told to end.
+/// Returns a receiver that becomes true when the process has to end.
 fn stop() -> Result<watch::Receiver<bool>, CommandError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::StartRuntime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::StartRuntime)?;
@@ -270,7 +273,7 @@ fn stop() -> Result<watch::Receiver<bool>, CommandError> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("told to end");
+        tracing::info!("asked to stop");
         tell.send_replace(true);
         tell.closed().await;
     });
@@ -278,7 +281,7 @@ fn stop() -> Result<watch::Receiver<bool>, CommandError> {
 }
 
 async fn becomes_true(mut flag: watch::Receiver<bool>) {
-    // Nobody being left to say so is the same.
+    // If the sender is gone, the process also ends.
     let _ = flag.wait_for(|flag| *flag).await;
 }
 
@@ -290,7 +293,7 @@ async fn is_wrong(standing: &mut watch::Receiver<ConfigMapStatus>) {
     }
 }
 
-/// Shows what would be done in one namespace.
+/// Shows the plan for one namespace.
 fn show(namespace: &str, plan: &Plan) {
     let action = match &plan.pull_secret {
         SecretAction::Leave => None,
@@ -301,7 +304,7 @@ fn show(namespace: &str, plan: &Plan) {
         SecretAction::Delete(_) => Some("delete the pull secret, which has expired".to_owned()),
     };
     let accounts = plan.service_accounts.iter().map(|action| {
-        let verb = if action.attach { "add the pull secret to" } else { "take the pull secret out of" };
+        let verb = if action.attach { "add the pull secret to" } else { "remove the pull secret from" };
         format!("{verb} the service account {}", action.name)
     });
     for line in action.into_iter().chain(accounts) {

@@ -1,4 +1,4 @@
-//! What `mint` and `check` need alike: the configuration, and a way to the cloud.
+//! The setup that `mint` and `check` share: the configuration, and a connection to the cloud.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -19,7 +19,7 @@ use crate::cloud::{
 };
 use crate::configuration::{self, Configuration, Examined, Finding, Registry};
 
-/// Why a command could not do its work as it was called.
+/// The reason why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
     #[error("failed to read the configuration {}", path.display())]
@@ -32,7 +32,7 @@ pub(super) enum CommandError {
     Endpoint(#[from] EndpointError),
     #[error(transparent)]
     Proxy(#[from] ProxyError),
-    /// Both halves are whole sentences: kube's own texts are not for people.
+    /// `action` and `problem` are written for people; kube's own texts are not.
     #[error("failed to {action}: {problem}")]
     Cluster { action: String, problem: String },
     #[error("{0}")]
@@ -49,7 +49,7 @@ pub(super) enum CommandError {
     WriteJson(#[from] serde_json::Error),
 }
 
-/// The configuration of a file; none where it has mistakes. Mistakes and warnings go to standard error.
+/// Reads the configuration of a file; returns `None` if it has mistakes. Mistakes and warnings are printed to standard error.
 pub(super) fn configuration(path: &Path) -> Result<Option<Configuration>, CommandError> {
     let Examined { outcome, warnings } = configuration::examine(&read_configuration(path)?);
     let show = |mark, findings: &[Finding]| {
@@ -61,14 +61,14 @@ pub(super) fn configuration(path: &Path) -> Result<Option<Configuration>, Comman
     outcome.inspect_err(|mistakes| show(Mark::Error, &mistakes.0)).map_or(Ok(None), |usable| Ok(Some(usable)))
 }
 
-/// The bytes of the configuration; `-` is standard input.
+/// Reads the bytes of the configuration; `-` is standard input.
 pub(super) fn read_configuration(path: &Path) -> Result<Vec<u8>, CommandError> {
     let failed = |source| CommandError::ReadConfiguration { path: path.to_owned(), source };
     read_just_beyond(configuration::MAX_BYTES, path).map_err(failed)
 }
 
-/// The bytes of a file, `-` being standard input. One byte more than is allowed, so that whoever parses it sees that it is
-/// too much; an endless pipe ends there.
+/// Reads the bytes of a file; `-` is standard input. The result is at most one byte longer than allowed, so that the
+/// parser notices that the file is too large. Even an endless pipe ends there.
 pub(super) fn read_just_beyond(most: usize, path: &Path) -> io::Result<Vec<u8>> {
     let most = most as u64 + 1;
     let mut text = Vec::new();
@@ -80,12 +80,12 @@ pub(super) fn read_just_beyond(most: usize, path: &Path) -> io::Result<Vec<u8>> 
     Ok(text)
 }
 
-/// One thread: all that these commands do is wait for the cloud.
+/// Creates a runtime with one thread: these commands only wait for the cloud.
 pub(super) fn runtime() -> Result<Runtime, CommandError> {
     Builder::new_current_thread().enable_all().build().map_err(CommandError::StartRuntime)
 }
 
-/// The client of the cloud that the flags and the environment ask for.
+/// Creates the client of the cloud from the flags and the environment.
 pub(super) fn cloud(args: CloudArgs) -> Result<Arc<Cloud>, CommandError> {
     let CloudArgs { region, acr_endpoint, sts_endpoint, metadata_endpoint, vpc_endpoints, key_secrets } =
         args;
@@ -105,10 +105,10 @@ pub(super) fn cloud(args: CloudArgs) -> Result<Arc<Cloud>, CommandError> {
     Ok(Arc::new(Cloud::new(settings, Arc::new(SystemClock))?))
 }
 
-/// A registry with its region, or why that is not known.
+/// A registry with its region, or the reason why the region is not known.
 pub(super) type Resolved = Result<ResolvedRegistry, (Registry, CloudError)>;
 
-/// The registries with their regions. The cluster's own is looked up once, and only if a registry names none.
+/// Finds the regions of the registries. The cluster's own region is looked up once, and only if a registry names no region.
 pub(super) async fn resolve(cloud: &Cloud, registries: Vec<Registry>) -> Vec<Resolved> {
     let of_cluster = OnceCell::new();
     let mut resolved = Vec::with_capacity(registries.len());

@@ -1,4 +1,4 @@
-//! `status`: how the pull secrets of the cluster stand, from metadata alone, and what the sidecar says is wrong.
+//! `status`: reports the state of the cluster's pull secrets, read only from metadata, and the problems that the sidecar reports.
 
 mod warnings;
 
@@ -20,7 +20,7 @@ use crate::cluster::observed::{self as observed, PullSecret};
 use crate::configuration::{Configuration, Finding, Mistakes};
 use crate::kubernetes::{Collection, Metadata};
 
-/// So many names of a kind are shown to people.
+/// The number of names of a kind that are shown to people.
 const SHOWN: usize = 10;
 
 /// Arguments of `status`.
@@ -36,8 +36,9 @@ pub struct StatusArgs {
 }
 
 const STATUS_HELP: &str = "\
-Reads metadata alone, never what is in a Secret. Needs the rights to list namespaces and, by its name, the pull secret, \
-and to get the ConfigMap. Who may list Events in the sidecar's namespace sees what the sidecar says is wrong, too.
+Reads only metadata, never the contents of a Secret. Needs the rights to list namespaces and, by its name, the pull secret, \
+and to get the ConfigMap. With the right to list Events in the sidecar's namespace, it also \
+shows the problems that the sidecar reports.
 
 Exit codes: 0 all is well, 1 a managed namespace has no good pull secret, 2 wrong usage, or the cluster did not answer.";
 
@@ -50,11 +51,11 @@ pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
         let usable = configuration.as_ref().and_then(|configuration| configuration.as_ref().ok());
         let namespaces = Collection::metadata::<Namespace>(None);
         let namespaces = cluster::list(&client, &namespaces, "list the namespaces", |object| {
-            Metadata::of(object).map(|metadata| known(&metadata, usable))
+            Metadata::parse(object).map(|metadata| known(&metadata, usable))
         });
         let namespaces = namespaces.await?;
         let secrets = cluster::pull_secrets(&client, &cluster.pull_secret).await?;
-        // Less important than the rest, so a missing right does not spoil it.
+        // The leader and the warnings are less important than the rest, so a missing right to read them is not an error.
         let leader = cluster::leader(&client, &cluster, now).await.map_err(|error| error.to_string());
         let warnings = warnings::read(&client, &cluster, now).await;
         let status = Status::new(configuration.as_ref(), &namespaces, secrets, leader, now);
@@ -67,7 +68,7 @@ pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
 /// A namespace, and whether it is managed, as far as that is known.
 type Known = (String, Option<bool>);
 
-/// How the cluster stands.
+/// The state of the cluster.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
@@ -76,29 +77,29 @@ struct Status {
     leader: String,
     registries: Vec<Registry>,
     namespaces: Namespaces,
-    /// What the sidecar said lately.
+    /// The sidecar's recent warnings.
     warnings: Vec<Warning>,
-    /// Why that is not known.
+    /// The reason why the warnings are not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     warnings_unknown: Option<String>,
 }
 
-/// A registry, by the pull secrets that hold it.
+/// A registry, with facts from the pull secrets that contain it.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Registry {
     name: String,
     namespaces: usize,
-    /// When the first pull secret with it expires, and the last one.
+    /// The first and the last expiry of the pull secrets that contain it.
     first_expiry: Option<Timestamp>,
     last_expiry: Option<Timestamp>,
 }
 
-/// The namespaces, by how their pull secrets stand.
+/// The namespaces, grouped by the state of their pull secrets.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Namespaces {
-    /// None while the configuration cannot be used: then nobody knows.
+    /// `None` while the configuration cannot be used, because the number is then not known.
     managed: Option<usize>,
     fresh: usize,
     /// Expired, or without any credential.
@@ -107,7 +108,7 @@ struct Namespaces {
     foreign: Vec<String>,
     /// Ours, but changed by another manager.
     contested: Vec<String>,
-    /// That manager, by namespace.
+    /// The other manager, by namespace.
     contested_by: BTreeMap<String, String>,
     /// No longer managed.
     leftover: Vec<String>,
@@ -135,7 +136,7 @@ impl Status {
             configuration: mistakes,
             leader: match leader {
                 Ok(Some(Leader { name, is_alive: true, .. })) => name,
-                Ok(_) => "none; no sidecar is at work".to_owned(),
+                Ok(_) => "none; no sidecar is running".to_owned(),
                 Err(problem) => format!("unknown, {problem}"),
             },
             registries,
@@ -243,10 +244,10 @@ fn shown(names: &[String]) -> String {
     }
 }
 
-/// What is known of a namespace. Nothing can be written where one is being deleted, so those are left out.
+/// Returns what is known about a namespace. A namespace that is being deleted is left out, because nothing can be written there.
 fn known(metadata: &Metadata<'_>, configuration: Option<&Configuration>) -> Option<Known> {
     let selector = configuration.and_then(|configuration| configuration.namespace_selector.as_ref());
-    let facts = observed::Namespace::of(metadata, selector);
+    let facts = observed::Namespace::from_metadata(metadata, selector);
     let is_managed = configuration.map(|configuration| facts.is_managed(&metadata.name, configuration));
     (!facts.terminating).then(|| (metadata.name.clone().into_owned(), is_managed))
 }
@@ -281,7 +282,7 @@ mod tests {
         let metadata =
             serde_json::json!({ "name": name, "uid": "u", "resourceVersion": "1", "labels": labels });
         let object = serde_json::json!({ "metadata": metadata }).to_string();
-        known(&Metadata::of(&object).unwrap(), configuration).unwrap()
+        known(&Metadata::parse(&object).unwrap(), configuration).unwrap()
     }
 
     fn secret(namespace: &str, ours: bool, minutes: i64, registries: &[&str]) -> FoundSecret {

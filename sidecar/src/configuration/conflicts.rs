@@ -1,5 +1,5 @@
-//! When registries that claim one host conflict, and which conflicts a configuration shows without the cloud.
-//! `broker::conflicts` applies the same rule to hosts that are discovered.
+//! The rule for conflicts between registries that claim the same host, and the check of a configuration for conflicts that can
+//! be found without the cloud. `broker::conflicts` applies the same rule to discovered hosts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,50 +10,50 @@ use super::findings::Findings;
 use super::values::{Host, Origin, Region};
 use super::{Instance, Registry};
 
-/// Steps of comparing namespaces at most, some 40 ms. Six hundred entries that claim one host need fewer; hostile input
-/// would need hours.
+/// Maximum steps for comparing namespaces, about 40 ms. Six hundred entries that claim the same host need fewer; hostile
+/// input would need hours.
 const MOST_STEPS: usize = 10_000_000;
 const OF_ANY_PAIR: usize = 32;
 
-/// What to do about two entries of Personal Edition: no list of hosts can tell them apart.
+/// The fix for two entries of Personal Edition. No list of hosts can separate them.
 pub const PERSONAL_EDITION_TWICE: &str = "keep one of the two, or give them different namespaces, since Personal Edition has the \
      same hosts in every account";
 
 impl Registry {
-    /// Whether its hosts are written in `domains`, and not discovered.
+    /// Returns whether the hosts are listed in `domains`, and not discovered.
     pub fn lists_hosts(&self) -> bool {
         !self.domains.is_empty()
     }
 
-    /// Of registries that claim a host, the one with the least rank gets it; of equal ones, the first. A list in `domains` beats
-    /// discovery.
+    /// Returns the rank of the registry among those that claim the same host. The lowest rank gets the host, and the first
+    /// registry if ranks are equal. A list in `domains` takes precedence over discovery.
     pub fn claim_rank(&self) -> u8 {
         u8::from(!self.lists_hosts())
     }
 
-    /// Whether two registries that claim a host conflict: a namespace can get both, and has room for one credential. Two lists of
-    /// hosts must not share one, whatever their credentials.
+    /// Returns whether two registries that claim the same host conflict: a namespace can get both registries, but a pull secret
+    /// has one credential for a host. Two lists in `domains` must not share a host, even if the credentials are the same.
     pub fn conflicts_with(&self, other: &Self, is_same_credential: bool) -> bool {
         let both_list_it = self.lists_hosts() && other.lists_hosts();
         (both_list_it || !is_same_credential) && self.shares_namespaces_with(other)
     }
 
-    /// Whether some namespace can get both.
+    /// Returns whether some namespace can get both registries.
     fn shares_namespaces_with(&self, other: &Self) -> bool {
         match (&self.namespaces, &other.namespaces) {
             (Some(own), Some(others)) => {
                 own.iter().any(|pattern| others.iter().any(|other: &Pattern<'_>| pattern.overlaps(other)))
             }
-            // An entry without namespaces is for all that are managed.
+            // An entry without namespaces is for all managed namespaces.
             (Some(own), None) | (None, Some(own)) => !own.is_empty(),
             (None, None) => true,
         }
     }
 }
 
-/// Looks for entries that cannot stand side by side: a pull secret holds one credential for a host.
+/// Reports entries that conflict: a pull secret has only one credential for a host.
 pub(super) fn check(place: &str, registries: &[Registry], findings: &mut Findings) {
-    // An entry with a mistake may not be meant for the edition that it seems to be for.
+    // If there are mistakes, an entry may be intended for another edition than it appears to be.
     let claims = if findings.has_mistakes() { written_claims } else { known_claims };
     if !claims_are_disjoint(registries, claims, findings) {
         findings.mistake(
@@ -68,20 +68,20 @@ pub(super) fn check(place: &str, registries: &[Registry], findings: &mut Finding
     }
 }
 
-/// What a registry has a credential for.
+/// A host, or a group of hosts, that a registry has a credential for.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Claim<'a> {
     Host(Cow<'a, Host>),
-    /// The hosts of Personal Edition in the cluster's region, whatever that is.
+    /// The hosts of Personal Edition in the cluster's region, which is not known here.
     PersonalOfCluster,
 }
 
-/// Its list of hosts.
+/// Returns the claims of the registry's list of hosts.
 fn written_claims(registry: &Registry) -> Vec<Claim<'_>> {
     registry.domains.iter().map(|host| Claim::Host(Cow::Borrowed(host))).collect()
 }
 
-/// All that is known without the cloud.
+/// Returns all claims that are known without the cloud.
 fn known_claims(registry: &Registry) -> Vec<Claim<'_>> {
     if registry.lists_hosts() || registry.instance != Instance::Personal {
         return written_claims(registry);
@@ -90,7 +90,7 @@ fn known_claims(registry: &Registry) -> Vec<Claim<'_>> {
     Host::of_personal_edition(region).into_iter().map(|host| Claim::Host(Cow::Owned(host))).collect()
 }
 
-/// `false` when there are too many to compare.
+/// Reports claims that conflict. Returns `false` when there are too many entries to compare.
 fn claims_are_disjoint<'a>(
     registries: &'a [Registry],
     claims: fn(&'a Registry) -> Vec<Claim<'a>>,
@@ -123,7 +123,7 @@ fn claims_are_disjoint<'a>(
                     format!("claims {host}, as {} does, for namespaces that can be the same", one.place),
                     "remove the host from one of the two, or give them different namespaces",
                 ),
-                // An entry without a list of hosts is reported once, and not once for each host.
+                // An entry without a list of hosts is reported once, not once for each host.
                 _ if before.is_none() => findings.mistake(
                     &other.place,
                     format!(
@@ -139,9 +139,9 @@ fn claims_are_disjoint<'a>(
     true
 }
 
-/// Personal Edition of the cluster's region, beside that of a region which may be the same.
+/// Warns about Personal Edition of the cluster's region together with Personal Edition of a region that may be the same.
 fn personal_editions(registries: &[Registry], findings: &mut Findings) {
-    // More are not worth the comparisons.
+    // Comparing more entries would take too long.
     const MOST: usize = 50;
     let personal = registries.iter().filter(|registry| registry.instance == Instance::Personal);
     let is_of_cluster = |registry: &Registry| !registry.lists_hosts() && registry.region.is_none();
@@ -166,7 +166,7 @@ fn personal_editions(registries: &[Registry], findings: &mut Findings) {
     }
 }
 
-/// The region whose Personal Edition this is, by its key or by its hosts.
+/// Returns the region of this Personal Edition, from the region's key or from the hosts.
 fn region_of_hosts(registry: &Registry) -> Option<Region> {
     if !registry.lists_hosts() {
         return registry.region.clone();
@@ -177,12 +177,12 @@ fn region_of_hosts(registry: &Registry) -> Option<Region> {
     })
 }
 
-/// Each earlier one with each later one.
+/// Returns each earlier element with each later element.
 fn pairs<T: Copy>(all: &[T]) -> impl Iterator<Item = (T, T)> {
     all.iter().enumerate().flat_map(|(at, later)| all.iter().take(at).map(move |earlier| (*earlier, *later)))
 }
 
-/// What comparing two entries takes: two globs take the product of their lengths.
+/// Returns the steps for comparing two entries. Comparing two globs takes the product of their lengths.
 fn steps(one: &Registry, other: &Registry) -> usize {
     let letters = |registry: &Registry| {
         let patterns = registry.namespaces.iter().flatten();
@@ -191,9 +191,10 @@ fn steps(one: &Registry, other: &Registry) -> usize {
     letters(one).saturating_mul(letters(other)).saturating_add(OF_ANY_PAIR)
 }
 
-/// Entries that are equal but for their place. Those without `domains` are not compared above: their hosts are not known yet.
+/// Warns about entries that are equal except for their place. It compares entries without `domains`, which are not compared
+/// above because their hosts are not known yet.
 fn same(registries: &[Registry], findings: &mut Findings) {
-    // More are not worth the comparisons.
+    // Comparing more entries would take too long.
     const MOST: usize = 500;
     for (at, registry) in registries.iter().enumerate().take(MOST).filter(|(_, entry)| !entry.lists_hosts()) {
         let Registry { place, instance, region, domains, namespaces, identity } = registry;

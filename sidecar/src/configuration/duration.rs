@@ -1,4 +1,4 @@
-//! Durations as Go writes them: `15m`, `1h30m`, `1.5h`.
+//! Durations in Go's syntax: `15m`, `1h30m`, `1.5h`.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str) -> Result<Duration, ValueError> {
     Ok(total)
 }
 
-/// One number with its unit, and what follows it.
+/// Reads one number with its unit. Returns the duration and the rest of the text.
 fn read_part(text: &str) -> Option<(Duration, &str)> {
     let (number, rest) = text.split_at_checked(text.find(|c: char| !c.is_ascii_digit() && c != '.')?)?;
     let (unit, following) =

@@ -1,4 +1,4 @@
-//! The values of keys, read one by one.
+//! Readers for the values of keys.
 
 use std::collections::BTreeSet;
 
@@ -10,19 +10,20 @@ use super::tree::Node;
 use super::typography;
 use super::values::ValueError;
 
-/// Words of one comma list at most, and of all of them: comma lists hold more words than a tree holds values.
+/// Maximum words of one comma-separated list, and of all lists together. Without this limit, comma-separated lists could
+/// contain more words than a tree can contain values.
 const MOST_WORDS: usize = 500;
 const MOST_WORDS_IN_ALL: usize = 50_000;
 
-/// One value of a configuration. A wrong one has been reported, and must not be reported again as missing.
+/// One value of a configuration. A wrong value has been reported already, and must not also be reported as missing.
 #[derive(Default)]
 pub(super) enum Field<T> {
-    /// Not there, null, or an empty text.
+    /// The value is missing, null, or an empty text.
     #[default]
     Absent,
-    /// There, but of no use.
+    /// The value cannot be used.
     Wrong,
-    /// There.
+    /// The value.
     Given(T),
 }
 
@@ -48,19 +49,19 @@ impl<T> Field<T> {
 }
 
 impl Findings {
-    /// A value or a key as it was meant. Characters in it that only look right are reported.
+    /// Returns a value or a key with look-alike characters replaced by ASCII, and reports these characters.
     fn plain(&mut self, place: &str, what: &str, text: String) -> String {
         let (plain, found) = typography::plain(&text);
         if found.is_empty() {
             return text;
         }
         for look_alike in found {
-            self.character(place, format!("{what}holds {look_alike}"), look_alike);
+            self.character(place, format!("{what}contains {look_alike}"), look_alike);
         }
         plain.into_owned()
     }
 
-    /// What a value's own reader made of it.
+    /// Converts the result of a reader to a field, and reports its error.
     pub(super) fn value<T>(&mut self, place: &str, read: Result<T, ValueError>) -> Field<T> {
         match read {
             Ok(value) => Field::Given(value),
@@ -71,7 +72,7 @@ impl Findings {
         }
     }
 
-    /// A single value, by its own reader.
+    /// Reads a single value with the reader `parse`.
     pub(super) fn parsed<T>(
         &mut self,
         place: &str,
@@ -80,13 +81,13 @@ impl Findings {
     ) -> Field<T> {
         let before = self.characters.len();
         self.text(place, node).and_then(|text| match parse(&text) {
-            // It may be because of them.
+            // The look-alike characters may be the cause, and they are reported already.
             Err(_) if self.characters.len() > before => Field::Wrong,
             read => self.value(place, read),
         })
     }
 
-    /// A text, number or boolean, as it is written, without blanks around it.
+    /// Reads a text, number or boolean as it is written, without the blanks around it.
     pub(super) fn text(&mut self, place: &str, node: Node) -> Field<String> {
         match node {
             Node::Null => Field::Absent,
@@ -103,7 +104,7 @@ impl Findings {
         }
     }
 
-    /// Whether keys of another level are indented below this one, which then have been reported.
+    /// Reports keys of another level that are indented below this key. Returns whether there are any.
     fn swallowed(&mut self, place: &str, node: &Node) -> bool {
         let Node::Map(entries) = node else { return false };
         let mut any = false;
@@ -116,7 +117,7 @@ impl Findings {
         any
     }
 
-    /// A boolean, in any of the spellings of YAML 1.1 and 1.2.
+    /// Reads a boolean in any of the spellings of YAML 1.1 and 1.2.
     pub(super) fn boolean(&mut self, place: &str, node: Node) -> Field<bool> {
         self.parsed(place, node, |text| match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" => Ok(true),
@@ -125,7 +126,7 @@ impl Findings {
         })
     }
 
-    /// The words of a comma list or of a real list, each with its place.
+    /// Reads the words of a comma-separated list or of a YAML list, each with its place.
     pub(super) fn words(&mut self, place: &str, node: Node) -> Field<Vec<(String, String)>> {
         let mut words = Vec::new();
         match node {
@@ -158,7 +159,7 @@ impl Findings {
         self.words += words.len();
         if words.len() > MOST_WORDS || self.words > MOST_WORDS_IN_ALL {
             let problem = format!(
-                "holds more than {MOST_WORDS} entries, or all such lists together more than {MOST_WORDS_IN_ALL}"
+                "contains more than {MOST_WORDS} entries, or all such lists together more than {MOST_WORDS_IN_ALL}"
             );
             self.mistake(place, problem, "use wildcards, or fewer entries");
             return Field::Wrong;
@@ -166,7 +167,7 @@ impl Findings {
         Field::Given(words)
     }
 
-    /// Names and globs from a comma list or a real list. Empty when nothing is written there.
+    /// Reads names and globs from a comma-separated list or a YAML list. The result is empty if the list is empty.
     pub(super) fn patterns(
         &mut self,
         place: &str,
@@ -177,13 +178,13 @@ impl Findings {
             let patterns = words.into_iter().map(|(place, word)| {
                 self.value(&place, Pattern::parse(word, names).map_err(ValueError::from)).given()
             });
-            // All of them are read, so that each wrong one is reported.
+            // All entries are read, so that each wrong entry is reported.
             let patterns: Vec<_> = patterns.collect();
             patterns.into_iter().collect::<Option<_>>().map_or(Field::Wrong, Field::Given)
         })
     }
 
-    /// The known keys of a map, each once. Null reads as an empty map.
+    /// Reads the known keys of a map, each once. Null is read as an empty map.
     pub(super) fn entries(
         &mut self,
         place: &str,
@@ -228,7 +229,7 @@ impl Findings {
         }
         let all = || format!("known here: {}", known.join(", "));
         let meant = spelling::nearest(key, known.iter().copied()).or_else(|| keys::in_other_form(key, known));
-        // A word that is like no known key, and long or of other characters, may be an access key out of its place.
+        // A word that resembles no known key, and is long or has other characters, may be a misplaced access key.
         let is_word = key.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, '-' | '_' | '.'));
         if is_word && (meant.is_some() || key.len() <= 20) {
             let fix = meant.map_or_else(all, |meant| format!("did you mean {meant}?"));
@@ -239,12 +240,12 @@ impl Findings {
     }
 }
 
-/// The place of a map as a whole.
+/// Returns the place of a whole map.
 fn whole(place: &str) -> &str {
     if place.is_empty() { "configuration" } else { place }
 }
 
-/// The place of a key within the place of its map.
+/// Returns the place of a key, from the place of its map.
 fn below(place: &str, key: &str) -> String {
     if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }
 }

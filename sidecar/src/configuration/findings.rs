@@ -1,17 +1,17 @@
-//! What is wrong with a configuration, collected while it is read, so that the user sees all of it at once.
+//! The mistakes in a configuration, collected while it is read, so that the user sees all of them together.
 
 use std::fmt;
 
 use super::typography::LookAlike;
 
-/// One thing that is wrong or unwise: `place: problem: fix`. Holds no value of the configuration that may be a secret.
+/// One mistake or warning: `place: problem: fix`. It contains no value of the configuration that may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Where, such as `acr-registry-info[1].regionId`.
+    /// The place, such as `acr-registry-info[1].regionId`.
     pub place: String,
-    /// What is wrong there.
+    /// What is wrong at this place.
     pub problem: String,
-    /// How to mend it.
+    /// How to fix it.
     pub fix: String,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Every mistake in a configuration, one a line; never empty.
+/// Every mistake in a configuration, one per line; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistakes(pub Vec<Finding>);
 
@@ -46,18 +46,19 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-/// Findings shown at most. Nobody mends more in one go, and hostile input would make millions.
+/// Maximum number of findings that are shown. Users do not fix more in one step, and hostile input would cause millions.
 const MOST: usize = 100;
 
 /// Collects findings.
 #[derive(Default)]
 pub(super) struct Findings {
-    /// Characters that only look right. They come first: they may be why all else is wrong, and nobody sees them.
+    /// Characters that only look like ASCII. They come first: they may be the cause of all other mistakes, and they are hard
+    /// to see.
     pub(super) characters: Vec<Finding>,
     mistakes: Vec<Finding>,
     warnings: Vec<Finding>,
     left_out: bool,
-    /// Words of comma lists and lists, so far.
+    /// The number of words in all lists so far.
     pub(super) words: usize,
 }
 
@@ -85,17 +86,17 @@ impl Findings {
         add(&mut self.warnings, Finding::new(place, problem, fix));
     }
 
-    /// Whether there were more mistakes than are shown, so that looking for further ones is a waste.
+    /// Returns whether there are more mistakes than are shown, so that it is useless to look for more.
     pub(super) fn is_full(&self) -> bool {
         self.left_out
     }
 
-    /// Whether there are mistakes. What could not be read then looks as if it were not there.
+    /// Returns whether there are mistakes. If there are, a value that could not be read looks like a missing value.
     pub(super) fn has_mistakes(&self) -> bool {
         !self.mistakes.is_empty() || !self.characters.is_empty()
     }
 
-    /// Mistakes and warnings.
+    /// Returns the mistakes and the warnings.
     pub(super) fn finish(mut self) -> (Vec<Finding>, Vec<Finding>) {
         if self.left_out {
             let more = Finding::new("configuration", "has more mistakes than these", "fix these first");
@@ -106,7 +107,7 @@ impl Findings {
     }
 }
 
-/// Whether there was room for it.
+/// Adds a finding. Returns whether there was room for it.
 fn add(list: &mut Vec<Finding>, finding: Finding) -> bool {
     let has_room = list.len() < MOST;
     if has_room {

@@ -1,6 +1,6 @@
-//! The keys of each level of a configuration, and where a key belongs that is written on another one.
+//! The keys of each level of a configuration, and the right level of a misplaced key.
 
-/// What a key of any form means.
+/// The meaning of a key, which is the same in all forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
     ServiceAccount,
@@ -17,7 +17,7 @@ pub(super) enum Key {
     NotifyEmail,
 }
 
-/// A form of the configuration: its keys by their names, and what messages call its parts.
+/// A form of the configuration: its keys by their names, and the names of its parts in messages.
 pub(super) struct Form {
     pub(super) keys: &'static [(&'static str, Key)],
     /// The list of registries.
@@ -26,7 +26,7 @@ pub(super) struct Form {
     pub(super) enable_rrsa: &'static str,
 }
 
-/// The vendor's keys of the self-managed component, and ours.
+/// The vendor's keys of the self-managed component, and our keys.
 pub(super) static CONFIG_MAP: Form = Form {
     keys: &[
         ("service-account", Key::ServiceAccount),
@@ -65,7 +65,7 @@ impl Form {
     }
 }
 
-/// What the vendor's add-ons are installed with, in both editions; it says whose rights the vendor's component uses.
+/// A key that both editions of the vendor's add-on are installed with. It selects the identity of the vendor's component.
 pub(super) const TOKEN_MODE: &str = "tokenMode";
 
 /// The keys of a ConfigMap's manifest.
@@ -93,16 +93,16 @@ pub(super) const RRSA: [&str; 1] = ["enable"];
 /// The keys below `webhook-configuration`.
 pub(super) const WEBHOOK: [&str; 3] = ["enable", "failure-policy", "timeout-seconds"];
 
-/// The name that the other form of a configuration has for a key of this one.
+/// Returns the known key with the same meaning as this key of the other form.
 pub(super) fn in_other_form(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let all = || CONFIG_MAP.keys.iter().chain(MANAGED.keys);
     let (_, meant) = all().find(|(other, _)| *other == name)?;
     all().find(|(other, key)| key == meant && known.contains(other)).map(|(other, _)| *other)
 }
 
-/// What is wrong with a key that the vendor's older versions had, and what replaces it.
+/// Returns problem and fix for a key of the vendor's older versions.
 pub(super) fn replaced(name: &str) -> Option<(&'static str, &'static str)> {
-    // A list of hosts with wildcards, until 2019.
+    // This was a list of hosts with wildcards, until 2019.
     (name == "acr-registry").then_some((
         "is a key of older versions",
         "write acr-registry-info instead: an entry for each instance, with its id as instanceId, which is empty for Personal \
@@ -110,8 +110,8 @@ pub(super) fn replaced(name: &str) -> Option<(&'static str, &'static str)> {
     ))
 }
 
-/// Where a key of another level belongs, as problem and fix. `place` is that of the map that it is in, which has the keys
-/// `known`.
+/// Returns problem and fix for a key that belongs to another level. `place` is the place of the map that contains it, and
+/// `known` are the keys of that map.
 pub(super) fn misplaced(place: &str, name: &str, known: &[&'static str]) -> Option<(&'static str, String)> {
     const UP: &str = "belongs one level up";
     const DEEPER: &str = "belongs one level deeper";
@@ -126,7 +126,7 @@ pub(super) fn misplaced(place: &str, name: &str, known: &[&'static str]) -> Opti
         let list = form.registries;
         return match name {
             "enable" => Some((DEEPER, "write it below rrsa or webhook-configuration".to_owned())),
-            // Which namespaces are managed is said here, which of them get a registry is said there.
+            // This level selects the managed namespaces, and an entry selects the namespaces that get its registry.
             "namespaces" if CONFIG_MAP.has(list) => Some((
                 DEEPER,
                 format!(
@@ -135,18 +135,18 @@ pub(super) fn misplaced(place: &str, name: &str, known: &[&'static str]) -> Opti
             )),
             _ if REGISTRY.contains(&name) => Some((DEEPER, format!("write it in an entry of {list}"))),
             _ if WEBHOOK.contains(&name) => Some((DEEPER, "write it below webhook-configuration".to_owned())),
-            _ if MANIFEST.contains(&name) && name != "data" => Some((UP, "write it beside data".to_owned())),
+            _ if MANIFEST.contains(&name) && name != "data" => Some((UP, "write it next to data".to_owned())),
             _ => None,
         };
     }
     if let Some((_, beside)) = place.rsplit_once("].")
         && REGISTRY.contains(&name)
     {
-        return Some((UP, format!("write it beside {beside}")));
+        return Some((UP, format!("write it next to {beside}")));
     }
     let outer = place.split(['[', '.']).next().unwrap_or(place);
     if CONFIG_MAP.has(name) || MANAGED.has(name) {
-        return Some((UP, format!("write it beside {outer}")));
+        return Some((UP, format!("write it next to {outer}")));
     }
     let is_of_list = REGISTRY.contains(&name) && !known.contains(&name);
     is_of_list.then(|| ("belongs elsewhere", "write it in an entry of acr-registry-info".to_owned()))

@@ -17,14 +17,14 @@ use super::{
     OidcProviderArn, Region, Registry, RoleArn, SecretName,
 };
 
-/// The life of a session where nothing else is asked for, as STS has it.
+/// The default life of a session, the same as in STS.
 const DEFAULT_SESSION: Duration = Duration::from_hours(1);
 
-/// What STS takes as `DurationSeconds`; a role may allow less.
+/// The values that STS accepts as `DurationSeconds`; a role may allow less.
 const SESSION_SECONDS: std::ops::RangeInclusive<u64> = 900..=43_200;
 
 impl Registry {
-    /// Personal Edition of the cluster's region, with the default identity: what an empty list means.
+    /// Returns Personal Edition of the cluster's region with the default identity, which is the meaning of an empty list.
     pub(super) fn of_cluster(place: &str) -> Self {
         Self {
             place: place.to_owned(),
@@ -37,8 +37,8 @@ impl Registry {
     }
 }
 
-/// Reads the list, which may be YAML within a text. Entries with mistakes are in it as far as they could be read, so that places
-/// stay right. `enable_rrsa` is how to switch RRSA on, where it is off.
+/// Reads the list, which may be YAML within a text. The result also contains entries with mistakes, as far as they could be
+/// read, so that places stay correct. If RRSA is off, `enable_rrsa` explains how to switch it on.
 pub(super) fn read_all(
     place: &str,
     node: Node,
@@ -59,7 +59,7 @@ pub(super) fn read_all(
     entries.map(|(at, node)| read(&format!("{place}[{at}]"), node, enable_rrsa, findings)).collect()
 }
 
-/// An entry, key by key, before they are looked at together.
+/// The keys of an entry, before they are checked together.
 #[derive(Default)]
 struct Entry {
     instance: Field<InstanceId>,
@@ -69,7 +69,7 @@ struct Entry {
     identity: IdentityKeys,
 }
 
-/// The keys that say whose rights are used.
+/// The keys that select the identity.
 #[derive(Default)]
 struct IdentityKeys {
     assume_role: Field<RoleArn>,
@@ -130,8 +130,8 @@ fn read_keys(place: &str, node: Node, findings: &mut Findings) -> Entry {
     entry
 }
 
-/// Each host with its place. The vendor's files contain an empty text where all hosts are meant. Any other value without a
-/// host is what is left of a list that narrows.
+/// Reads each host with its place. In the vendor's files, an empty text means all hosts. Any other value without a host is
+/// reported: it is the rest of a list that was written to limit the hosts.
 fn domains(place: &str, node: Node, findings: &mut Findings) -> Vec<(String, Host)> {
     if node.is_blank_text() {
         return Vec::new();
@@ -157,22 +157,23 @@ fn domains(place: &str, node: Node, findings: &mut Findings) -> Vec<(String, Hos
         .collect()
 }
 
-/// A user who comments out the last name takes the registry away from a namespace, and does not want it in all of them.
+/// Reads the namespaces, and reports an empty list. A user who comments out the last name wants to remove the registry from a
+/// namespace, and not to add it to all of them.
 fn namespaces(place: &str, node: Node, findings: &mut Findings) -> Vec<Pattern<'static>> {
     match findings.patterns(place, node, Vocabulary::Label) {
         Field::Given(patterns) if !patterns.is_empty() => return patterns,
         Field::Given(_) | Field::Absent => findings.mistake(
             place,
             "names no namespace",
-            "name at least one; remove the entry if no namespace is to get it, or the key if all managed ones are",
+            "name at least one, or remove the entry if no namespace should get it, or the key if all managed namespaces should",
         ),
         Field::Wrong => {}
     }
-    // For none, so that no mistakes follow from this one.
+    // With no namespaces, this mistake does not cause others.
     Vec::new()
 }
 
-/// The console writes 0 where nothing was entered.
+/// Reads the life of a session. The console writes 0 if the user entered nothing.
 fn expire_duration(place: &str, node: Node, findings: &mut Findings) -> Field<Duration> {
     match node {
         Node::Scalar(text) if text.trim() == "0" => Field::Absent,
@@ -194,7 +195,7 @@ fn key_id(text: &str) -> Result<AccessKeyId, ValueError> {
     Ok(id)
 }
 
-/// The name of a Secret, or a map with it, as Kubernetes writes references.
+/// Reads the name of a Secret, or a map with the name, as Kubernetes writes references.
 fn secret_ref(place: &str, node: Node, findings: &mut Findings) -> Field<SecretName> {
     if !matches!(node, Node::Map(_)) {
         return findings.parsed(place, node, SecretName::parse);
@@ -209,13 +210,13 @@ fn secret_ref(place: &str, node: Node, findings: &mut Findings) -> Field<SecretN
     field
 }
 
-/// Hosts that belong to the other edition or another region.
+/// Reports hosts that belong to the other edition or to another region.
 fn editions(place: &str, entry: &Entry, findings: &mut Findings) {
     for (place_of_host, host) in &entry.domains {
         if host.is_elsewhere() {
             findings.warning(
                 place_of_host,
-                format!("{host} is no host of ACR: the credential would be sent there"),
+                format!("{host} is not a host of ACR: the credential would be sent there"),
                 "remove it, or write the host of the instance",
             );
         }
@@ -251,7 +252,7 @@ fn editions(place: &str, entry: &Entry, findings: &mut Findings) {
     }
 }
 
-/// The values of two keys that need each other. `fix` gets the one that is missing.
+/// Returns the values of two keys that need each other. `fix` receives the name of the missing key.
 fn both<A, B>(
     place: &str,
     (one_key, one): (&str, Field<A>),
@@ -311,7 +312,8 @@ fn rrsa_role(
     both(place, (ROLE, role), (PROVIDER, provider), fix, findings)
 }
 
-/// Where the first keys come from, of which an entry names one at most, and the role that is assumed with them.
+/// Reads the identity: the source of the first keys, of which an entry names at most one, and the role that is assumed with
+/// them.
 fn identity(place: &str, keys: IdentityKeys, enable_rrsa: Option<&str>, findings: &mut Findings) -> Identity {
     let IdentityKeys { secret_ref, assume_role: role, duration, external_id, .. } = keys;
     let key_pair = key_pair(place, keys.key_id, keys.key_secret, findings);
@@ -328,7 +330,7 @@ fn identity(place: &str, keys: IdentityKeys, enable_rrsa: Option<&str>, findings
         const PROBLEM: &str = "has no effect without a role";
         const FIX: &str = "remove it, or add assumeRoleARN";
         if !duration.is_absent() && rrsa.is_absent() {
-            // The console leaves it behind; there is no session that it could make too long.
+            // The console leaves this key behind. It is only a warning, because there is no session that could be too long.
             findings.warning(format!("{place}.expireDuration"), PROBLEM, FIX);
         }
         if !external_id.is_absent() {
@@ -336,7 +338,7 @@ fn identity(place: &str, keys: IdentityKeys, enable_rrsa: Option<&str>, findings
         }
     }
     let session = duration.given().unwrap_or(DEFAULT_SESSION);
-    // A session of the cluster's own role that only serves to assume the last one need not live long.
+    // If the cluster's own role only serves to assume the last role, its session does not need a long life.
     let first_session = if role.is_absent() { session } else { DEFAULT_SESSION };
     let source = match (key_pair, secret_ref, rrsa) {
         (Field::Given((id, secret)), _, _) => IdentitySource::KeyPair(KeyPair { id, secret }),

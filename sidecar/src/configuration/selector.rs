@@ -1,4 +1,4 @@
-//! Label selectors as text, as `kubectl --selector` takes them.
+//! Label selectors in the syntax of `kubectl --selector`.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use kube::core::{Expression, Selector};
 
 use super::values::ValueError;
 
-/// Reads a label selector such as `team=a, env in (prod, test), !legacy`: every part of it must hold.
+/// Reads a label selector such as `team=a, env in (prod, test), !legacy`. All of its parts must be true.
 pub(super) fn parse(text: &str) -> Result<Selector, ValueError> {
     let expressions = parts(text).into_iter().enumerate().map(|(at, part)| {
         expression(part.trim()).ok_or_else(|| {
@@ -44,7 +44,7 @@ fn expression(part: &str) -> Option<Expression> {
     Some(if is_in { Expression::In(key, values) } else { Expression::NotIn(key, values) })
 }
 
-/// The parts between commas outside parentheses.
+/// Splits a selector at the commas outside parentheses.
 fn parts(text: &str) -> Vec<&str> {
     let mut within = false;
     text.split(|c| {
@@ -58,7 +58,7 @@ fn parts(text: &str) -> Vec<&str> {
     .collect()
 }
 
-/// A label's key: a name of at most 63 characters, after a DNS name and a slash where it has a prefix.
+/// Reads a label's key: a name of at most 63 characters, with an optional prefix of a DNS name and a slash.
 fn key(text: &str) -> Option<String> {
     let is_key = match text.split_once('/') {
         None => is_name(text),
@@ -69,7 +69,7 @@ fn key(text: &str) -> Option<String> {
     is_key.then(|| text.to_owned())
 }
 
-/// A label's value, without the white space around it.
+/// Reads a label's value, without the white space around it.
 fn value(text: &str) -> Option<String> {
     let text = text.trim();
     (text.is_empty() || is_name(text)).then(|| text.to_owned())

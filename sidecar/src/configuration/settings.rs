@@ -1,4 +1,4 @@
-//! The keys of a configuration, except for what is in the list of registries.
+//! The keys of a configuration, except for the list of registries.
 
 use std::time::Duration;
 
@@ -16,11 +16,12 @@ use super::{Attach, Configuration, Registry, conflicts, duration, registry, sele
 /// The vendor's default.
 const DEFAULT_THRESHOLD: Duration = Duration::from_mins(15);
 
-/// What the thresholds must be between. Refreshes of one credential are at least a minute apart, and no credential lives
-/// longer than a role's longest session.
+/// The range of valid thresholds. Refreshes of one credential are at least a minute apart, and no credential lives longer
+/// than a role's longest session.
 const THRESHOLDS: std::ops::RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(12);
 
-/// From here on a threshold has no effect on a credential of one hour: none is renewed in the first third of its life.
+/// From this value on, a threshold has no effect on a credential of one hour: no credential is renewed in the first third of
+/// its life.
 const NO_LONGER_EFFECTIVE: Duration = Duration::from_mins(40);
 
 /// The only value in the vendor's documentation.
@@ -29,7 +30,7 @@ const API_VERSION: &str = "2018-12-01";
 const ATTACH: [(&str, Attach); 3] =
     [("pod", Attach::Pod), ("service-account", Attach::ServiceAccount), ("both", Attach::Both)];
 
-/// Turns the keys into a configuration. Where one is wrong, its default stands in, so that all others are looked at.
+/// Turns the keys into a configuration. A wrong value is replaced by its default, so that all other keys are checked.
 pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
     let Source { entries, form } = source;
     let mut configuration = Configuration {
@@ -102,7 +103,7 @@ pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
                     findings.warning(name, "is not used", format!("write {API_VERSION}, or remove it"));
                 }
             }
-            // Nobody knows what the vendor's component does with it.
+            // The effect of this key in the vendor's component is not known.
             Key::NotifyEmail => {}
         }
     }
@@ -120,7 +121,7 @@ pub(super) fn read(source: Source, findings: &mut Findings) -> Configuration {
     configuration
 }
 
-/// What this form of the configuration calls the two keys.
+/// The names of the two keys in this form of the configuration.
 struct Names {
     watch: &'static str,
     exclude: &'static str,
@@ -134,7 +135,8 @@ fn default_exclusions() -> Vec<Pattern<'static>> {
     DEFAULT_EXCLUDED_NAMESPACES.iter().map(|&name| Pattern::Name(name.into())).collect()
 }
 
-/// An empty list would switch everything off without a word, so it takes the default, as the vendor's component does.
+/// Replaces the default unless the list is empty. An empty list would silently switch everything off; the vendor's component
+/// uses the default, too.
 fn replace_unless_empty(default: &mut Vec<Pattern<'static>>, patterns: Field<Vec<Pattern<'static>>>) {
     if let Field::Given(patterns) = patterns
         && !patterns.is_empty()
@@ -143,7 +145,7 @@ fn replace_unless_empty(default: &mut Vec<Pattern<'static>>, patterns: Field<Vec
     }
 }
 
-/// A selector narrows. One without a value was meant to do so, too.
+/// Reads a label selector, and reports an empty one: a selector limits the namespaces, and an empty one would not.
 fn label_selector(place: &str, node: Node, findings: &mut Findings) -> Option<Selector> {
     let field = findings.parsed(place, node, selector::parse);
     if field.is_absent() {
@@ -171,7 +173,7 @@ fn attach(text: &str) -> Result<Attach, ValueError> {
                 Some(meant) => format!("did you mean {meant}?"),
                 None => "write pod, service-account or both".to_owned(),
             };
-            ValueError::new("is none of pod, service-account and both", fix)
+            ValueError::new("is not one of pod, service-account and both", fix)
         },
     )
 }
@@ -186,7 +188,8 @@ fn rrsa_is_enabled(place: &str, node: Node, findings: &mut Findings) -> bool {
     entries.into_iter().any(|(key, node)| switched_on(&format!("{place}.{key}"), node, findings))
 }
 
-/// Where it cannot be told, entries that need it are not blamed as well.
+/// Returns whether RRSA is switched on. It is also `true` for a wrong value, so that entries that need RRSA are not reported
+/// as well.
 fn switched_on(place: &str, node: Node, findings: &mut Findings) -> bool {
     !matches!(findings.boolean(place, node), Field::Given(false) | Field::Absent)
 }
@@ -221,7 +224,7 @@ fn webhook(place: &str, node: Node, findings: &mut Findings) {
     }
 }
 
-/// What can be said about the managed namespaces as a whole.
+/// Checks the managed namespaces as a whole.
 fn namespaces(selection: &Selection<'_>, names: &Names, findings: &mut Findings) {
     let Names { watch, exclude } = names;
     if let Some((glob, exclusion)) = selection.contradiction() {
@@ -246,9 +249,10 @@ fn namespaces(selection: &Selection<'_>, names: &Names, findings: &mut Findings)
     }
 }
 
-/// Registries for namespaces that are not managed. Globs are not looked at: what they match shows at run time.
+/// Warns about registries for namespaces that are not managed. Globs are not checked: their matches are only known at run
+/// time.
 fn unmanaged(place: &str, configuration: &Configuration, names: &Names, findings: &mut Findings) {
-    // More are not worth the time; only hostile input has more.
+    // More comparisons would take too long; only hostile input needs more.
     const MOST_COMPARISONS: usize = 100_000;
     let Configuration { namespaces, registries, .. } = configuration;
     let most = MOST_COMPARISONS / (1 + namespaces.include.len() + namespaces.exclude.len());

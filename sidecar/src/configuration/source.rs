@@ -1,4 +1,4 @@
-//! The forms a configuration comes in: a ConfigMap manifest, its bare `data`, or an add-on's JSON.
+//! The forms of a configuration: a ConfigMap manifest, its bare `data`, or an add-on's JSON.
 
 use std::collections::BTreeMap;
 
@@ -8,24 +8,23 @@ use super::keys::{self, CONFIG_MAP, Form, Key, MANAGED, MANIFEST};
 use super::tree::{self, Node};
 use super::wrapping;
 
-/// A ConfigMap holds 1 MiB at most
-/// (<https://kubernetes.io/docs/concepts/configuration/configmap/#motivation>).
+/// Maximum size of a ConfigMap: 1 MiB (<https://kubernetes.io/docs/concepts/configuration/configmap/#motivation>).
 pub const MAX_BYTES: usize = 1 << 20;
 
 /// A configuration, key by key.
 pub(super) struct Source {
-    /// Key, its name in this form, and its value.
+    /// Each key with its name in this form and its value.
     pub(super) entries: Vec<(Key, &'static str, Node)>,
     pub(super) form: &'static Form,
 }
 
 impl Source {
-    /// Reads the text of a file. `None` when nothing in it can be read, which then has been reported.
+    /// Reads the text of a file. Returns `None`, and reports why, when nothing in it can be read.
     pub(super) fn from_file(text: &[u8], findings: &mut Findings) -> Option<Self> {
         if text.len() > MAX_BYTES {
             findings.mistake(
                 "configuration",
-                "is longer than 1 MiB",
+                "is larger than 1 MiB",
                 "a ConfigMap cannot hold that; shorten it",
             );
             return None;
@@ -68,10 +67,10 @@ impl Source {
         }
     }
 
-    /// Reads the `data` of a ConfigMap. `None` when it is too long, which then has been reported.
+    /// Reads the `data` of a ConfigMap. Returns `None`, and reports it, when the data is too long.
     pub(super) fn from_data(data: &BTreeMap<String, String>, findings: &mut Findings) -> Option<Self> {
         if data.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > MAX_BYTES {
-            findings.mistake("configuration", "is longer than 1 MiB", "shorten it");
+            findings.mistake("configuration", "is larger than 1 MiB", "shorten it");
             return None;
         }
         let entries = data.iter().map(|(key, text)| (key.clone(), Node::Scalar(text.clone()))).collect();
@@ -84,7 +83,7 @@ impl Source {
             .any(|(key, node)| key == "kind" && matches!(node, Node::Scalar(kind) if kind != "ConfigMap"));
         if is_other_kind {
             findings.mistake("kind", "is not ConfigMap", "write the manifest of a ConfigMap");
-            // The others are keys of that kind.
+            // The other keys belong to that kind.
             entries.retain(|(key, _)| key == "data");
         }
         let mut data = Node::Null;
@@ -93,14 +92,18 @@ impl Source {
                 ("data", node) => data = node,
                 ("metadata", Node::Map(within)) => {
                     if let Some((_, within)) = within.into_iter().find(|(key, _)| key == "data") {
-                        findings.mistake("metadata.data", "belongs one level up", "write it beside metadata");
+                        findings.mistake(
+                            "metadata.data",
+                            "belongs one level up",
+                            "write it next to metadata",
+                        );
                         data = within;
                     }
                 }
                 ("binaryData", Node::Map(_)) => {
                     findings.mistake("binaryData", "is not read", "write the keys as text below data");
                 }
-                // The rest is Kubernetes' own.
+                // The other keys belong to Kubernetes.
                 _ => {}
             }
         }
@@ -121,7 +124,7 @@ impl Source {
             if let Node::List(_) | Node::Map(_) = node {
                 findings.mistake(
                     *name,
-                    format!("is {}, but a ConfigMap holds texts only", node.kind()),
+                    format!("is {}, but a ConfigMap contains only texts", node.kind()),
                     format!("begin a text with `{name}: |` and indent what follows"),
                 );
             }
@@ -155,14 +158,14 @@ fn has_manifest_keys(entries: &[(String, Node)]) -> bool {
     entries.iter().any(|(key, _)| matches!(key.as_str(), "data" | "kind" | "apiVersion" | "metadata"))
 }
 
-/// Whether the keys are those of the managed add-on.
+/// Returns whether the keys are those of the managed add-on.
 fn is_managed(config: &Node) -> bool {
     let Node::Map(entries) = config else { return false };
     let holds = |form: &Form| entries.iter().any(|(key, _)| form.has(key));
     holds(&MANAGED) && !holds(&CONFIG_MAP)
 }
 
-/// Whether this is a configuration by its own keys, or an object of Kubernetes.
+/// Returns whether this is a configuration with its own keys, or a Kubernetes object.
 fn has_own_keys(root: &Node) -> bool {
     let Node::Map(entries) = root else { return false };
     let is_own = |key: &str| {
@@ -171,7 +174,8 @@ fn has_own_keys(root: &Node) -> bool {
     entries.iter().any(|(key, _)| is_own(key))
 }
 
-/// Takes keys of the configuration out of a key that is none of them, such as the name of a file. That one is reported.
+/// Moves keys of the configuration out of a key that is not a key of the configuration, such as the name of a file, and
+/// reports that key.
 fn lift(entries: &mut Vec<(String, Node)>, findings: &mut Findings) {
     let is_whole = |node: &Node| {
         let Node::Map(within) = node else { return false };
@@ -180,7 +184,7 @@ fn lift(entries: &mut Vec<(String, Node)>, findings: &mut Findings) {
     for (at, (key, node)) in std::mem::take(entries).into_iter().enumerate() {
         let read = match &node {
             Node::Scalar(text) if !CONFIG_MAP.has(&key) && text.contains('\n') => {
-                // What is wrong within it is told when it is where it belongs.
+                // Mistakes within the text are reported when the user has moved it to its place.
                 tree::read(text, "data", &mut Findings::default())
             }
             node @ Node::Map(_) if !CONFIG_MAP.has(&key) => Some(node.clone()),
@@ -200,7 +204,7 @@ fn lift(entries: &mut Vec<(String, Node)>, findings: &mut Findings) {
     }
 }
 
-/// Keys of the configuration that are indented below one of them. They are reported, and taken out.
+/// Removes and returns keys of the configuration that are indented below another such key, and reports them.
 fn swallowed(entries: &mut [(Key, &'static str, Node)], findings: &mut Findings) -> Vec<(String, Node)> {
     let mut swallowed = Vec::new();
     for (_, name, node) in entries {
@@ -218,7 +222,7 @@ fn swallowed(entries: &mut [(Key, &'static str, Node)], findings: &mut Findings)
     swallowed
 }
 
-/// A list or map that is written as YAML within a text. `None` when it is no YAML, which then has been reported.
+/// Reads a list or map that is written as YAML within a text. Returns `None`, and reports it, when the text is not YAML.
 pub(super) fn within_text(place: &str, node: Node, findings: &mut Findings) -> Option<Node> {
     let node = match node {
         Node::Scalar(text) => tree::read(&text, place, findings)?,

@@ -1,6 +1,6 @@
-//! YAML, and so JSON, as a small tree that keeps the text of each value: `0123`, `1e3` and `yes` stay what was written.
+//! YAML, which includes JSON, as a small tree that keeps the text of each value: `0123`, `1e3` and `yes` stay as written.
 //!
-//! Aliases are refused, nesting and the number of values are bounded, and no message quotes the text.
+//! Aliases are refused, nesting and the number of values are limited, and no message quotes the text.
 
 mod flaw;
 
@@ -12,7 +12,7 @@ use self::flaw::{Flaw, Unreadable, flaw};
 use super::findings::Findings;
 use super::typography::{self, InLines, Quoted};
 
-/// Any value. It has no `Debug`: it may hold a key.
+/// Any value. It has no `Debug`, because it may contain a key.
 #[derive(Clone)]
 pub(super) enum Node {
     /// `null`, `~`, or nothing at all.
@@ -21,12 +21,12 @@ pub(super) enum Node {
     Scalar(String),
     /// A list.
     List(Vec<Node>),
-    /// A map, with keys as often as they stand there.
+    /// A map, including duplicate keys.
     Map(Vec<(String, Node)>),
 }
 
 impl Node {
-    /// The kind in words, for messages that must not quote the value.
+    /// Returns the kind in words, for messages that must not quote the value.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "empty",
@@ -36,7 +36,7 @@ impl Node {
         }
     }
 
-    /// What is below these keys; none where one of them is not there.
+    /// Returns the value below these keys, or `None` if one of them is missing.
     pub(super) fn at(&self, path: &[&str]) -> Option<&Self> {
         path.iter().try_fold(self, |node, key| match node {
             Self::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, node)| node),
@@ -44,7 +44,8 @@ impl Node {
         })
     }
 
-    /// Whether no key is of characters that only look right. A text may be a key without a proper colon.
+    /// Returns whether no key contains characters that only look like ASCII. Returns `false` for a text, which may be a key
+    /// without a real colon.
     fn has_plain_keys(&self) -> bool {
         match self {
             Self::Null | Self::List(_) => true,
@@ -53,26 +54,26 @@ impl Node {
         }
     }
 
-    /// Whether it is a text with nothing in it, which `null` is not.
+    /// Returns whether it is an empty text. `null` is not a text.
     pub(super) fn is_blank_text(&self) -> bool {
         matches!(self, Self::Scalar(text) if text.trim().is_empty())
     }
 }
 
-/// Levels of lists and maps at most, in block and in flow style each. A configuration has four.
+/// Maximum levels of lists and maps, for block style and for flow style each. A configuration has four levels.
 const DEEPEST: usize = 16;
 
-/// Values at most: some hundred registries with all of their keys.
+/// Maximum number of values: enough for some hundred registries with all of their keys.
 const MOST_VALUES: usize = 20_000;
 
 /// A document of a text.
-pub(super) struct Document {
-    /// The line in which it begins, from 1.
+pub(super) struct YamlDocument {
+    /// The line in which it begins, counted from 1.
     pub(super) line: usize,
     pub(super) root: Node,
 }
 
-/// Reads the one document of a value. `None` when it could not be read, which then has been reported with its place below
+/// Reads the only document of a value. Returns `None` when it cannot be read, and reports the mistake with its place below
 /// `place`.
 pub(super) fn read(text: &str, place: &str, findings: &mut Findings) -> Option<Node> {
     let mut documents = documents(text, place, findings)?.into_iter();
@@ -87,12 +88,12 @@ pub(super) fn read(text: &str, place: &str, findings: &mut Findings) -> Option<N
     Some(first.root)
 }
 
-/// Reads all documents of a text, of which there is at least one; `place` is empty for a whole file. `None` at the first
-/// mistake of syntax, which then has been reported.
-pub(super) fn documents(text: &str, place: &str, findings: &mut Findings) -> Option<Vec<Document>> {
+/// Reads all documents of a text, at least one. `place` is empty for a whole file. Returns `None`, and reports the mistake, at
+/// the first mistake in the syntax.
+pub(super) fn documents(text: &str, place: &str, findings: &mut Findings) -> Option<Vec<YamlDocument>> {
     let mut text = Cow::Borrowed(text);
-    // In a value, all but the comments is the configuration's own. A file has more in it, so that it is looked at only
-    // when it makes no sense.
+    // In a value, everything except comments belongs to the configuration. A file also contains other text, so its
+    // characters are checked only when it is not understood.
     if !place.is_empty()
         && let Some(plain) = plain_document(&text, &[Quoted::Kept], place, findings)
     {
@@ -107,7 +108,7 @@ pub(super) fn documents(text: &str, place: &str, findings: &mut Findings) -> Opt
                 &[]
             }
             Ok(_) => &[Quoted::Kept],
-            // Where quotes end cannot be told in what cannot be read.
+            // In a text that cannot be read, the ends of quotes are not known.
             Err(_) => &[Quoted::Kept, Quoted::Replaced],
         };
         match plain_document(&text, ways, place, findings) {
@@ -117,7 +118,7 @@ pub(super) fn documents(text: &str, place: &str, findings: &mut Findings) -> Opt
     }
 }
 
-/// Reports characters that only look like ASCII. Returns the document as it was meant, if there are any.
+/// Reports characters that only look like ASCII. If there are any, returns the document with these characters replaced.
 fn plain_document(text: &str, ways: &[Quoted], place: &str, findings: &mut Findings) -> Option<String> {
     let (plain, found) = ways.iter().find_map(|&quoted| typography::plain_document(text, quoted))?;
     let (whole, of) = match place {
@@ -130,12 +131,12 @@ fn plain_document(text: &str, ways: &[Quoted], place: &str, findings: &mut Findi
             1 => ", and so does 1 more line".to_owned(),
             lines => format!(", and so do {lines} more lines"),
         };
-        findings.character(whole, format!("line {line}{of} holds {look_alike}{more}"), look_alike);
+        findings.character(whole, format!("line {line}{of} contains {look_alike}{more}"), look_alike);
     }
     Some(plain)
 }
 
-/// Puts the parser's events together. The parser bounds how deep they nest.
+/// Builds a tree from the parser's events. The parser limits the nesting.
 struct Reader<'a> {
     text: &'a str,
     parser: Parser<'a, StrInput<'a>>,
@@ -151,8 +152,8 @@ impl<'a> Reader<'a> {
         Self { text, parser: Parser::new_from_str_with_options(text, options), values: 0 }
     }
 
-    /// All documents that are not empty, or else an empty one.
-    fn documents(mut self) -> Result<Vec<Document>, Unreadable> {
+    /// Returns all documents that are not empty, or one empty document if there are no others.
+    fn documents(mut self) -> Result<Vec<YamlDocument>, Unreadable> {
         let mut documents = Vec::new();
         let mut begin = 1;
         loop {
@@ -162,17 +163,17 @@ impl<'a> Reader<'a> {
                 (Event::StreamStart | Event::DocumentEnd, _) => {}
                 (event, line) => match self.node(event, line)? {
                     Node::Null => {}
-                    root => documents.push(Document { line: begin, root }),
+                    root => documents.push(YamlDocument { line: begin, root }),
                 },
             }
         }
         if documents.is_empty() {
-            documents.push(Document { line: 1, root: Node::Null });
+            documents.push(YamlDocument { line: 1, root: Node::Null });
         }
         Ok(documents)
     }
 
-    /// The next event and its line.
+    /// Returns the next event and its line.
     fn next(&mut self) -> Result<(Event<'a>, usize), Unreadable> {
         match self.parser.next() {
             Some(Ok((event, span))) => Ok((event, span.start.line())),
@@ -181,7 +182,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value that begins with this event.
+    /// Reads the value that begins with this event.
     fn node(&mut self, event: Event<'a>, line: usize) -> Result<Node, Unreadable> {
         self.values += 1;
         if self.values > MOST_VALUES {
@@ -204,7 +205,7 @@ impl<'a> Reader<'a> {
         let mut list = Vec::new();
         loop {
             let at = list.len();
-            // A line that does not fit is not an entry after the one above it.
+            // A line with wrong indentation does not belong to the next entry of this list.
             let next =
                 self.next().map_err(|error| if error.is_of_layout() { error } else { error.in_entry(at) });
             match next? {
@@ -225,7 +226,7 @@ impl<'a> Reader<'a> {
                 }
                 (_, line) => return Err(Unreadable::new(line, Flaw::KeyIsNoText)),
             };
-            // Nor is it the value of the key above it.
+            // A line with wrong indentation is not the value of the key above it.
             let next = self.next().map_err(|error| {
                 if error.is_of_layout() && error.line != line_of_key { error } else { error.below_key(&key) }
             });

@@ -1,5 +1,5 @@
-//! Characters that look like ASCII and are none: input methods and word processors write them in place of a comma, a colon,
-//! a quote or a blank, and nobody sees it.
+//! Characters that look like ASCII, but are not. Input methods and word processors write them instead of a comma, a colon,
+//! a quote or a blank, and the difference is hard to see.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::fmt;
 pub(super) struct LookAlike {
     character: char,
     name: &'static str,
-    /// What to write instead; none where nothing shows, and nothing is meant.
+    /// The character to write instead; `None` for an invisible character, which must be removed.
     twin: Option<char>,
 }
 
@@ -28,7 +28,7 @@ impl LookAlike {
             '\u{feff}' => ("a byte order mark", None),
             '，' => ("a full-width comma", Some(',')),
             '：' => ("a full-width colon", Some(':')),
-            // The rest of ASCII in full width, in the order of ASCII.
+            // The other full-width forms of ASCII, in the order of ASCII.
             '！'..='～' => {
                 let twin = u32::from(character).checked_sub(u32::from('！') - u32::from('!'));
                 let twin = twin.and_then(char::from_u32);
@@ -58,7 +58,8 @@ impl LookAlike {
         Some(Self { character, name, twin })
     }
 
-    /// Letters and digits come in many, and are told once.
+    /// Returns whether both characters are reported as one. Letters and digits occur in large numbers, so they are reported
+    /// once.
     fn is_like(self, other: Self) -> bool {
         let is_word = |look_alike: Self| look_alike.twin.is_some_and(|twin| twin.is_ascii_alphanumeric());
         self == other || (is_word(self) && self.name == other.name)
@@ -68,7 +69,7 @@ impl LookAlike {
         matches!(self.twin, Some('"' | '\''))
     }
 
-    /// How to write it.
+    /// Returns what to write instead.
     pub(super) fn fix(self) -> String {
         match self.twin {
             Some(' ') => "write an ordinary space instead".to_owned(),
@@ -92,7 +93,7 @@ impl fmt::Display for LookAlike {
     }
 }
 
-/// A value as it was meant, and what was wrong in it, each character once.
+/// Returns a value with its look-alike characters replaced, and these characters, each once.
 pub(super) fn plain(text: &str) -> (Cow<'_, str>, Vec<LookAlike>) {
     if text.is_ascii() {
         return (Cow::Borrowed(text), Vec::new());
@@ -109,7 +110,7 @@ pub(super) fn plain(text: &str) -> (Cow<'_, str>, Vec<LookAlike>) {
             found.push(look_alike);
         }
     }
-    // YAML takes such quotes for a part of the value.
+    // For YAML, such quotes are part of the value.
     if found.iter().any(|look_alike| look_alike.is_quote())
         && let Some(within) = without_quotes(&plain)
     {
@@ -123,25 +124,25 @@ fn without_quotes(text: &str) -> Option<&str> {
     ['"', '\''].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
 }
 
-/// A character that stands in a document, and the lines in which it does.
+/// A look-alike character in a document, and the lines that contain it.
 pub(super) struct InLines {
     pub(super) look_alike: LookAlike,
-    /// The first line, from 1.
+    /// The first line, counted from 1.
     pub(super) line: usize,
     pub(super) more_lines: usize,
     last_line: usize,
 }
 
-/// What becomes of values in quotes.
+/// How values in quotes are treated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quoted {
-    /// They are left as they are: each has a place of its own once the document is read.
+    /// They are kept: they are checked with their own places after the document is read.
     Kept,
-    /// They are treated like all else.
+    /// They are treated like all other text.
     Replaced,
 }
 
-/// A document as it was meant, and what was wrong in it. Comments are left as they are.
+/// Returns a document with its look-alike characters replaced, and these characters. Comments are not changed.
 pub(super) fn plain_document(text: &str, quoted: Quoted) -> Option<(String, Vec<InLines>)> {
     if text.is_ascii() {
         return None;
@@ -169,7 +170,7 @@ pub(super) fn plain_document(text: &str, quoted: Quoted) -> Option<(String, Vec<
             is_comment |= c == Some('#') && !is_quoted && last.is_whitespace();
             is_quoted ^= quoted == Quoted::Kept && c == Some('"') && last != '\\' && look_alike.is_none();
             plain.extend(c);
-            // A colon in full width needs no blank behind it; one that ends a key does.
+            // A full-width colon needs no blank after it, but the colon after a key does.
             let next = characters.peek().copied().unwrap_or('\n');
             if c == Some(':') && !has_key && (look_alike.is_some() || next.is_whitespace()) {
                 has_key = true;

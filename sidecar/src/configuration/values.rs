@@ -1,4 +1,4 @@
-//! The small types of a configuration. Each is parsed once, at the edge.
+//! The small types of a configuration. Each value is parsed once, at the edge.
 
 mod arn;
 mod host;
@@ -12,11 +12,11 @@ use secrecy::{ExposeSecret, SecretString};
 pub use arn::{OidcProviderArn, RoleArn};
 pub use host::{Host, Origin, without_token_api};
 
-/// Why a text is not such a value. The message says what is wrong and, after a colon, how to write it.
+/// Why a text is not a valid value. The message states the problem and, after a colon, the fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}: {fix}")]
 pub struct ValueError {
-    /// What is wrong with it. Never quotes what may be a secret.
+    /// What is wrong with the text. It never quotes a text that may be a secret.
     pub problem: String,
     /// How to write it instead.
     pub fix: String,
@@ -31,7 +31,7 @@ impl ValueError {
 impl From<PatternError> for ValueError {
     fn from(error: PatternError) -> Self {
         let text = error.to_string();
-        // Most of its messages have a way out of their own.
+        // Most of its messages already contain a fix.
         let (problem, fix) =
             text.split_once("; ").unwrap_or((&text, "write the name as Kubernetes shows it"));
         Self::new(problem, fix)
@@ -45,7 +45,7 @@ macro_rules! text_value {
         pub struct $name(String);
 
         impl $name {
-            /// The text.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -60,13 +60,13 @@ macro_rules! text_value {
 }
 use text_value;
 
-/// Whether a text was left in from documentation: `cri-xxx`, `xxx.com,yyy.com`, `acs:ram::.*:role/…`, `<uid>`.
+/// Returns whether a text is a placeholder from documentation: `cri-xxx`, `xxx.com,yyy.com`, `acs:ram::.*:role/…`, `<uid>`.
 fn is_placeholder(text: &str) -> bool {
     let marked = text.contains(['<', '>', '*', '…']) || text.contains("${") || text.contains("{{");
     let is_filler = |word: &str, letter: char| word.len() >= 3 && word.chars().all(|c| c == letter);
     marked
         || text.to_ascii_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
-            // Whole words only: an instance id may well hold three of a letter.
+            // Only whole words count: an instance id may contain the same letter three times.
             is_filler(word, 'x') || is_filler(word, 'y')
         })
 }
@@ -75,7 +75,7 @@ fn refuse_placeholder(text: &str, fix: &str) -> Result<(), ValueError> {
     refuse_if(is_placeholder(text), "is a placeholder from the documentation", fix)
 }
 
-/// The error with this problem and fix, if the value has the problem.
+/// Returns the error with this problem and fix, if the value has the problem.
 pub(super) fn refuse_if(has_problem: bool, problem: &str, fix: &str) -> Result<(), ValueError> {
     if has_problem { Err(ValueError::new(problem, fix)) } else { Ok(()) }
 }
@@ -91,7 +91,7 @@ impl InstanceId {
         const FIX: &str = "copy the id, such as cri-0123456789abcdef, from the ACR console";
         let text = text.trim();
         refuse_placeholder(text, FIX)?;
-        refuse_if(text.contains(','), "holds more than one id", "write one entry for each instance")?;
+        refuse_if(text.contains(','), "contains more than one id", "write one entry for each instance")?;
         if text.starts_with("crpi-") {
             return Err(no_token_api());
         }
@@ -105,12 +105,12 @@ impl InstanceId {
         };
         let is_id = (1..=60).contains(&random.len())
             && random.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        refuse_if(!is_id, "has other characters after cri- than lower-case letters and digits", FIX)?;
+        refuse_if(!is_id, "contains characters after cri- other than lower-case letters and digits", FIX)?;
         Ok(Self(text.to_owned()))
     }
 }
 
-/// What is to be known about Personal Edition since September 2024
+/// Problem and fix for Personal Edition instances created since September 2024
 /// (<https://www.alibabacloud.com/help/en/acr/user-guide/non-secret-pulling-container-image>).
 const NO_TOKEN_API: (&str, &str) = (
     "belongs to a Personal Edition instance created since September 2024, for which no token API exists",
@@ -135,28 +135,36 @@ impl Region {
         refuse_placeholder(text, FIX)?;
         let is_instance = text.starts_with("cri-") || text.starts_with("crpi-");
         refuse_if(is_instance, "is the id of an instance, not of a region", FIX)?;
-        refuse_if(text.bytes().any(|byte| byte.is_ascii_uppercase()), "holds an upper-case letter", FIX)?;
+        refuse_if(text.bytes().any(|byte| byte.is_ascii_uppercase()), "contains an upper-case letter", FIX)?;
         if !has_form_of_region(text) {
-            // Hosts and endpoints of other services hold the region: oss-cn-hangzhou, registry.cn-hangzhou.aliyuncs.com.
+            // Hosts and endpoints of other services contain the region: oss-cn-hangzhou, registry.cn-hangzhou.aliyuncs.com.
             let mut within = text.split('.').flat_map(|part| {
                 let dashes = part.match_indices('-').filter_map(|(at, _)| part.get(at + 1..));
                 std::iter::once(part).chain(dashes)
             });
             let meant = within.find(|part| has_form_of_region(part) && !is_zone(part));
             let fix =
-                meant.map_or_else(|| FIX.to_owned(), |region| format!("write the region alone: {region}"));
+                meant.map_or_else(|| FIX.to_owned(), |region| format!("write only the region: {region}"));
             return Err(ValueError::new("is not the id of a region", fix));
         }
-        refuse_if(is_zone(text), "is a zone, not a region", "leave its last letter out")?;
+        if is_zone(text) {
+            let region = text.trim_end_matches(|c: char| c.is_ascii_lowercase()).trim_end_matches('-');
+            let fix = if has_form_of_region(region) {
+                format!("write only the region: {region}")
+            } else {
+                FIX.to_owned()
+            };
+            return Err(ValueError::new("is a zone, not a region", fix));
+        }
         Ok(Self(text.to_owned()))
     }
 }
 
-/// Parts of the world that ids of regions begin with (<https://api.aliyun.com/product/cr>, and the regions of the SDKs).
+/// Parts of the world, at the beginning of region ids (<https://api.aliyun.com/product/cr>, and the regions of the SDKs).
 const AREAS: [&str; 9] = ["cn", "ap", "eu", "us", "me", "na", "sa", "af", "rus"];
 
-/// A part of the world, a place in it, and what tells regions of one place apart: `cn-hangzhou`, `ap-southeast-1`,
-/// `cn-north-2-gov-1`.
+/// Returns whether a text has the form of a region id: a part of the world, a place in it, and an optional suffix that
+/// distinguishes the regions of one place, as in `cn-hangzhou`, `ap-southeast-1`, `cn-north-2-gov-1`.
 fn has_form_of_region(text: &str) -> bool {
     let is_word = |word: &str| {
         !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
@@ -169,7 +177,7 @@ fn has_form_of_region(text: &str) -> bool {
         })
 }
 
-/// Zones have a letter more: `cn-hangzhou-b`, `ap-southeast-1a`.
+/// Returns whether the text is a zone. The id of a zone ends with an additional letter: `cn-hangzhou-b`, `ap-southeast-1a`.
 fn is_zone(region: &str) -> bool {
     let last = region.rsplit('-').next().unwrap_or_default();
     let (number, letter) = last.split_at(last.len().saturating_sub(1));
@@ -177,7 +185,7 @@ fn is_zone(region: &str) -> bool {
 }
 
 text_value! {
-    /// What a trust policy may ask for, 2 to 1,224 characters.
+    /// External id that a trust policy may require, 2 to 1,224 characters.
     ExternalId
 }
 
@@ -192,7 +200,7 @@ impl ExternalId {
 }
 
 text_value! {
-    /// Name of a Secret in the sidecar's own namespace.
+    /// Name of a Secret in the sidecar's namespace.
     SecretName
 }
 
@@ -208,7 +216,7 @@ impl SecretName {
     }
 }
 
-/// Id of an access key, `LTAI…` or, of a session, `STS.…`. Not a secret, but never printed whole either.
+/// Id of an access key: `LTAI…` or, for a session, `STS.…`. It is not a secret, but it is never printed completely.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccessKeyId(String);
 
@@ -224,12 +232,12 @@ impl AccessKeyId {
         Ok(Self(text.to_owned()))
     }
 
-    /// The whole id.
+    /// Returns the complete id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it belongs to a session, and is of no use without the session's token.
+    /// Returns whether the id belongs to a session. Such a key cannot be used without the session's token.
     pub fn is_of_session(&self) -> bool {
         self.0.starts_with("STS.")
     }
@@ -237,7 +245,7 @@ impl AccessKeyId {
 
 impl fmt::Display for AccessKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `LTAI` and two more characters tell keys of one account apart well enough.
+        // `LTAI` and two more characters are enough to distinguish the keys of one account.
         write!(f, "{}…", self.0.chars().take(6).collect::<String>())
     }
 }
@@ -252,7 +260,7 @@ impl fmt::Debug for AccessKeyId {
 pub(super) fn parse_key_secret(text: &str) -> Result<SecretString, ValueError> {
     refuse_placeholder(text, "write the secret of an access key")?;
     let has_blank = text.chars().any(|c| c.is_whitespace() || c.is_control());
-    refuse_if(has_blank, "holds a blank", "write the secret of an access key alone")?;
+    refuse_if(has_blank, "contains a blank", "write only the secret of an access key")?;
     Ok(SecretString::from(text))
 }
 

@@ -1,17 +1,17 @@
-//! What a configuration comes wrapped in: the answers and bodies of the cloud's API, and other objects beside it.
+//! Extracts a configuration from its surroundings: request and response bodies of the cloud's API, or a file with other objects.
 
 use acr_credential_core::{Pattern, Vocabulary};
 
 use super::findings::Findings;
-use super::tree::{self, Document, Node};
+use super::tree::{self, Node, YamlDocument};
 
-/// Names of both of the vendor's add-ons end so.
+/// The names of both of the vendor's add-ons end with this.
 const ADD_ON: &str = "acr-credential-helper";
 
-/// Texts within texts: JSON that was escaped more than once.
+/// Maximum levels of texts within texts: JSON may be escaped more than once.
 const MOST_LAYERS: usize = 3;
 
-/// An add-on, as bodies and answers of the cloud's API write it.
+/// An add-on in a request or response body of the cloud's API.
 struct AddOn<'a> {
     name: Option<&'a str>,
     config: Option<&'a Node>,
@@ -23,12 +23,12 @@ impl AddOn<'_> {
     }
 }
 
-/// The `config` of the vendor's add-on, wherever it is within this. `None` when there is none.
+/// Returns the `config` of the vendor's add-on at any level, or `None` if there is no such add-on.
 pub(super) fn of_add_on(root: &Node, findings: &mut Findings) -> Option<Node> {
     let mut all = Vec::new();
     collect(root, None, &mut all);
     let is_named = all.iter().any(AddOn::is_ours);
-    // The body that changes an add-on does not name it.
+    // The request that changes an add-on does not contain its name.
     all.retain(|add_on| if is_named { add_on.is_ours() } else { add_on.name.is_none() });
     let (first, others) = all.split_first()?;
     if !is_named && !others.is_empty() {
@@ -42,7 +42,7 @@ pub(super) fn of_add_on(root: &Node, findings: &mut Findings) -> Option<Node> {
     if configured.len() > 1 {
         findings.mistake(
             "configuration",
-            format!("holds {} add-ons with a configuration", configured.len()),
+            format!("contains {} add-ons with a configuration", configured.len()),
             "keep the one that is installed",
         );
     }
@@ -50,7 +50,7 @@ pub(super) fn of_add_on(root: &Node, findings: &mut Findings) -> Option<Node> {
     Some(config.cloned().unwrap_or(Node::Null))
 }
 
-/// Some answers have the names of the add-ons as keys.
+/// Collects the add-ons at all levels. Some responses have the names of the add-ons as keys.
 fn collect<'a>(node: &'a Node, key: Option<&'a str>, found: &mut Vec<AddOn<'a>>) {
     match node {
         Node::List(list) => list.iter().for_each(|node| collect(node, None, found)),
@@ -76,7 +76,7 @@ fn collect<'a>(node: &'a Node, key: Option<&'a str>, found: &mut Vec<AddOn<'a>>)
     }
 }
 
-/// A document that is written as a text within the text.
+/// Reads a document that is written as a text within the text.
 pub(super) fn unwrapped(mut node: Node, place: &str, findings: &mut Findings) -> Option<Node> {
     for _ in 0..MOST_LAYERS {
         match node {
@@ -87,9 +87,9 @@ pub(super) fn unwrapped(mut node: Node, place: &str, findings: &mut Findings) ->
     Some(node)
 }
 
-/// The configuration of a file. One that is beside other objects is told to be taken alone: what is checked is then what is
-/// applied.
-pub(super) fn among_documents(documents: Vec<Document>, findings: &mut Findings) -> Option<Node> {
+/// Returns the configuration of a file. Other objects beside it are reported as a mistake, so that the file that is checked
+/// is the file that is applied.
+pub(super) fn among_documents(documents: Vec<YamlDocument>, findings: &mut Findings) -> Option<Node> {
     let mut documents = documents.into_iter();
     let first = documents.next()?;
     let Some(second) = documents.next() else {
@@ -100,7 +100,7 @@ pub(super) fn among_documents(documents: Vec<Document>, findings: &mut Findings)
     alone(roots, problem, "keep one configuration in one file", findings)
 }
 
-/// The same for a `List`, as `kubectl get` writes it.
+/// Returns the configuration in a `List`, as `kubectl get` writes it.
 fn among_items(root: Node, findings: &mut Findings) -> Option<Node> {
     let Node::Map(mut entries) = root else { return Some(root) };
     let is_list = |node: &Node| matches!(node, Node::Scalar(kind) if kind.ends_with("List"));
@@ -111,11 +111,11 @@ fn among_items(root: Node, findings: &mut Findings) -> Option<Node> {
         Some(Node::List(items)) => items,
         _ => Vec::new(),
     };
-    alone(items, "is a list of objects".to_owned(), "take the ConfigMap acr-configuration alone", findings)
+    alone(items, "is a list of objects".to_owned(), "use only the ConfigMap acr-configuration", findings)
 }
 
-/// The ConfigMap among other objects, the one of the usual name if there are several. The problem is reported with the advice to
-/// take it, or with `otherwise` if there is none.
+/// Returns the ConfigMap among other objects; if there are several, the one with the usual name. Reports the problem with the
+/// advice to use only this ConfigMap, or with `otherwise` if the objects contain no ConfigMap.
 fn alone(objects: Vec<Node>, problem: String, otherwise: &str, findings: &mut Findings) -> Option<Node> {
     const USUAL: &str = "acr-configuration";
     let is_config_map =
@@ -123,12 +123,12 @@ fn alone(objects: Vec<Node>, problem: String, otherwise: &str, findings: &mut Fi
     let mut config_maps: Vec<_> = objects.into_iter().filter(is_config_map).collect();
     let usual = config_maps.iter().position(|node| name(node) == Some(USUAL)).unwrap_or_default();
     let chosen = (usual < config_maps.len()).then(|| config_maps.swap_remove(usual));
-    let advice = |node| format!("take the ConfigMap {} alone", name(node).unwrap_or(USUAL));
+    let advice = |node| format!("use only the ConfigMap {}", name(node).unwrap_or(USUAL));
     findings.mistake("configuration", problem, chosen.as_ref().map_or_else(|| otherwise.to_owned(), advice));
     chosen
 }
 
-/// The name of an object. What cannot be one is not shown.
+/// Returns the name of an object if it is valid. Other texts are not shown.
 fn name(object: &Node) -> Option<&str> {
     match object.at(&["metadata", "name"]) {
         Some(Node::Scalar(name)) => {

@@ -33,7 +33,7 @@ fn text(config: &DockerConfig) -> &str {
 }
 
 fn render(snapshot: &Snapshot, positions: &[usize], now: Moment) -> DockerConfig {
-    DockerConfig::render(snapshot, &RegistrySet::of(positions.iter().copied()), now).unwrap()
+    DockerConfig::render(snapshot, &RegistrySet::new(positions.iter().copied()), now).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,7 +202,7 @@ proptest! {
     fn the_buffer_never_grows(password in "[\0-\x1f\"\\\\a]{1,200}") {
         let auth = STANDARD.encode(&password);
         let login = || Login { auth: &auth, password: &password, username: &password };
-        let document = Document { auths: [("a.example.com", login()), ("b.example.com", login())].into() };
+        let document = Logins { auths: [("a.example.com", login()), ("b.example.com", login())].into() };
         prop_assert!(serde_json::to_vec(&document).unwrap().len() <= most_bytes(&document));
     }
 }

@@ -6,11 +6,11 @@ use kube::Error;
 use kube::client::AuthError;
 use kube::core::Status;
 
-/// Why a call failed, as far as it decides what to do next.
+/// Why a call failed, in as much detail as the next step needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[cfg_attr(test, derive(strum::EnumIter))]
 pub enum ApiError {
-    /// It is not the version that was planned for, or somebody else's: what is known is out of date.
+    /// The object has another version than the plan expected, or another owner: our knowledge is out of date.
     #[error("another writer was faster")]
     Conflict,
     /// The namespace is being deleted.
@@ -19,7 +19,7 @@ pub enum ApiError {
     /// The object, or its namespace, is gone.
     #[error("it is gone")]
     Gone,
-    /// The Secret has another type, which cannot be changed.
+    /// The Secret has another type, and the type cannot be changed.
     #[error(
         "it is not of the type kubernetes.io/dockerconfigjson: delete it, and the sidecar creates it again"
     )]
@@ -35,18 +35,18 @@ pub enum ApiError {
         "a ResourceQuota of the namespace leaves no room for it: raise its limit, or delete what it counts: {0}"
     )]
     Quota(String),
-    /// The API server takes no such object.
+    /// The API server does not accept such an object.
     #[error("the API server refuses it: {0}")]
     Refused(String),
-    /// The API server has too much to do, or does not work.
+    /// The API server is overloaded, or does not work.
     #[error("the API server cannot do it now: {message}")]
     Busy {
-        /// What it said.
+        /// The message of the API server.
         message: String,
-        /// How long it asks to be left alone.
+        /// How long it asks clients to wait.
         retry_after: Option<Duration>,
     },
-    /// There was no answer, or none that makes sense.
+    /// There was no answer, or an unexpected one.
     #[error("the API server did not answer: {0}")]
     Unreachable(String),
 }
@@ -81,17 +81,17 @@ impl ApiError {
         }
     }
 
-    /// An answer of another shape than that of the Kubernetes API.
+    /// Returns the error for an answer that does not have the form of the Kubernetes API.
     pub fn malformed() -> Self {
         Self::Unreachable("its answer is not that of a Kubernetes API".to_owned())
     }
 
-    /// Whether it goes away with what is seen next: an event, or another look.
+    /// Returns whether the next observation, an event or another look, resolves it.
     pub fn is_a_race(&self) -> bool {
         matches!(self, Self::Conflict | Self::Terminating | Self::Gone)
     }
 
-    /// A stable name, for metrics.
+    /// Returns a stable name for metrics.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Conflict => "Conflict",
@@ -117,16 +117,16 @@ impl From<&Error> for ApiError {
     }
 }
 
-/// Waits for the answer to a call of the controller, for a limited time: a call without an end would hold up its namespace.
+/// Waits for the answer to a call of the controller for a limited time: an endless call would block its namespace.
 pub async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, ApiError> {
     const LIMIT: Duration = Duration::from_secs(10);
     match tokio::time::timeout(LIMIT, call).await {
         Ok(result) => result.map_err(|error| ApiError::from(&error)),
-        Err(_) => Err(ApiError::Unreachable(format!("nothing came within {} s", LIMIT.as_secs()))),
+        Err(_) => Err(ApiError::Unreachable(format!("no data arrived within {} s", LIMIT.as_secs()))),
     }
 }
 
-/// The error as one line: what the API server said, or all causes. kube's own text shows a status twice.
+/// Returns the error as one line: the message of the API server, or all causes. kube's own text shows a status twice.
 pub fn describe(error: &Error) -> String {
     match error {
         Error::Api(status) if status.message.is_empty() => {
@@ -138,7 +138,7 @@ pub fn describe(error: &Error) -> String {
             let mut cause = std::error::Error::source(error);
             while let Some(error) = cause {
                 let more = error.to_string();
-                // Many a wrapper repeats its cause.
+                // Many wrappers repeat their cause.
                 if !text.contains(&more) {
                     text = format!("{text}: {more}");
                 }
@@ -149,7 +149,7 @@ pub fn describe(error: &Error) -> String {
     }
 }
 
-/// What went wrong with the exec plugin of a kubeconfig. kube's own texts hold what the plugin wrote, tokens included, and
+/// Returns the failure of a kubeconfig's exec plugin. kube's own texts contain the output of the plugin, including tokens, and
 /// the environment that it was given.
 fn of_plugin(error: &Error) -> Option<String> {
     let first: &(dyn std::error::Error + 'static) = error;
@@ -165,7 +165,7 @@ fn of_plugin(error: &Error) -> Option<String> {
     }
 }
 
-/// Whether the API server answered with this HTTP status.
+/// Returns whether the API server answered with this HTTP status.
 pub fn is_status(error: &Error, code: u16) -> bool {
     matches!(error, Error::Api(status) if status.code == code)
 }

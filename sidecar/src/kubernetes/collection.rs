@@ -1,4 +1,4 @@
-//! The objects of a kind, as the API server lists them and watches over them.
+//! The objects of a kind, as the API server lists and watches them.
 
 use std::io;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use tokio::time::timeout;
 
 use super::items::{Items, KEPT};
 
-/// Objects of one page of a list. The API server builds a page as a whole.
+/// Number of objects in one page of a list. The API server builds a page as a whole.
 const PAGE: u32 = 250;
 
-/// Between two pieces of an answer. The API server itself gives up after 60 s.
+/// The longest time between two pieces of an answer. The API server itself gives up after 60 s.
 const SILENCE: Duration = Duration::from_secs(70);
 
 /// The API server ends a watch after this many seconds.
@@ -26,7 +26,7 @@ const WATCH_SECONDS: u32 = 290;
 /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches>
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 
-/// All objects of a kind, or those in one namespace, or those of one name.
+/// All objects of a kind, or those in one namespace, or those with one name.
 #[derive(Debug, Clone)]
 pub struct Collection {
     path: Request,
@@ -35,13 +35,13 @@ pub struct Collection {
     is_metadata: bool,
 }
 
-/// A list, page by page, object by object.
+/// A list that is read page by page and object by object.
 pub struct Listing<'c> {
     client: &'c Client,
     of: &'c Collection,
     page: Option<Page>,
     item: Vec<u8>,
-    /// Where the next page begins; none before the first page.
+    /// Where the next page begins; `None` before the first page.
     token: Option<String>,
     is_complete: bool,
     version: String,
@@ -52,7 +52,7 @@ struct Page {
     items: Items,
 }
 
-/// What happens from a version on, line by line.
+/// The events after a version, line by line.
 pub(super) struct Lines {
     text: Body,
     line: Vec<u8>,
@@ -77,27 +77,27 @@ struct ListMetadata {
 }
 
 impl Collection {
-    /// The objects of a kind, of which the API server sends metadata alone: no data of a Secret, above all.
+    /// Returns the objects of a kind. The API server sends only their metadata, and above all no data of a Secret.
     pub fn metadata<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Self {
         Self { is_metadata: true, ..Self::whole::<K>(namespace) }
     }
 
-    /// The objects of a kind, with everything that they hold.
+    /// Returns the objects of a kind with all of their content.
     pub fn whole<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Self {
         Self { path: at::<K>(namespace), fields: None, labels: None, is_metadata: false }
     }
 
-    /// Those with this name alone: a right to the name is enough to list them.
+    /// Selects only the object with this name: a right to the name is enough to list it.
     pub fn named(self, name: &str) -> Self {
         self.with_fields(&format!("metadata.name={name}"))
     }
 
-    /// Those that this field selector selects.
+    /// Selects the objects that match this field selector.
     pub fn with_fields(self, selector: &str) -> Self {
         Self { fields: Some(selector.to_owned()), ..self }
     }
 
-    /// Those that this label selector selects.
+    /// Selects the objects that match this label selector.
     pub fn with_labels(self, selector: &str) -> Self {
         Self { labels: Some(selector.to_owned()), ..self }
     }
@@ -119,7 +119,7 @@ impl Collection {
         let parameters = ListParams {
             field_selector: self.fields.clone(),
             label_selector: self.labels.clone(),
-            // A list "at any version" would come from the API server's cache in one piece, whatever the page's size.
+            // A list "at any version" would come from the API server's cache in one piece, whatever the page's size is.
             limit: Some(PAGE),
             continue_token: token,
             ..ListParams::default()
@@ -129,7 +129,7 @@ impl Collection {
         body(client, request).await
     }
 
-    /// Watches over them from this version on.
+    /// Watches them from this version on.
     pub(super) async fn watch(&self, client: &Client, version: &str) -> Result<Lines, Error> {
         let parameters = WatchParams {
             field_selector: self.fields.clone(),
@@ -147,13 +147,13 @@ impl Collection {
     }
 }
 
-/// The objects of a kind, in a namespace where they have one: what requests for one of them are made of. Their answers come as
-/// text by [`request`], since kube's types fail on what tenants may have written.
+/// Creates the base for requests about the objects of a kind, in a namespace if they have one. Send them with [`request`], which
+/// returns text: kube's types fail on content that tenants may have written.
 pub fn at<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Request {
     Request::new(K::url_path(&(), namespace))
 }
 
-/// The same request, answered with metadata alone.
+/// Changes a request so that the answer contains only metadata.
 pub fn as_metadata(
     request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
 ) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
@@ -182,13 +182,13 @@ async fn body(
 /// Waits for a piece of an answer.
 async fn within<T>(piece: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timeout(SILENCE, piece).await.unwrap_or_else(|_| {
-        let problem = format!("nothing came within {} s", SILENCE.as_secs());
+        let problem = format!("no data arrived within {} s", SILENCE.as_secs());
         Err(Error::ReadEvents(io::Error::new(io::ErrorKind::TimedOut, problem)))
     })
 }
 
 impl Listing<'_> {
-    /// The text of the next object; none at the end of the last page.
+    /// Returns the text of the next object; `None` at the end of the last page.
     pub async fn next(&mut self) -> Result<Option<&str>, Error> {
         loop {
             let Some(page) = &mut self.page else {
@@ -215,14 +215,14 @@ impl Listing<'_> {
             .map_err(|error| Error::ReadEvents(io::Error::new(io::ErrorKind::InvalidData, error)))
     }
 
-    /// The version of the list, from which to watch. It is known at the end.
+    /// Returns the version of the list, from which to watch. It is known at the end of the list.
     pub fn version(&self) -> &str {
         &self.version
     }
 }
 
 impl Page {
-    /// Reads on to the end of an item. Returns false at the end of the page.
+    /// Reads to the end of an item. Returns false at the end of the page.
     async fn advance(&mut self) -> Result<bool, Error> {
         loop {
             let text = within(async { self.text.fill_buf().await.map_err(Error::ReadEvents) }).await?;
@@ -239,15 +239,15 @@ impl Page {
 }
 
 impl Lines {
-    /// The next line; none where the watch has ended.
+    /// Returns the next line; `None` if the watch has ended.
     pub(super) async fn next(&mut self) -> Result<Option<&[u8]>, Error> {
         if self.line.last() == Some(&b'\n') {
             self.line.clear();
             self.line.shrink_to(KEPT);
         }
-        // What was read before this was cancelled is kept.
+        // If this is cancelled, the text that was already read is kept.
         self.text.read_until(b'\n', &mut self.line).await.map_err(Error::ReadEvents)?;
-        // A line that breaks off is the end of a connection that was cut.
+        // An incomplete line is the end of a connection that was cut.
         Ok((self.line.last() == Some(&b'\n')).then_some(&self.line))
     }
 }

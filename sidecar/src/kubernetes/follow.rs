@@ -1,4 +1,4 @@
-//! Follows a collection: lists it, and watches over it from there, without end.
+//! Follows a collection: lists it, and then watches it, without end.
 
 use std::borrow::Cow;
 use std::io::ErrorKind;
@@ -17,32 +17,32 @@ use super::collection::Collection;
 use super::metadata::{member, text};
 use crate::kubernetes::api_error::{ApiError, describe};
 
-/// Pauses after failures: the first one, and the longest.
+/// Pauses after failures: the first pause, and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
 
-/// Before a list after a watch that has lost its place: lists are the most expensive calls.
+/// The pause before a list when a watch has lost its place in the history: lists are the most expensive calls.
 const BEFORE_LIST: Duration = Duration::from_secs(2);
 
-/// A watch that has stood for this long works.
-const STANDS: Duration = Duration::from_secs(5);
+/// A watch that stays open for this long works.
+const WORKS_AFTER: Duration = Duration::from_secs(5);
 
-/// The API server ends a watch by itself before this: a connection that was dropped without a word is noticed by then.
+/// The API server ends a watch before this time. A connection that was lost without a notice is detected by then.
 const LONGEST_WATCH: Duration = Duration::from_secs(295);
 
-/// What is to be known about a collection.
+/// A change of a collection.
 #[derive(Debug, Clone, Copy)]
 pub enum Change<'a> {
-    /// A list begins, at the start or because the watch has lost its place.
+    /// A list begins, at the start or because the watch has lost its place in the history.
     ListBegins,
     /// A list is complete.
     ListEnds,
-    /// This object is there.
+    /// This object exists.
     There(&'a str),
     /// This object is gone.
     Gone(&'a str),
-    /// The list or watch has failed, and is tried again.
+    /// The list or watch has failed, and is retried.
     Failed,
-    /// After it had failed, it works again.
+    /// It works again after a failure.
     Works,
 }
 
@@ -55,23 +55,24 @@ struct Line<'a> {
     object: &'a RawValue,
 }
 
-/// Whether anybody still listens.
+/// Whether a receiver still listens.
 type End = ControlFlow<()>;
 
-/// What a watch ended with.
+/// How a watch ended.
 enum Watched {
-    /// It is to be continued at the version.
+    /// The watch continues at the version.
     Continue,
-    /// Its place in the history is gone.
+    /// The API server no longer has this place in the history.
     Outdated(Error),
     Failed(Error),
-    /// Nobody listens any more.
+    /// The receiver is gone.
     Unheard,
 }
 
-/// Follows a collection until nobody receives what `message` makes of the changes any more. `name` is what the log calls it.
+/// Follows a collection until the receiver of the messages is gone. `message` turns each change into a message, and `name` is the
+/// name of the collection in the log.
 ///
-/// Failures are not decided by what objects hold, and are reported once for each cause; pauses between tries grow until
+/// The content of objects cannot cause failures. A failure is logged once for each cause, and the pauses between tries grow until
 /// the watch works again.
 pub async fn follow<M: Send + 'static>(
     client: Client,
@@ -92,7 +93,7 @@ struct Follower<'f, M, F> {
     to: mpsc::Sender<M>,
     message: F,
     pauses: ExponentialBackoff,
-    /// Why it fails.
+    /// The cause of the current failure.
     failing: Option<&'static str>,
 }
 
@@ -122,7 +123,7 @@ impl<M: Send, F: Fn(Change<'_>) -> Option<M> + Send + Sync> Follower<'_, M, F> {
         }
     }
 
-    /// Lists all, and returns the version; none where nobody listens.
+    /// Lists all objects, and returns the version; `None` if the receiver is gone.
     async fn list(&mut self) -> Result<Option<String>, Error> {
         if self.tell(Change::ListBegins).await.is_break() {
             return Ok(None);
@@ -144,10 +145,10 @@ impl<M: Send, F: Fn(Change<'_>) -> Option<M> + Send + Sync> Follower<'_, M, F> {
             Err(error) => return failed(error),
         };
         loop {
-            let until = began + if self.failing.is_some() { STANDS } else { LONGEST_WATCH };
+            let until = began + if self.failing.is_some() { WORKS_AFTER } else { LONGEST_WATCH };
             let line = match timeout_at(until, lines.next()).await {
                 Ok(Ok(Some(line))) => serde_json::from_slice::<Line<'_>>(line),
-                Ok(Ok(None)) if began.elapsed() < STANDS => {
+                Ok(Ok(None)) if began.elapsed() < WORKS_AFTER => {
                     return failed(Error::ReadEvents(ErrorKind::UnexpectedEof.into()));
                 }
                 Ok(Ok(None)) => return Watched::Continue,
@@ -190,7 +191,7 @@ impl<M: Send, F: Fn(Change<'_>) -> Option<M> + Send + Sync> Follower<'_, M, F> {
         }
     }
 
-    /// Reports a failure, and waits for the time of the next try.
+    /// Reports a failure, and waits until the next try.
     async fn fail(&mut self, error: &Error) -> End {
         let cause = ApiError::from(error).name();
         if self.failing.replace(cause) != Some(cause) {

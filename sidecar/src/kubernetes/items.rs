@@ -1,26 +1,26 @@
-//! Takes the objects of a list out of its text, one by one, as the text arrives.
+//! Extracts the objects of a list from its text, one by one, as the text arrives.
 
-/// The text of a list, cut into its items. `serde_json` has no reader that can wait for a network, and the whole text of a
-/// page may be hundreds of megabytes where tenants want it to be.
+/// The text of a list, cut into its items. `serde_json` has no reader that can wait for a network, and tenants can make the text
+/// of a page hundreds of megabytes long.
 #[derive(Debug, Default)]
 pub(super) struct Items {
-    /// Brackets that are open.
+    /// Number of open brackets.
     depth: usize,
     in_string: bool,
     is_escaped: bool,
     /// Whether the brackets of `items` are open.
     is_within: bool,
-    /// The last string in the outermost object: before a bracket, it is the key.
+    /// The last string in the outermost object. If a bracket follows, it is the key.
     key: Vec<u8>,
     item: Vec<u8>,
     rest: Vec<u8>,
 }
 
-/// Buffers that grew beyond this for one large object are not kept for the next.
+/// A buffer that grew beyond this size for one large object is not kept for the next object.
 pub(super) const KEPT: usize = 64 * 1024;
 
 impl Items {
-    /// Reads on in the text. Returns how much of it was read, and whether an item ends there.
+    /// Reads more of the text. Returns how much of it was read, and whether an item ends there.
     pub(super) fn read(&mut self, text: &[u8]) -> (usize, bool) {
         for (at, byte) in text.iter().enumerate() {
             if self.take(*byte) {
@@ -30,12 +30,12 @@ impl Items {
         (text.len(), false)
     }
 
-    /// The item that has ended. The next one takes its place.
+    /// Returns the item that has ended. The next item takes its place.
     pub(super) fn item(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.item)
     }
 
-    /// Gives the memory of an item back to be used again.
+    /// Takes back the memory of an item to use it again.
     pub(super) fn reuse(&mut self, mut item: Vec<u8>) {
         if item.capacity() <= KEPT {
             item.clear();
@@ -43,7 +43,7 @@ impl Items {
         }
     }
 
-    /// The text without its items: an object like the list, with none in it.
+    /// Returns the text without its items: an object like the list, but with no items.
     pub(super) fn rest(&self) -> &[u8] {
         &self.rest
     }
@@ -93,7 +93,7 @@ impl Items {
     }
 }
 
-/// The items of a text that comes in pieces of this size, and the text without them.
+/// Returns the items of a text that comes in pieces of this size, and the text without them.
 #[cfg(any(test, fuzzing))]
 pub fn cut(text: &[u8], size: usize) -> (Vec<Vec<u8>>, Vec<u8>) {
     let (mut items, mut found) = (Items::default(), Vec::new());
@@ -118,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    /// The items and the rest, of a text that arrives in pieces of this size.
+    /// Returns the items and the rest of a text that arrives in pieces of this size.
     fn cut(text: &str, size: usize) -> (Vec<String>, String) {
         let text_of = |bytes| String::from_utf8(bytes).unwrap();
         let (items, rest) = super::cut(text.as_bytes(), size);

@@ -1,13 +1,13 @@
-//! Which replica writes: the holder of a Lease.
+//! Decides which replica writes: the holder of a Lease.
 //!
-//! The rules are those of client-go's leader election. A Lease is changed only as the version that was read, so of two
-//! replicas that reach for it one gets a conflict. A standby takes it over when it has *seen* no change for the Lease's
-//! whole duration, on its own monotonic clock: times that another machine wrote are never compared with, so a stepped
-//! clock steals nothing. A leader that cannot renew stops before the Lease runs out, and ends the process: nobody then
-//! has to trust that every loop noticed.
+//! The rules are those of client-go's leader election. A Lease is changed only in the version that was read, so if two replicas
+//! try to take it, one of them gets a conflict. A standby takes it over when it has *seen* no change for the Lease's whole
+//! duration, on its own monotonic clock: it never compares times that another machine wrote, so a stepped clock cannot take a
+//! Lease away. A leader that cannot renew stops before the Lease expires, and ends the process: no code then has to trust that
+//! every loop noticed.
 //!
-//! Between a stop that a frozen leader slept through and its first look at a clock, it may still write. Therefore every
-//! write of the sidecar carries the version that it was decided on, and a stale one changes nothing.
+//! If a leader was frozen when its deadline passed, it may still write until it checks a clock again. Therefore every write of
+//! the sidecar carries the version that it was decided on, and an outdated write changes nothing.
 
 use std::time::Duration;
 
@@ -23,18 +23,18 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::api_error::{self, ApiError};
 use super::{FIELD_MANAGER, NO_VERSION, Verb};
 
-/// A call that takes longer is given up.
+/// A call that takes longer is cancelled.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// Where the Lease is kept: the API server, or a test. By patches alone, so that one rule with the name is right enough.
+/// Where the Lease is kept: the API server, or a test. It is written only with patches, so that one rule with the name is enough.
 pub trait Store: Send + Sync {
-    /// The Lease, if there is one.
+    /// Returns the Lease, if there is one.
     fn get(&self) -> impl Future<Output = Result<Option<Lease>, kube::Error>> + Send;
 
-    /// Makes the Lease; a conflict when there is one.
+    /// Creates the Lease; a conflict if there is one already.
     fn create(&self, spec: &LeaseSpec) -> impl Future<Output = Result<Lease, kube::Error>> + Send;
 
-    /// Replaces what the Lease says; a conflict unless it is of this version still.
+    /// Replaces the content of the Lease; a conflict unless it still has this version.
     fn replace(
         &self,
         version: &str,
@@ -42,21 +42,21 @@ pub trait Store: Send + Sync {
     ) -> impl Future<Output = Result<Lease, kube::Error>> + Send;
 }
 
-/// How long everything takes.
+/// The times of the election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// For so long the others leave the Lease alone. Whole seconds.
+    /// The other replicas leave the Lease alone for this long. Whole seconds.
     pub duration: Duration,
-    /// A leader that has not renewed for so long stops. Less than `duration`: the difference is what the clocks of two
-    /// machines may run apart within it.
+    /// A leader that has not renewed for this long stops. It is less than `duration`: the clocks of two machines may drift apart
+    /// by the difference within that time.
     pub deadline: Duration,
     /// The time between two renewals.
     pub renewal: Duration,
-    /// The time between two looks of a standby, and after a call that failed.
+    /// The time between two checks of a standby, and after a call that failed.
     pub retry: Duration,
 }
 
-/// Hears of calls that failed.
+/// Is called for each call that failed.
 pub type OnFailure = Box<dyn Fn(Verb, &ApiError) + Send + Sync>;
 
 /// A candidate for the Lease.
@@ -72,16 +72,14 @@ pub struct Election<S> {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
     /// Another replica has the Lease.
-    #[error("the lease was taken over by {0:?}: this process ends, and starts again as a standby")]
+    #[error("the lease was taken over by {0:?}: this process stops and restarts as a standby")]
     To(String),
-    /// Nobody has it, or it was deleted.
-    #[error(
-        "another process deleted or released the Lease: this process ends, and starts again as a standby"
-    )]
+    /// No replica has it, or it was deleted.
+    #[error("another process deleted or released the Lease: this process stops and restarts as a standby")]
     ToNobody,
     /// It could not be renewed in time, or this process was frozen.
     #[error(
-        "the lease could not be renewed within {} s: this process ends, and starts again as a standby",
+        "the lease could not be renewed within {} s: this process stops and restarts as a standby",
         .0.as_secs()
     )]
     NotRenewed(Duration),
@@ -91,11 +89,11 @@ pub enum Lost {
 #[derive(Debug)]
 struct Seen {
     version: String,
-    /// When this version was seen first.
+    /// When this version was first seen.
     since: Instant,
 }
 
-/// What a replica that does not lead does about a Lease.
+/// What a replica that does not lead does with a Lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Take,
@@ -103,9 +101,9 @@ enum Step {
 }
 
 impl Default for Timing {
-    /// client-go's. A leader whose calls fail at once tries four times before it has to stop, and so outlives six seconds
-    /// without an API server, whenever they begin. Calls that hang leave time for fewer tries: at worst
-    /// for two, and so for four seconds.
+    /// Returns the times of client-go. A leader whose calls fail immediately tries four times before it has to stop, and so
+    /// survives six seconds without an API server, whenever they begin. Calls that hang leave time for fewer tries: at worst for
+    /// two, and so for four seconds.
     fn default() -> Self {
         Self {
             duration: Duration::from_secs(15),
@@ -117,8 +115,8 @@ impl Default for Timing {
 }
 
 impl Election<KubernetesLease> {
-    /// Stands for the Lease of this name. The identity has to differ from replica to replica and should stay over a
-    /// restart of the container, as the name of the Pod does: what restarted takes its own Lease up at once.
+    /// Creates a candidate for the Lease of this name. The identity has to be different in each replica and should survive a
+    /// restart of the container, as the name of the Pod does: a restarted container takes its own Lease back immediately.
     pub fn new(
         client: Client,
         namespace: &str,
@@ -132,17 +130,17 @@ impl Election<KubernetesLease> {
 }
 
 impl<S: Store> Election<S> {
-    /// Stands for a Lease that is kept elsewhere.
+    /// Creates a candidate for a Lease that is kept elsewhere.
     pub fn at(store: S, identity: impl Into<String>, timing: Timing, on_failure: OnFailure) -> Self {
         Self { store, identity: identity.into(), timing, on_failure, leads: watch::Sender::new(false) }
     }
 
-    /// Whether this replica leads.
+    /// Returns a receiver that shows whether this replica leads.
     pub fn subscribe(&self) -> watch::Receiver<bool> {
         self.leads.subscribe()
     }
 
-    /// Waits for the Lease and keeps it until `stop` ends; then it is released, so that a standby takes over at once.
+    /// Waits for the Lease and keeps it until `stop` ends; then the Lease is released, so that a standby takes over immediately.
     /// The caller ends `stop` when its last write is done.
     pub async fn run(&self, stop: impl Future<Output = ()>) -> Result<(), Lost> {
         tokio::pin!(stop);
@@ -169,7 +167,7 @@ impl<S: Store> Election<S> {
         }
     }
 
-    /// Takes the Lease if it is free. Also tells when the call that took it began: the Lease is good from then on.
+    /// Takes the Lease if it is free. Also returns when the call that took it began: the Lease is valid from then on.
     async fn reach(&self, seen: &mut Option<Seen>) -> Option<(Lease, Instant)> {
         let began = Instant::now();
         let attempt = async {
@@ -237,7 +235,7 @@ impl<S: Store> Election<S> {
                     pause = retry;
                 }
             }
-            // Never sleeps past the deadline.
+            // The loop never sleeps past the deadline.
             pause = pause.min((renewed + deadline).saturating_duration_since(Instant::now()));
         }
     }
@@ -251,7 +249,7 @@ impl<S: Store> Election<S> {
             }
             Err(_) => {}
         }
-        // Somebody changed it: a label by hand, or the holder.
+        // Another writer changed it: a user changed a label, or another replica took it.
         let lease = self.store.get().await.map_err(|error| Failure::Call(Verb::Get, error))?;
         let lease = lease.ok_or(Failure::Lost(Lost::ToNobody))?;
         match holder(&lease) {
@@ -264,7 +262,7 @@ impl<S: Store> Election<S> {
         }
     }
 
-    /// A failure costs the standby the Lease's duration, nothing else.
+    /// Releases the Lease. If this fails, the standby only waits for the Lease's duration.
     async fn release(&self, held: &Lease) {
         let now = MicroTime(Timestamp::now());
         let spec = LeaseSpec {
@@ -280,7 +278,7 @@ impl<S: Store> Election<S> {
         }
     }
 
-    /// What the Lease says when it is ours.
+    /// Returns the content of the Lease when it is ours.
     fn claim(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
         let now = MicroTime(Timestamp::now());
         let mut spec = before.cloned().unwrap_or_default();
@@ -305,7 +303,8 @@ enum Failure {
     Call(Verb, kube::Error),
 }
 
-/// Whether a Lease is free: nobody's, our own from before a restart, or unchanged for its whole duration.
+/// Decides whether a Lease is free: it has no holder, it is our own from before a restart, or it is unchanged for its whole
+/// duration.
 fn judge(lease: &Lease, identity: &str, seen: &mut Option<Seen>, now: Instant) -> Step {
     let version = version(lease);
     let since = match seen {
@@ -345,7 +344,7 @@ pub struct KubernetesLease {
 }
 
 impl KubernetesLease {
-    /// The Lease of this name.
+    /// Creates the store for the Lease of this name.
     pub fn new(client: Client, namespace: &str, name: &str) -> Self {
         Self { api: Api::namespaced(client, namespace), name: name.to_owned() }
     }
@@ -365,7 +364,7 @@ impl Store for KubernetesLease {
         self.api.get_opt(&self.name).await
     }
 
-    /// By server-side apply, since a right to POST cannot be bound to a name.
+    /// Creates the Lease by server-side apply, because a right to POST cannot be restricted to a name.
     async fn create(&self, spec: &LeaseSpec) -> Result<Lease, kube::Error> {
         let manifest = self.manifest(NO_VERSION, spec);
         self.api.patch(&self.name, &PatchParams::apply(FIELD_MANAGER), &Patch::Apply(&manifest)).await

@@ -1,8 +1,8 @@
 //! The metadata of an object as the API server shows it, read leniently.
 //!
-//! Tenants choose what stands in labels, annotations and `managedFields`, and Kubernetes keeps more than the usual types can
-//! hold: dates of the year 10000, and objects that are nested deeper than a parser may recurse. So these stay text until
-//! one field of them is asked for, and what cannot be read is the same as absent.
+//! Tenants choose the content of labels, annotations and `managedFields`, and Kubernetes stores more than the usual types can
+//! hold: dates of the year 10000, and objects that are nested deeper than a parser may recurse. So these parts stay text until
+//! one of their fields is needed, and a field that cannot be read counts as absent.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,14 +11,14 @@ use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAcc
 use serde::{Deserialize, Deserializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// What is read of an object's metadata.
+/// The part of an object's metadata that is read.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata<'a> {
     /// Its name.
     #[serde(borrow, default)]
     pub name: Cow<'a, str>,
-    /// Its namespace; empty where it has none.
+    /// Its namespace; empty if it has none.
     #[serde(borrow, default)]
     pub namespace: Cow<'a, str>,
     /// Changes when it is deleted and created again.
@@ -42,8 +42,8 @@ pub struct Metadata<'a> {
 /// One entry of `managedFields`: who wrote which fields, and when.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Entry<'a> {
-    /// The name that the writer gave itself.
+pub struct ManagedFieldsEntry<'a> {
+    /// The name that the writer uses.
     #[serde(borrow, default)]
     pub manager: Cow<'a, str>,
     /// `Apply` or `Update`.
@@ -55,25 +55,25 @@ pub struct Entry<'a> {
     fields: Option<&'a RawValue>,
 }
 
-/// An object, as far as every object is the same.
+/// The part that all objects have in common.
 #[derive(Deserialize)]
 struct Object<'a> {
     #[serde(borrow)]
     metadata: Metadata<'a>,
 }
 
-/// Where an object is, as far as that can be read.
+/// The namespace and name of an object, as far as they can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// Its namespace; empty where it has none.
+    /// Its namespace; empty if it has none.
     pub namespace: Box<str>,
     /// Its name.
     pub name: Box<str>,
 }
 
 impl Place {
-    /// Where an object is that may not be readable otherwise.
-    pub fn of(object: &str) -> Self {
+    /// Returns the place of an object that may not be readable otherwise.
+    pub fn parse(object: &str) -> Self {
         let metadata =
             serde_json::from_str::<&RawValue>(object).ok().and_then(|object| member(object, "metadata"));
         let part = |key| metadata.and_then(|all| text(member(all, key)?)).unwrap_or_default().as_ref().into();
@@ -83,16 +83,16 @@ impl Place {
 
 impl<'a> Metadata<'a> {
     /// Reads the metadata of an object.
-    pub fn of(object: &'a str) -> Result<Self, serde_json::Error> {
+    pub fn parse(object: &'a str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(object).map(|Object { metadata }| metadata)
     }
 
-    /// Whether it is being deleted.
+    /// Returns whether it is being deleted.
     pub fn is_terminating(&self) -> bool {
         self.deletion_timestamp.is_some()
     }
 
-    /// Who has to let go of it before it can be deleted.
+    /// Returns the finalizers that have to be removed before it is deleted.
     pub fn finalizers(&self) -> Vec<Cow<'a, str>> {
         let mut finalizers = Vec::new();
         if let Some(list) = self.finalizers {
@@ -101,31 +101,31 @@ impl<'a> Metadata<'a> {
         finalizers
     }
 
-    /// The value of one of its labels.
+    /// Returns the value of one of its labels.
     pub fn label(&self, key: &str) -> Option<Cow<'a, str>> {
         text(member(self.labels?, key)?)
     }
 
-    /// All of its labels; none where they cannot be read.
+    /// Returns all of its labels; none if they cannot be read.
     pub fn labels(&self) -> BTreeMap<String, String> {
         self.labels.and_then(|labels| serde_json::from_str(labels.get()).ok()).unwrap_or_default()
     }
 
-    /// The value of one of its annotations; none where it is longer than `longest` bytes, as nothing of ours is.
+    /// Returns the value of one of its annotations; `None` if it is longer than `longest` bytes, because our values never are.
     pub fn annotation(&self, key: &str, longest: usize) -> Option<Cow<'a, str>> {
         let value = member(self.annotations?, key)?;
-        // Escapes may make the text up to six times as long as its value.
+        // With escapes, the text may be up to six times as long as its value.
         (value.get().len() / 6 <= longest).then(|| text(value)).flatten().filter(|text| text.len() <= longest)
     }
 
-    /// Its `managedFields`; none where they cannot be read.
-    pub fn managers(&self) -> Vec<Entry<'a>> {
+    /// Returns its `managedFields`; empty if they cannot be read.
+    pub fn managers(&self) -> Vec<ManagedFieldsEntry<'a>> {
         self.managed_fields.and_then(|entries| serde_json::from_str(entries.get()).ok()).unwrap_or_default()
     }
 }
 
-impl Entry<'_> {
-    /// Whether its manager wrote the field at this path.
+impl ManagedFieldsEntry<'_> {
+    /// Returns whether its manager wrote the field at this path.
     pub fn owns(&self, path: &[&str]) -> bool {
         self.fields.is_some_and(|fields| {
             let field = path.iter().try_fold(fields, |at, step| member(at, step));
@@ -133,13 +133,14 @@ impl Entry<'_> {
         })
     }
 
-    /// When it was written, as the API server shows it: RFC 3339 in UTC, so that texts are in the order of times.
+    /// Returns when it was written, as the API server shows it: RFC 3339 in UTC, so that the order of texts is the order of
+    /// times.
     pub fn time(&self) -> Cow<'_, str> {
         self.time.and_then(text).unwrap_or_default()
     }
 }
 
-/// Reads an object without its `managedFields`, by a type that could not hold all that may stand there.
+/// Reads an object without its `managedFields`. The type could not hold all of their possible content.
 pub fn decode<T: DeserializeOwned>(object: &str) -> Result<T, serde_json::Error> {
     let mut object: BTreeMap<String, &RawValue> = serde_json::from_str(object)?;
     let metadata = object.get("metadata").map_or("{}", |metadata| metadata.get());
@@ -150,7 +151,7 @@ pub fn decode<T: DeserializeOwned>(object: &str) -> Result<T, serde_json::Error>
     serde_json::from_str(&serde_json::to_string(&object)?)
 }
 
-/// The string that this is; none of anything else.
+/// Returns the string that this value is; `None` for any other value.
 pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     struct Text;
 
@@ -173,14 +174,14 @@ pub fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::Deserializer::from_str(value.get()).deserialize_str(Text).ok()
 }
 
-/// The value of a key in an object; none where there is no such key, and of anything else. Its depth has no limit.
+/// Returns the value of a key in an object; `None` if there is no such key, or if it is not an object. Its depth has no limit.
 pub fn member<'a>(object: &'a RawValue, key: &str) -> Option<&'a RawValue> {
     serde_json::Deserializer::from_str(object.get()).deserialize_map(Member(key)).ok().flatten()
 }
 
-/// Calls `each` with the elements of a list, until one of them ends it; of anything else, never.
+/// Calls `each` with the elements of a list until one of the calls ends it; never if it is not a list.
 pub fn elements<'a>(list: &'a RawValue, each: impl FnMut(&'a RawValue)) {
-    // What is no list has no elements, and a list that breaks off has those before.
+    // A value that is not a list has no elements, and a list that ends too early has the elements before that.
     let _ = serde_json::Deserializer::from_str(list.get()).deserialize_seq(Elements(each));
 }
 
@@ -206,7 +207,7 @@ impl<'de> Visitor<'de> for Member<'_> {
     }
 }
 
-/// Whether a key is this one, without a copy of it.
+/// Compares a key with this one without copying it.
 struct Is<'k>(&'k str);
 
 impl<'de> DeserializeSeed<'de> for Is<'_> {

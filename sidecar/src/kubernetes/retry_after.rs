@@ -1,15 +1,16 @@
-//! How long the API server asks to be left alone.
+//! How long the API server asks clients to wait.
 //!
-//! Where it limits requests it answers 429 with the header `Retry-After` and a line of text
-//! (<https://kubernetes.io/docs/concepts/cluster-administration/flow-control/>), and kube's errors have no headers. So the
-//! answer is made into what other refusals are: a Status, which has a field for it.
+//! When the API server limits requests, it answers 429 with the header `Retry-After` and a line of text
+//! (<https://kubernetes.io/docs/concepts/cluster-administration/flow-control/>). kube's errors do not contain the header; only
+//! kube's own retry policy reads it. So this answer is turned into the form of other refusals: a Status, which has a field for
+//! it.
 
 use http_body_util::Either;
 use hyper::Response;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde_json::json;
 
-/// Puts what the header `Retry-After` says into a refusal that is no Status. Everything else stays as it is.
+/// Copies the value of the header `Retry-After` into a refusal that is not a Status. All other answers stay unchanged.
 pub fn into_status<B>(response: Response<B>) -> Response<Either<String, B>> {
     let is_refusal = response.status().is_client_error() || response.status().is_server_error();
     match seconds(&response) {
@@ -21,7 +22,7 @@ pub fn into_status<B>(response: Response<B>) -> Response<Either<String, B>> {
 fn refusal<B>(response: Response<B>, seconds: u32) -> Response<Either<String, B>> {
     let (mut head, _) = response.into_parts();
     let code = head.status.as_u16();
-    // Without the number: each text makes an Event of its own.
+    // The text does not contain the number, because each new text would cause another Event.
     let status = json!({
         "apiVersion": "v1",
         "kind": "Status",
@@ -36,7 +37,7 @@ fn refusal<B>(response: Response<B>, seconds: u32) -> Response<Either<String, B>
     Response::from_parts(head, Either::Left(status.to_string()))
 }
 
-/// The other form of the header, a date, is none that the API server uses.
+/// Returns the seconds in the header. The other form of the header, a date, is not used by the API server.
 fn seconds<B>(response: &Response<B>) -> Option<u32> {
     response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
 }
@@ -55,7 +56,7 @@ mod tests {
 
     use super::*;
 
-    /// What kube makes of an answer that went through here.
+    /// Returns kube's error for an answer that went through this module.
     async fn error(status: u16, headers: &[(&str, &str)], body: &str) -> Box<Status> {
         let (service, mut server) = tower_test::mock::pair::<Request<Body>, Response<Either<String, Body>>>();
         let mut answer = Response::builder().status(status);

@@ -1,6 +1,6 @@
-//! The rights of the sidecar: what it needs, and which of it is missing.
+//! The rights of the sidecar: what it needs, and which rights are missing.
 //!
-//! `needed` is the one list; the shipped manifest is tested against it.
+//! The only list of rights is `needed`; the shipped manifest is tested against it.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ use k8s_openapi::api::authorization::v1::{
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-/// Reviews asked at the same time.
+/// Number of reviews that are requested at the same time.
 const CONCURRENT: usize = 8;
 
-/// What the sidecar was told to do, as far as its rights depend on it.
+/// The options of the sidecar that its rights depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct Needs<'a> {
     /// The sidecar's own namespace.
@@ -24,7 +24,7 @@ pub struct Needs<'a> {
     pub pull_secret: &'a str,
     /// Name of the ConfigMap with the configuration.
     pub config_map: &'a str,
-    /// Name of the Secret that keeps the credentials over a restart.
+    /// Name of the Secret that keeps the credentials across a restart.
     pub state_secret: &'a str,
     /// Name of the Lease.
     pub lease: &'a str,
@@ -41,15 +41,15 @@ pub struct Right {
     pub group: &'static str,
     /// Kind of object, in the plural.
     pub resource: &'static str,
-    /// One object alone; all of them where absent.
+    /// One object only; all objects if absent.
     pub name: Option<String>,
-    /// One namespace alone; all of them where absent.
+    /// One namespace only; all namespaces if absent.
     pub namespace: Option<String>,
-    /// What may be done.
+    /// The allowed verbs.
     pub verbs: Vec<&'static str>,
 }
 
-/// All that is needed, with the fewest names.
+/// Returns all rights that are needed, with as few objects as possible.
 pub fn needed(needs: &Needs<'_>) -> Vec<Right> {
     let Needs { namespace, pull_secret, config_map, state_secret, lease, policies, service_accounts } =
         *needs;
@@ -83,7 +83,7 @@ pub fn needed(needs: &Needs<'_>) -> Vec<Right> {
     rights
 }
 
-/// Asks the API server which of these rights are missing. Everybody may ask that about themselves.
+/// Asks the API server which of these rights are missing. All users may ask that about themselves.
 pub async fn missing(client: &Client, rights: Vec<Right>) -> Result<Vec<Right>, kube::Error> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let asked: Vec<_> = rights
@@ -137,7 +137,7 @@ impl Right {
     }
 }
 
-/// The rule to add, and where.
+/// Formats the rule to add, and where to add it.
 impl fmt::Display for Right {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { group, resource, name, namespace, verbs } = self;
@@ -196,7 +196,7 @@ mod tests {
         );
     }
 
-    /// One verb on one object, so that rules that are cut in different ways compare equal.
+    /// Returns one element for each verb on each object, so that rules that are split differently compare equal.
     fn grains(rights: &[Right]) -> BTreeSet<[String; 5]> {
         let of = |right: &Right| {
             let Right { group, resource, name, namespace, verbs } = right.clone();

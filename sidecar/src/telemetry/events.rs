@@ -1,7 +1,7 @@
-//! Kubernetes Events: what `kubectl describe` shows beside the object that something is wrong with.
+//! Kubernetes Events: `kubectl describe` shows them beside the object that has a problem.
 //!
-//! Saying something never waits. What was said within the last minutes is not said again, and how much is written has a bound,
-//! for each namespace its own. One task writes. An Event that cannot be written is counted and logged, and holds nobody up.
+//! Sending an Event never waits. An Event from the last minutes is not repeated, and the number of Events is limited, separately
+//! for each namespace. One task writes them. An Event that cannot be written is counted and logged, and blocks no other work.
 
 mod memory;
 
@@ -22,36 +22,36 @@ use super::metrics::{EventOutcome, Metrics};
 use crate::kubernetes::{ApiError, FIELD_MANAGER, Verb, api_error};
 use crate::reason::Reason;
 
-/// Events that wait to be written; more of them are dropped.
+/// Number of Events that can wait to be written; more Events are dropped.
 const QUEUE: usize = 256;
 
-/// A write that takes longer is given up.
+/// A write that takes longer is cancelled.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// The API server takes notes of up to 1024 bytes.
+/// The API server accepts notes of up to 1024 bytes.
 const LONGEST_NOTE: usize = 1000;
 
-/// Where Events about objects without a namespace go; the API server wants it so.
+/// The namespace for Events about objects without a namespace; the API server requires it.
 const NAMESPACE_OF_CLUSTER: &str = "default";
 
-/// What an Event is about.
+/// The object of an Event.
 #[derive(Debug, Clone, PartialEq)]
-pub struct About {
+pub struct Regarding {
     object: ObjectReference,
     concern: Concern,
 }
 
-/// Where Events are said. Cheap to clone.
+/// Sends Events. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Events {
-    /// What is about our own objects does not wait behind what tenants cause.
+    /// Events about our own objects do not wait behind Events that tenants cause.
     ours: mpsc::Sender<Said>,
     others: mpsc::Sender<Said>,
     memory: Arc<Mutex<Memory>>,
     metrics: Arc<Metrics>,
 }
 
-/// Who writes them.
+/// Writes Events.
 pub struct Recorder {
     ours: mpsc::Receiver<Said>,
     others: mpsc::Receiver<Said>,
@@ -64,11 +64,11 @@ pub struct Recorder {
 #[derive(Debug)]
 struct Said {
     reason: Reason,
-    about: About,
+    about: Regarding,
     note: String,
 }
 
-/// A way to say Events, and the task that writes them. `instance` is the name of this Pod.
+/// Creates the sender of Events, and the task that writes them. `instance` is the name of this Pod.
 pub fn channel(client: Client, instance: String, metrics: Arc<Metrics>) -> (Events, Recorder) {
     let (ours, our_queue) = mpsc::channel(QUEUE);
     let (others, other_queue) = mpsc::channel(QUEUE);
@@ -85,9 +85,9 @@ pub fn channel(client: Client, instance: String, metrics: Arc<Metrics>) -> (Even
 }
 
 impl Events {
-    /// Says what happened to an object: what is wrong, and how to fix it. The note must hold no secret; everybody who may
-    /// read Events reads it. Returns whether it is said: it was not said lately, and there is room for it.
-    pub fn say(&self, reason: Reason, about: About, note: impl Into<String>) -> bool {
+    /// Sends an Event about an object: what is wrong, and how to fix it. The note must contain no secret: all users who may read
+    /// Events can read it. Returns whether it is sent: it was not sent recently, and there is room for it.
+    pub fn say(&self, reason: Reason, about: Regarding, note: impl Into<String>) -> bool {
         let said = Said { reason, about, note: note.into() };
         let (key, mut memory) = (said.key(), lock(&self.memory));
         let queue = match said.about.concern {
@@ -106,7 +106,7 @@ impl Events {
 }
 
 impl Recorder {
-    /// Writes Events until nobody can say any more.
+    /// Writes Events until all senders are gone.
     pub async fn run(mut self) {
         while let Some(said) = self.next().await {
             let outcome = self.write(said).await;
@@ -135,15 +135,15 @@ impl Recorder {
             Err(_) => "the API server did not answer in time".to_owned(),
         };
         tracing::warn!("an Event of reason {} could not be written: {problem}", said.reason.name());
-        // So that it is tried again when it is said again.
+        // It is forgotten, so that it is tried again when it is sent again.
         lock(&self.memory).forget(&said.key());
         EventOutcome::Failed
     }
 }
 
 impl Said {
-    /// What makes it the same as another: the object and the reason. Of our own objects the text as well; that of others holds
-    /// what they write.
+    /// Returns what identifies equal Events: the object and the reason. For our own objects, the text is also part of it; texts
+    /// about other objects contain what tenants write.
     fn key(&self) -> String {
         let ObjectReference { kind, namespace, name, .. } = &self.about.object;
         let part = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -178,7 +178,7 @@ impl Said {
 }
 
 fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
-    // A panic while it is locked loses a line at most.
+    // A panic while the lock is held loses at most one line.
     memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -194,13 +194,13 @@ fn shortened(note: &str) -> String {
     short
 }
 
-impl About {
-    /// The pull secret of a namespace. Its Event stands in that namespace, where the people who work there see it.
+impl Regarding {
+    /// The pull secret of a namespace. Its Event is in that namespace, where the people who work there see it.
     pub fn secret(namespace: &str, name: &str) -> Self {
         Self::new(Concern::Namespace(namespace.into()), "v1", "Secret", Some(namespace), name)
     }
 
-    /// A namespace. Its Event stands in `default`: for administrators.
+    /// A namespace. Its Event is in `default`: for administrators.
     pub fn namespace(name: &str) -> Self {
         Self::new(Concern::Namespace(name.into()), "v1", "Namespace", None, name)
     }
@@ -215,7 +215,7 @@ impl About {
         Self::new(Concern::Namespace(namespace.into()), "v1", "ServiceAccount", Some(namespace), name)
     }
 
-    /// The same, with the object's UID: `kubectl describe` shows only Events that carry it.
+    /// Returns the same with the object's UID: `kubectl describe` shows only Events that contain it.
     pub fn with_uid(mut self, uid: Option<&str>) -> Self {
         self.object.uid = uid.map(str::to_owned);
         self

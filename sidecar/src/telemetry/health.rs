@@ -1,10 +1,10 @@
-//! `/livez` and `/readyz`: does it make progress, and does it do its work?
+//! `/livez` and `/readyz`: does the process make progress, and does it do its work?
 //!
-//! Liveness is about the loops of this process alone. What a restart cannot mend (the cloud, the API server, a mistake in
-//! the configuration) is a matter of readiness, which says in words what is missing.
+//! Liveness is only about the loops of this process. Problems that a restart cannot fix (the cloud, the API server, a mistake in
+//! the configuration) affect readiness, which states in words what is missing.
 //!
-//! Whoever reaches the port reads both: they hold counts and reasons, and no name of anything in the cluster or the cloud.
-//! Those are in the log, and in Events about the ConfigMap, which `status` shows.
+//! Every client that reaches the port can read both pages: they contain counts and reasons, and no name of anything in the
+//! cluster or the cloud. The names are in the log, and in Events about the ConfigMap, which `status` shows.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,14 +13,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::broker::{Entry, Snapshot, Status};
+use crate::broker::{RegistryState, Snapshot, Status};
 use crate::clock::Moment;
 
-/// The last line, where something is wrong.
-const MORE: &str =
-    "the log, and the command `status` of acr-credential-sidecar, name what this page counts\n";
+/// The last line, if something is wrong.
+const MORE: &str = "for details, see the log or run `acr-credential-sidecar status`\n";
 
-/// Standing of the whole process.
+/// The health of the whole process.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<Board>);
 
@@ -39,54 +38,53 @@ struct Beat {
     limit: Duration,
 }
 
-/// Where a loop says that it made a round. It stops being watched when this is dropped: a loop that ends on purpose does
-/// not hang.
+/// Reports the rounds of a loop. The loop is no longer watched when this is dropped: a loop that ends on purpose does not hang.
 #[derive(Debug)]
 pub struct Heartbeat {
     health: Arc<Health>,
     name: &'static str,
 }
 
-/// One thing that has to be so for the sidecar to be ready.
+/// One condition for the sidecar to be ready.
 #[derive(Debug, Clone)]
 pub struct Gate {
     health: Arc<Health>,
     name: &'static str,
 }
 
-/// What a probe gets to see.
+/// The answer to a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbePage {
-    /// Whether all is well.
+    /// Whether all conditions are met.
     pub ok: bool,
-    /// A line for each thing that was looked at; what is missing comes first.
+    /// One line for each condition that was checked; unmet conditions come first.
     pub body: String,
 }
 
 impl Health {
-    /// Nothing runs yet, nothing is asked for.
+    /// Creates an empty state: no loop runs yet, and there is no condition.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    /// Watches over a loop that makes a round within `limit` when all is well, whatever it waits for.
+    /// Watches a loop that makes a round within `limit` when it works, whatever it waits for.
     pub fn heartbeat(self: &Arc<Self>, name: &'static str, limit: Duration) -> Heartbeat {
         self.board().loops.insert(name, Beat { last: Instant::now(), limit });
         Heartbeat { health: Arc::clone(self), name }
     }
 
-    /// Adds something that has to be so. It is not, until [`Gate::open`] is called: `missing` says what is waited for.
+    /// Adds a condition. It is not met until [`Gate::open`] is called: `missing` states what is missing.
     pub fn gate(self: &Arc<Self>, name: &'static str, missing: impl Into<String>) -> Gate {
         self.show(name, Some(&missing.into()));
         Gate { health: Arc::clone(self), name }
     }
 
-    /// The same for what may be so, and may not, over and over: `missing` says what is waited for, and nothing where it is so.
+    /// Sets a condition that may change repeatedly: `missing` states what is missing, and is `None` if the condition is met.
     pub fn show(&self, name: &'static str, missing: Option<&str>) {
         self.board().gates.insert(name, missing.map(str::to_owned));
     }
 
-    /// Says what is wrong about something without which the sidecar does its work all the same; nothing where nothing is.
+    /// Sets a warning about a problem that does not keep the sidecar from doing its work; `None` removes the warning.
     pub fn note(&self, name: &'static str, wrong: Option<String>) {
         let mut board = self.board();
         match wrong {
@@ -95,30 +93,30 @@ impl Health {
         };
     }
 
-    /// Says how the registries stand; together they are a gate.
+    /// Sets the status of the registries; together they are one condition.
     pub fn show_registries(&self, snapshot: Arc<Snapshot>) {
         self.board().snapshot = snapshot;
     }
 
-    /// Says whether this replica writes. A standby is as ready as the leader.
+    /// Sets whether this replica writes. A standby is as ready as the leader.
     pub fn show_leader(&self, is_leader: bool) {
         self.board().is_leader = is_leader;
     }
 
-    /// Whether all loops make progress.
+    /// Returns whether all loops make progress.
     pub fn livez(&self, now: Instant) -> ProbePage {
         let board = self.board();
         let lines = board.loops.iter().map(|(name, Beat { last, limit })| {
             let silent = now.saturating_duration_since(*last);
             let stuck = (silent > *limit).then(|| {
-                format!("made no round for {} s, {} s is the limit", silent.as_secs(), limit.as_secs())
+                format!("has not run for {} s; the limit is {} s", silent.as_secs(), limit.as_secs())
             });
             ((*name).to_owned(), stuck)
         });
         ProbePage::new("alive", "stuck", lines.collect(), "")
     }
 
-    /// Whether the sidecar does its work.
+    /// Returns whether the sidecar does its work.
     pub fn readyz(&self, now: Moment) -> ProbePage {
         let board = self.board();
         let gates = board.gates.iter().map(|(name, missing)| ((*name).to_owned(), missing.clone()));
@@ -146,13 +144,13 @@ impl Health {
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
-        // Every change of the board is one assignment, so it is whole even after a panic.
+        // Every change of the board is one assignment, so the board is complete even after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Heartbeat {
-    /// The loop made a round.
+    /// Records that the loop made a round.
     pub fn beat(&self) {
         if let Some(beat) = self.health.board().loops.get_mut(self.name) {
             beat.last = Instant::now();
@@ -167,12 +165,12 @@ impl Drop for Heartbeat {
 }
 
 impl Gate {
-    /// It is so.
+    /// Marks the condition as met.
     pub fn open(&self) {
         self.health.show(self.name, None);
     }
 
-    /// It is not so, and this is what is wrong: the kind of it, or how much of it, and no names.
+    /// Marks the condition as not met. `missing` states the kind of problem, or its size, and contains no names.
     pub fn close(&self, missing: impl Into<String>) {
         self.health.show(self.name, Some(&missing.into()));
     }
@@ -180,7 +178,7 @@ impl Gate {
 
 impl ProbePage {
     fn new(ok: &str, not_ok: &str, mut lines: Vec<(String, Option<String>)>, footer: &str) -> Self {
-        // What is missing first; otherwise in the order in which they came.
+        // Unmet conditions come first; otherwise the order does not change.
         lines.sort_by_key(|(_, missing)| missing.is_none());
         let is_ok = lines.iter().all(|(_, missing)| missing.is_none());
         let mut body = format!("{}\n", if is_ok { ok } else { not_ok });
@@ -200,8 +198,8 @@ fn push_line(body: &mut String, mark: char, name: &str, text: Option<&str>) {
     };
 }
 
-/// How many registries Pods cannot pull from, and why.
-fn lacking(entries: &[Entry], now: Moment) -> Option<String> {
+/// Returns how many registries Pods cannot pull from, and why.
+fn lacking(entries: &[RegistryState], now: Moment) -> Option<String> {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for reason in entries.iter().filter_map(|entry| lack_of(entry, now)) {
         *reasons.entry(reason).or_default() += 1;
@@ -212,17 +210,17 @@ fn lacking(entries: &[Entry], now: Moment) -> Option<String> {
         .then(|| format!("{lacking} of {} cannot be pulled from: {}", entries.len(), reasons.join(", ")))
 }
 
-/// What keeps Pods from pulling from a registry. A failure while the last credential is still good does not.
-fn lack_of(entry: &Entry, now: Moment) -> Option<&'static str> {
+/// Returns why Pods cannot pull from a registry. A failure does not matter while the last credential is still good.
+fn lack_of(entry: &RegistryState, now: Moment) -> Option<&'static str> {
     let good = entry.issued.as_ref().is_some_and(|issued| issued.is_good(now));
     if good && !entry.hosts.is_empty() {
         return None;
     }
     Some(match (entry.status.trouble(), &entry.status) {
         (Some(trouble), _) => trouble.failure.reason(),
-        (None, Status::Pending) => "the first answer of the cloud is awaited",
+        (None, Status::Pending) => "the cloud has not answered yet",
         (None, Status::Valid) if good => "NoHosts",
-        // The broker has yet to notice, or has just asked again.
+        // The broker has not noticed it yet, or has just asked again.
         (None, _) => "expired",
     })
 }
@@ -248,7 +246,7 @@ mod tests {
         assert!(!report.ok);
         assert_eq!(
             report.body,
-            "stuck\n✗ watch of namespaces: made no round for 40 s, 30 s is the limit\n✓ renewal of the lease\n"
+            "stuck\n✗ watch of namespaces: has not run for 40 s; the limit is 30 s\n✓ renewal of the lease\n"
         );
         drop(watch);
         assert!(health.livez(Instant::now()).ok, "a loop that ended is not stuck");
@@ -258,13 +256,13 @@ mod tests {
     async fn what_is_missing_comes_first_and_in_words() {
         let health = Health::new();
         let configured = health.gate("configured", "no configuration was read yet");
-        let synced = health.gate("synced", "the first list of namespaces is awaited");
+        let synced = health.gate("synced", "the first list has not been read yet");
         configured.open();
         assert_eq!(
             health.readyz(TestClock::new().now()).body,
-            "not ready\n✗ synced: the first list of namespaces is awaited\n✓ configured\n\
+            "not ready\n✗ synced: the first list has not been read yet\n✓ configured\n\
              standby: another replica writes, or none does yet\n\
-             the log, and the command `status` of acr-credential-sidecar, name what this page counts\n"
+             for details, see the log or run `acr-credential-sidecar status`\n"
         );
         synced.open();
         health.show_leader(true);

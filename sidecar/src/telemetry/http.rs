@@ -1,7 +1,7 @@
 //! The pages of a running sidecar: `/livez`, `/readyz` and `/metrics`. Nothing else is served, and nothing can be changed.
 //!
-//! Whoever reaches the port may ask, so what strangers can take up is bounded: places, bytes and time. A connection is good
-//! for one request, and no body is read.
+//! Every client that reaches the port can send requests, so the resources of clients are limited: connections, bytes and time. A
+//! connection serves one request, and no body is read.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -26,39 +26,39 @@ use super::health::{Health, ProbePage};
 use super::metrics::{self, Metrics};
 use crate::clock::Clock;
 
-/// Connections that may wait in the kernel, which takes no more than this by default. It drops those beyond, and a probe that
-/// is dropped is sent again after a second: too late for its time-out.
+/// Connections that may wait in the kernel, which allows no more than this by default. It drops further connections, and a probe
+/// that is dropped is sent again after a second: too late for its time-out.
 const WAITING: u32 = 4096;
 
 /// Bytes of a connection that the kernel keeps until they are read.
 const UNREAD: u32 = 16 << 10;
 
-/// What the pages show.
+/// The content of the pages.
 #[derive(Debug, Clone)]
 pub struct Pages {
     /// For `/livez` and `/readyz`.
     pub health: Arc<Health>,
     /// For `/metrics`.
     pub metrics: Arc<Metrics>,
-    /// A credential is judged by the time of the request.
+    /// Credentials are judged by the time of the request.
     pub clock: Arc<dyn Clock>,
 }
 
-/// What all who ask may take up.
+/// The limits for all clients.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at the same time. The last place is kept for the next one: the oldest connection makes room.
+    /// Connections at the same time. The last place is reserved for the next connection: the oldest connection is closed for it.
     pub connections: usize,
-    /// Connections of one address; its oldest makes room.
+    /// Connections of one address; if there are more, the oldest one is closed.
     pub per_address: usize,
-    /// A connection is not closed to make room before it is so old: a request that comes with it, as those of probes do, is
-    /// answered by then. Nor are more than `connections` taken in this time. Those beyond wait in the kernel.
+    /// A connection is not closed to make room before it has this age: a request that comes with it, as those of probes do, is
+    /// answered by then. Also, at most `connections` connections are accepted in this time. Further ones wait in the kernel.
     pub least: Duration,
-    /// A request has come by then.
+    /// The request must have arrived by then.
     pub header: Duration,
-    /// By then, the answer has been read, too.
+    /// The client must also have read the answer by then.
     pub longest: Duration,
-    /// Bytes kept of a request.
+    /// Bytes of a request that are kept.
     pub buffer: usize,
 }
 
@@ -83,7 +83,7 @@ impl Default for Limits {
     }
 }
 
-/// Listens there. `[::]` means every address of this machine, which has none of IPv6 where that is switched off.
+/// Listens on this address. `[::]` means every address of this machine, which has no IPv6 address if IPv6 is disabled.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     match bind(address) {
         Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != ErrorKind::AddrInUse => {
@@ -95,7 +95,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A process before this one may have served there a moment ago.
+    // An earlier process may have used this address a moment ago.
     socket.set_reuseaddr(true)?;
     // Connections inherit it.
     socket.set_recv_buffer_size(UNREAD)?;
@@ -116,7 +116,7 @@ pub async fn serve(listener: TcpListener, pages: Pages, limits: Limits, stop: im
         let pages = pages.clone();
         let service = service_fn(move |request| ready(Ok::<_, Infallible>(pages.answer(&request))));
         let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
-        // Whoever leaves, or is too slow, is no concern of ours.
+        // A client that disconnects, or is too slow, is not an error here.
         tokio::spawn(timeout(limits.longest, connection)).abort_handle()
     };
 
@@ -135,7 +135,7 @@ pub async fn serve(listener: TcpListener, pages: Pages, limits: Limits, stop: im
                     let (address, since) = (peer.ip().to_canonical(), Instant::now());
                     open.push_back(Open { address, since, task: spawn(stream) });
                     is_failing = false;
-                    // Everything else has its turn between two connections.
+                    // Other work gets its turn between two connections.
                     yield_now().await;
                     taken += 1;
                     if taken >= limits.connections {
@@ -148,7 +148,7 @@ pub async fn serve(listener: TcpListener, pages: Pages, limits: Limits, stop: im
                         tracing::warn!("a connection to the pages could not be accepted, trying again: {error}");
                     }
                     is_failing = true;
-                    // There may be too many open files. That passes.
+                    // There may be too many open files. That is temporary.
                     sleep(limits.least).await;
                 }
             },
@@ -158,7 +158,7 @@ pub async fn serve(listener: TcpListener, pages: Pages, limits: Limits, stop: im
     graceful.shutdown().await;
 }
 
-/// Closes connections that are too many, the oldest first. Says when to look again, where the next one is too young for that.
+/// Closes surplus connections, the oldest first. If the next one is too young for that, returns when to check again.
 fn make_room(open: &mut VecDeque<Open>, limits: &Limits) -> Option<Instant> {
     open.retain(|connection| !connection.task.is_finished());
     loop {
@@ -174,8 +174,8 @@ fn make_room(open: &mut VecDeque<Open>, limits: &Limits) -> Option<Instant> {
     }
 }
 
-/// Which connection has to go, by their addresses in the order of their age: the oldest of an address that has too many, or
-/// else the oldest of all.
+/// Returns which connection has to be closed. The addresses are in the order of their age. It is the oldest connection of an
+/// address that has too many, or else the oldest of all.
 fn surplus(open: &[IpAddr], limits: &Limits) -> Option<usize> {
     let count = |address| open.iter().filter(|other| *other == address).count();
     let of_address = open.iter().position(|address| count(address) > limits.per_address);
@@ -242,7 +242,7 @@ mod tests {
             Self { address, health, stop, task }
         }
 
-        /// Connects, and sends this.
+        /// Connects, and sends this text.
         async fn send(&self, text: &str) -> TcpStream {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
             stream.write_all(text.as_bytes()).await.unwrap();
@@ -257,10 +257,10 @@ mod tests {
         }
     }
 
-    /// How long a connection is kept that is not answered.
+    /// Returns how long a connection that is not answered is kept open.
     async fn kept(mut stream: TcpStream) -> Duration {
         let began = Instant::now();
-        // To the end, or to a reset.
+        // The client reads until the end, or until a reset.
         let _ = stream.read_to_end(&mut Vec::new()).await;
         began.elapsed()
     }
@@ -272,12 +272,12 @@ mod tests {
     #[tokio::test]
     async fn each_page_is_served_until_told_to_stop() {
         let server = Server::start(Limits::default());
-        let synced = server.health.gate("synced", "the first list of namespaces is awaited");
+        let synced = server.health.gate("synced", "the first list has not been read yet");
 
         assert!(server.ask("GET /livez").await.starts_with("HTTP/1.1 200 OK\r\n"));
         let readiness = server.ask("GET /readyz").await;
         assert!(readiness.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{readiness}");
-        assert!(readiness.contains("✗ synced: the first list of namespaces is awaited"), "{readiness}");
+        assert!(readiness.contains("✗ synced: the first list has not been read yet"), "{readiness}");
         synced.open();
         assert!(server.ask("GET /readyz").await.starts_with("HTTP/1.1 200 OK\r\n"));
         let metrics = server.ask("GET /metrics").await;
@@ -309,7 +309,7 @@ mod tests {
     async fn a_header_that_is_too_long_is_refused_at_once() {
         let server = Server::start(Limits::default());
         let mut stream = server.send("GET /livez HTTP/1.1\r\nX: ").await;
-        // It may be refused before all of it is sent.
+        // The connection may be refused before all of it is sent.
         let _ = stream.write_all(&vec![b'x'; 400_000]).await;
         assert!(kept(stream).await < Duration::from_secs(1));
     }
@@ -342,7 +342,7 @@ mod tests {
             held.push(kept(server.send("").await));
         }
         let kept = futures::future::join_all(held).await;
-        // Those beyond the first four wait in the kernel for a place.
+        // Connections after the first four wait in the kernel for a place.
         let in_time = |(at, kept): (u64, &Duration)| *kept >= Duration::from_millis(at / 4 * 10 + 9);
         assert!((0..).zip(&kept).all(in_time), "{kept:?}");
         let stay = kept.iter().filter(|kept| **kept > Duration::from_secs(4));

@@ -12,7 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// How much is logged, and how.
 #[derive(Debug, Clone, Args)]
 pub struct LoggingArgs {
-    /// How much is logged to standard error [default: info for run, off for commands that tell all by themselves].
+    /// How much is logged to standard error [default: info for run, off for commands that print everything themselves].
     #[arg(long, global = true, value_enum, env = "ACR_LOG_LEVEL", help_heading = "Logging")]
     pub log_level: Option<Level>,
     /// How the log is written.
@@ -25,15 +25,15 @@ pub struct LoggingArgs {
 pub enum Level {
     /// Nothing.
     Off,
-    /// What failed.
+    /// Failures.
     Error,
-    /// And what will, unless somebody acts.
+    /// Also problems that will become failures unless you act.
     Warn,
-    /// And what changed.
+    /// Also changes.
     Info,
-    /// And each call to the cloud.
+    /// Also each call to the cloud.
     Debug,
-    /// And each step of it.
+    /// Also each step of these calls.
     Trace,
 }
 
@@ -42,12 +42,12 @@ pub enum Level {
 pub enum Format {
     /// For people.
     Text,
-    /// For machines: one JSON object a line.
+    /// For machines: one JSON object on each line.
     Json,
 }
 
-/// Starts logging. Everything but this crate is capped at warnings: no other crate gets to log what it sends or reads,
-/// whatever the level.
+/// Starts logging. The log of all other crates is limited to warnings: no other crate may log what it sends or reads,
+/// whatever the level is.
 pub fn start(args: &LoggingArgs, default: Level) {
     let LoggingArgs { log_level, log_format } = args;
     let level = match log_level.unwrap_or(default) {
@@ -60,7 +60,7 @@ pub fn start(args: &LoggingArgs, default: Level) {
     };
     let filter = Targets::new()
         .with_default(level.min(LevelFilter::WARN))
-        // Its warning about an answer that is no JSON shows the whole answer, and a Secret could be in it.
+        // Its warning about an answer that is not JSON contains the whole answer, which could contain a Secret.
         .with_target("kube_client", level.min(LevelFilter::ERROR))
         .with_target(env!("CARGO_CRATE_NAME"), level);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

@@ -1,7 +1,7 @@
-//! What Prometheus reads.
+//! The metrics for Prometheus.
 //!
-//! Labels are bounded: the places of registries in the configuration, and closed sets of results, reasons and verbs.
-//! Never a namespace: a cluster may have ten thousand.
+//! The values of labels are limited: the places of registries in the configuration, and closed sets of results, reasons and
+//! verbs. There is never a label with a namespace: a cluster may have ten thousand.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,36 +25,36 @@ use crate::kubernetes::{ApiError, Verb};
 /// `Content-Type` of the page.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Before the names of all metrics of ours.
+/// The prefix of all our metrics.
 const PREFIX: &str = "acr_credential_sidecar";
 
-/// 1 ms to 16 s: a write takes a few milliseconds, and is given up within seconds.
+/// Buckets from 1 ms to 16 s: a write takes a few milliseconds, and is cancelled within seconds.
 const WRITE_BUCKETS: [f64; 8] = [0.001, 0.004, 0.016, 0.064, 0.25, 1.0, 4.0, 16.0];
 
-/// Counts by labels: their names and values.
+/// Counters with labels: their names and values.
 type Counters<const N: usize> = Family<[(&'static str, &'static str); N], Counter>;
 
-/// Numbers of registries, by labels.
+/// Gauges of registries, with labels.
 type Gauges<const N: usize> = Family<[(&'static str, String); N], Gauge>;
 
-/// Durations by one label.
+/// Durations with one label.
 type Durations = Family<[(&'static str, &'static str); 1], Histogram, fn() -> Histogram>;
 
-/// Declares [`Metrics`], each metric once: its name is the name of the field, its help is the comment, and it begins at zero unless
-/// another value is written.
+/// Declares [`Metrics`], each metric once: its name is the name of the field, its help is the comment, and it begins at zero
+/// unless another value is given.
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $visibility:vis $name:ident: $type:ty $(= $value:expr)?,)+) => {
-        /// All metrics. Plain numbers are fields; what has labels has a function each.
+        /// All metrics. Those without labels are fields that other modules set; those with labels have a function each.
         #[derive(Debug)]
         pub struct Metrics {
             registry: Registry,
-            /// Held while the registries change and while the page is written: it shows all of them or none.
+            /// The lock while the registries change and while the page is written: the page shows all of them or none.
             registries: Mutex<()>,
             $($(#[doc = $help])+ $visibility $name: $type,)+
         }
 
         impl Metrics {
-            /// All metrics, as they begin.
+            /// Creates all metrics with their first values.
             pub fn new() -> Self {
                 let mut registry = Registry::default();
                 registry.register_collector(Box::new(Process::started_now()));
@@ -62,7 +62,7 @@ macro_rules! metrics {
                 own.register("build", "What runs", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
                 $(
                     let $name: $type = or_default!($($value)?);
-                    // The full stop is added again.
+                    // The encoder adds the full stop again.
                     let help = concat!($($help),+).trim().trim_end_matches('.');
                     own.register(stringify!($name), help, $name.clone());
                 )+
@@ -128,23 +128,23 @@ metrics! {
     events: Counters<1>,
 }
 
-/// What came of an Event.
+/// What happened to an Event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 #[cfg_attr(test, derive(strum::EnumIter))]
 pub enum EventOutcome {
     /// Written.
     Written,
-    /// Said within the last minutes already.
+    /// An equal Event was sent within the last minutes.
     Repeated,
-    /// Too many at once.
+    /// There were too many Events.
     Dropped,
-    /// The API server did not take it.
+    /// The API server did not accept it.
     Failed,
 }
 
 impl Metrics {
-    /// The page that Prometheus reads.
+    /// Returns the page that Prometheus reads.
     pub fn render(&self) -> Result<String, fmt::Error> {
         let _registries = self.registries();
         let mut page = String::new();
@@ -152,7 +152,7 @@ impl Metrics {
         Ok(page)
     }
 
-    /// Shows how the registries stand, and nothing of those that are no longer configured.
+    /// Shows the status of the registries, and removes those that are no longer configured.
     pub fn show_registries(&self, snapshot: &Snapshot, now: Moment) {
         let _registries = self.registries();
         self.credential_expiry_timestamp_seconds.clear();
@@ -187,12 +187,12 @@ impl Metrics {
         self.write_duration_seconds.get_or_create(&[write]).observe(took.as_secs_f64());
     }
 
-    /// Counts a list or watch of these objects that failed.
+    /// Counts a failed list or watch of these objects.
     pub fn watch_failed(&self, objects: &'static str) {
         self.watch_failures.get_or_create(&[("objects", objects)]).inc();
     }
 
-    /// Counts an object of these that could not be read.
+    /// Counts one of these objects that could not be read.
     pub fn unreadable(&self, objects: &'static str) {
         self.unreadable_objects.get_or_create(&[("objects", objects)]).inc();
     }
@@ -202,7 +202,7 @@ impl Metrics {
         self.events.get_or_create(&[("result", outcome.into())]).inc();
     }
 
-    /// Counts a call to the API server that failed.
+    /// Counts a failed call to the API server.
     pub fn api_error(&self, verb: Verb, error: &ApiError) {
         self.api_errors.get_or_create(&[("verb", verb.name()), ("reason", error.name())]).inc();
     }
@@ -222,12 +222,12 @@ impl Default for Metrics {
     }
 }
 
-/// A number of things, as gauges have it.
+/// Converts a number of things to the type of gauges.
 pub fn count(things: usize) -> i64 {
     i64::try_from(things).unwrap_or(i64::MAX)
 }
 
-/// Before the first comparison, no disagreement is known.
+/// Returns the first value: before the first comparison, no difference is known.
 fn agreed_until_compared() -> Gauge {
     let gauge = Gauge::default();
     gauge.set(1);

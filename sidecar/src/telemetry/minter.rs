@@ -1,4 +1,4 @@
-//! Mints, counted.
+//! Counts mints.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::cloud::CloudError;
 use crate::configuration::Host;
 use crate::credential::{Credential, CredentialKey};
 
-/// A way to the cloud that counts what is minted.
+/// A minter that counts its mints.
 #[derive(Debug)]
 pub struct Counted<M> {
     minter: M,
@@ -16,7 +16,7 @@ pub struct Counted<M> {
 }
 
 impl<M> Counted<M> {
-    /// Counts what this one mints.
+    /// Counts the mints of this minter.
     pub fn new(minter: M, metrics: Arc<Metrics>) -> Self {
         Self { minter, metrics }
     }

@@ -1,8 +1,8 @@
-//! Whether the policies in the cluster select what the configuration selects. Where they do not, Pods are left without the
-//! pull secret, or get one that does not exist, and nobody is told.
+//! Checks whether the policies in the cluster select the same as the configuration. If they do not, Pods lack the pull secret, or
+//! get one that does not exist, and no error is reported.
 //!
-//! `compare` is pure. Not compared: label selectors other than on a namespace's name, since a policy may well be narrower
-//! on purpose.
+//! `compare` is pure. It does not compare label selectors other than on a namespace's name, because a policy may be narrower on
+//! purpose.
 
 use std::collections::BTreeSet;
 
@@ -19,25 +19,25 @@ use crate::kubernetes::api_error;
 /// The policies by their shipped names.
 pub const POLICIES: [&str; 3] = [INJECT, GUARD, "acr-credential-helper-serviceaccounts"];
 
-/// The one without which no Pod gets the pull secret.
+/// Without this policy, no Pod gets the pull secret.
 pub const INJECT: &str = "acr-credential-helper-inject";
 
-/// The one that judges workloads.
+/// This policy checks workloads.
 pub const GUARD: &str = "acr-credential-helper-guard";
 
-/// The label that every namespace has, with its name.
+/// The label of every namespace that contains its name.
 pub(crate) const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// A policy in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// What it says.
+    /// Its spec.
     pub spec: Value,
-    /// Its `status.policyStatus`: how far Kubewarden is with it. Only one that is `active` is asked.
+    /// Its `status.policyStatus`: the progress of Kubewarden with it. Only an `active` policy is evaluated.
     pub status: Option<String>,
 }
 
-/// Reads the policies by their names; none where one is not there.
+/// Reads the policies by their names; `None` for a policy that does not exist.
 pub async fn read(client: &Client) -> Result<Vec<(&'static str, Option<Policy>)>, kube::Error> {
     let kind = GroupVersionKind::gvk("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy");
     let policies: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
@@ -52,7 +52,7 @@ pub async fn read(client: &Client) -> Result<Vec<(&'static str, Option<Policy>)>
                     .and_then(Value::as_str)
                     .map(str::to_owned),
             }),
-            // Of a cluster without Kubewarden, too.
+            // A cluster without Kubewarden answers this, too.
             Err(error) if api_error::is_status(&error, 404) => None,
             Err(error) => return Err(error),
         };
@@ -61,8 +61,8 @@ pub async fn read(client: &Client) -> Result<Vec<(&'static str, Option<Policy>)>
     Ok(read)
 }
 
-/// Reads the policies, and compares them with the configuration. A policy that is not there is no fault as such: Pods may list
-/// the pull secret by hand, or get it from their service account.
+/// Reads the policies, and compares them with the configuration. A policy that does not exist is not an error in itself: Pods may
+/// list the pull secret by hand, or get it from their service account.
 pub async fn differences(
     client: &Client,
     configuration: &Configuration,
@@ -72,13 +72,13 @@ pub async fn differences(
     Ok(there.flat_map(|(name, spec)| compare(name, &spec, configuration, pull_secret)).collect())
 }
 
-/// The settings of a policy, from its spec.
+/// Returns the settings of a policy, from its spec.
 pub fn settings(spec: &Value) -> Result<Settings<'static>, Mistakes> {
     let text = spec.get("settings").unwrap_or(&Value::Null).to_string();
     Settings::parse(&text).map(Settings::into_owned)
 }
 
-/// What a policy says otherwise than the configuration.
+/// Returns the differences between a policy and the configuration.
 pub fn compare(policy: &str, spec: &Value, configuration: &Configuration, pull_secret: &str) -> Vec<String> {
     let settings = match settings(spec) {
         Ok(settings) => settings,
@@ -111,7 +111,7 @@ pub fn compare(policy: &str, spec: &Value, configuration: &Configuration, pull_s
     differences
 }
 
-/// Namespaces for which the policy is never asked, since its selector leaves them out.
+/// Returns a message about the first namespaces for which the policy is never evaluated, because its selector leaves them out.
 fn never_asked(policy: &str, spec: &Value, managed: &[Pattern<'_>]) -> Option<String> {
     let expressions = spec.pointer("/namespaceSelector/matchExpressions").and_then(Value::as_array)?;
     let on_names =
@@ -126,7 +126,7 @@ fn never_asked(policy: &str, spec: &Value, managed: &[Pattern<'_>]) -> Option<St
         };
         let left_out = managed.iter().find(|pattern| match pattern {
             Pattern::Name(name) => lists(name) != is_in,
-            // Names alone cannot stand for what a glob selects.
+            // A list of names cannot replace a glob.
             Pattern::All | Pattern::Glob(_) => is_in,
         });
         if let Some(pattern) = left_out {
@@ -139,7 +139,7 @@ fn never_asked(policy: &str, spec: &Value, managed: &[Pattern<'_>]) -> Option<St
     None
 }
 
-/// Sorted, each once.
+/// Returns the patterns as text, sorted and without duplicates.
 fn words(patterns: &[Pattern<'_>]) -> Vec<String> {
     patterns.iter().map(Pattern::to_string).collect::<BTreeSet<_>>().into_iter().collect()
 }
@@ -178,7 +178,7 @@ mod tests {
         }
     }
 
-    /// Both halves come from one set of values, whatever those are.
+    /// Both parts come from one set of values, whatever the values are.
     #[test]
     fn what_the_chart_renders_agrees() {
         for (rendered, pull_secret) in [

@@ -1,6 +1,6 @@
-//! What the kernel says about this process, under the names that every Prometheus client uses.
+//! Figures from the kernel about this process, under the names that every Prometheus client uses.
 //!
-//! Read from `/proc` at each scrape (proc(5)); where there is no such file system, the metrics are absent.
+//! They are read from `/proc` at each scrape (proc(5)); if there is no such file system, the metrics are absent.
 
 use std::fmt;
 use std::fs;
@@ -11,7 +11,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// `USER_HZ`, in which the kernel counts processor time for user space: 100 on every Linux.
+/// `USER_HZ`, the unit in which the kernel counts processor time for user space: 100 on every Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 #[derive(Debug)]
@@ -54,15 +54,15 @@ fn read<T>(path: &str, parse: fn(&str) -> Option<T>) -> Option<T> {
     parse(&fs::read_to_string(path).ok()?)
 }
 
-/// `VmRSS:     1234 kB`
+/// Reads the line `VmRSS:     1234 kB`.
 fn resident_bytes(status: &str) -> Option<i64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: i64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kibibytes * 1024)
 }
 
-/// Fields 14 and 15, `utime` and `stime`. Counted from the last parenthesis, since the name of the program before it may
-/// hold anything.
+/// Reads fields 14 and 15, `utime` and `stime`. They are counted from the last parenthesis, because the name of the program
+/// before it may contain any text.
 fn processor_seconds(stat: &str) -> Option<f64> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace().skip(11);
@@ -72,7 +72,7 @@ fn processor_seconds(stat: &str) -> Option<f64> {
 
 fn open_files() -> Option<i64> {
     let count = fs::read_dir("/proc/self/fd").ok()?.count();
-    // One of them is this very directory.
+    // One of the entries is this directory itself.
     i64::try_from(count).ok().map(|count| count - 1)
 }
 

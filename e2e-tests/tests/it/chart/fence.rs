@@ -78,12 +78,12 @@ async fn secrets(turn: &Turn, client: &Client, namespace: &str) -> Result<()> {
     let docker = "kubernetes.io/dockerconfigjson";
     let foreign = pull_secret(docker, "somebody");
     let message = until_fenced(client, namespace).await?;
-    assert!(message.contains("has to have its label app.kubernetes.io/managed-by"), "{message}");
+    assert!(message.contains("must have the label app.kubernetes.io/managed-by"), "{message}");
 
     let administrator: Api<Secret> = Api::namespaced(turn.client.clone(), namespace);
     administrator.delete(OURS, &DeleteParams::default()).await.ok();
     let message = refusal(write(&pull_secret("Opaque", "acr-credential-sidecar")).await);
-    assert!(message.contains("has to be of the type kubernetes.io/dockerconfigjson"), "{message}");
+    assert!(message.contains("must have the type kubernetes.io/dockerconfigjson"), "{message}");
     let ours = pull_secret(docker, "acr-credential-sidecar");
     write(&ours).await?;
     secrets.delete(OURS, &DeleteParams::default()).await?;
@@ -91,9 +91,9 @@ async fn secrets(turn: &Turn, client: &Client, namespace: &str) -> Result<()> {
     // Everybody else is as free as before.
     administrator.patch(OURS, &PatchParams::apply("somebody"), &Patch::Apply(&foreign)).await?;
     let message = refusal(secrets.delete(OURS, &DeleteParams::default()).await);
-    assert!(message.contains("the sidecar may delete no Secret of others"), "{message}");
+    assert!(message.contains("the sidecar may delete only its own Secrets"), "{message}");
     let message = refusal(write(&ours).await);
-    assert!(message.contains("the sidecar may take over no Secret of others"), "{message}");
+    assert!(message.contains("the sidecar may not take over a Secret that others created"), "{message}");
 
     administrator.delete(OURS, &DeleteParams::default()).await?;
     theft(turn, client, namespace).await?;
@@ -110,7 +110,7 @@ async fn secrets(turn: &Turn, client: &Client, namespace: &str) -> Result<()> {
         "stringData": { ".dockerconfigjson": "{\"auths\":{}}" },
     });
     let message = refusal(own.patch("acr-credential-sidecar-state", &params, &Patch::Apply(&state)).await);
-    assert!(message.contains("the state has to be of the type Opaque"), "{message}");
+    assert!(message.contains("the state must have the type Opaque"), "{message}");
     Ok(())
 }
 
@@ -164,7 +164,7 @@ async fn theft(turn: &Turn, client: &Client, namespace: &str) -> Result<()> {
     let unlabelled = json!({ "metadata": { "labels": { MANAGED_BY: "somebody" } } });
     administrator.patch(OURS, &PatchParams::default(), &Patch::Merge(&unlabelled)).await?;
     let message = refusal(secrets.delete(OURS, &DeleteParams::default()).await);
-    assert!(message.contains("the sidecar may delete no Secret of others"), "{message}");
+    assert!(message.contains("the sidecar may delete only its own Secrets"), "{message}");
     write(&ours).await?;
     secrets.delete(OURS, &DeleteParams::default()).await?;
     Ok(())
@@ -272,20 +272,20 @@ async fn service_accounts(turn: &Turn, client: &Client, namespace: &str) -> Resu
         ("mountable Secrets", json!({ "secrets": [{ "name": "x" }] })),
     ] {
         let message = refusal(write(change).await);
-        let expected = "the sidecar may change nothing of a service account but its list of pull secrets";
+        let expected = "the sidecar may change only the list of pull secrets of a service account";
         assert!(message.contains(expected), "{what}: {message}");
     }
     for names in
         [&["theirs", "", "more", "another"][..], &["theirs", ""], &["more", "", "theirs", OURS], &[OURS]]
     {
         let message = refusal(write(list(names)).await);
-        assert!(message.contains("may change no entry of others"), "{names:?}: {message}");
+        assert!(message.contains("may not change or reorder the other entries"), "{names:?}: {message}");
     }
     let message = refusal(write(list(&["theirs", "", "more", OURS, OURS])).await);
-    assert!(message.contains("the sidecar may list its pull secret once"), "{message}");
+    assert!(message.contains("the sidecar may list its pull secret only once"), "{message}");
     let many: Vec<_> = (0..30_000).map(|_| OURS).collect();
     let message = refusal(write(list(&[&["theirs", "", "more"][..], &many].concat())).await);
-    assert!(message.contains("no list of pull secrets with more than 100 entries"), "{message}");
+    assert!(message.contains("a list of pull secrets that has more than 100 entries"), "{message}");
     write(list(&["theirs", "", "more", OURS])).await?;
     write(list(&["theirs", "", "more"])).await?;
     let params = PatchParams::apply("acr-credential-sidecar");

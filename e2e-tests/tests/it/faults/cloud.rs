@@ -27,7 +27,7 @@ fn faults() -> Vec<(&'static str, FaultKind, &'static str)> {
         ("cri-broken", FaultKind::Error { status: None, code: None, xml: false }, "ServiceUnavailable"),
         ("cri-reset", FaultKind::Reset, "no answer, "),
         ("cri-throttled", limit, "Throttling.User"),
-        ("cri-page", FaultKind::NonJson, "the answer is no JSON"),
+        ("cri-page", FaultKind::NonJson, "the answer is not JSON"),
         ("cri-cut", FaultKind::Truncate { bytes: 60 }, "in the middle of the answer"),
         ("cri-refusing", FaultKind::Unsuccessful { code: "EXAMPLE_REFUSAL".to_owned() }, "EXAMPLE_REFUSAL"),
         ("cri-expired", FaultKind::Life { seconds: -5 }, "that expired at"),

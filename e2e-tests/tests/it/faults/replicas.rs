@@ -62,7 +62,7 @@ async fn a_frozen_leader_that_wakes_up_changes_nothing_and_ends() -> Result<()> 
     let code = timeout(LONG, old.ended()).await.context("the old leader does not end")??;
     assert_eq!(code, Some(1), "{}", old.log()?);
     let log = old.log()?;
-    assert!(log.contains("this process ends, and starts again as a standby"), "{log}");
+    assert!(log.contains("this process stops and restarts as a standby"), "{log}");
     let later = proxy.calls(&of_pull_secrets).split_off(written_before + outdated.len());
     let states = proxy.calls(&of_state).split_off(states_before);
     for calls in [later, states] {

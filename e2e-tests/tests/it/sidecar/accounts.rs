@@ -161,7 +161,7 @@ async fn who_keeps_taking_our_entry_out_is_named_and_given_pauses() -> Result<()
 
     let note = stage.until_event(&namespace, "PullSecretListContested", PATIENCE).await?;
     assert!(
-        note.starts_with(&format!("gitops keeps taking {} out of imagePullSecrets", stage.name)),
+        note.starts_with(&format!("gitops keeps removing {} from imagePullSecrets", stage.name)),
         "{note}"
     );
     let events = stage.events(&namespace).await?;

@@ -139,8 +139,8 @@ async fn status_explain_and_cleanup_tell_the_whole_life_of_a_pull_secret() -> Re
     assert!(ended.stdout.contains(&format!("✗ Pods: 1 of 1 lack {}", stage.name)), "{}", ended.stdout);
 
     let ended = stage.run_as_admin(&["cleanup", "--yes"]).await?;
-    assert_ne!(ended.code, Some(0), "a sidecar is at work");
-    assert!(ended.stderr.contains("is at work"), "{}", ended.stderr);
+    assert_ne!(ended.code, Some(0), "a sidecar is running");
+    assert!(ended.stderr.contains("is running"), "{}", ended.stderr);
     assert_eq!(sidecar.stop().await?, Some(0));
 
     // Nothing that the annotations promise counts once another manager has changed the data.
@@ -153,7 +153,7 @@ async fn status_explain_and_cleanup_tell_the_whole_life_of_a_pull_secret() -> Re
     assert_eq!(status["namespaces"]["fresh"], 0);
     let ended = stage.run_as_admin(&["explain", "pod/good", "--namespace", &namespace]).await?;
     ended_with(1, &ended);
-    assert!(ended.stdout.contains("was changed by tenant, so what it holds is unknown"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("was changed by tenant, so its contents are unknown"), "{}", ended.stdout);
 
     let ended = stage.run_as_admin(&["cleanup", "--dry-run"]).await?;
     ended_with(0, &ended);

@@ -17,16 +17,16 @@ use serde_json::{Value, json};
 use super::accounts::{list, with_a_list_of_its_own};
 use super::stage::{INSTANCE, LONG, Stage, logins};
 
-const OTHER_SECRET: &str = "the sidecar may touch no Secret but the pull secret and its own state";
-const TYPE: &str = "the pull secret has to be of the type kubernetes.io/dockerconfigjson";
-const STATE_TYPE: &str = "the state has to be of the type Opaque";
-const LABEL: &str = "a Secret of the sidecar has to have its label";
-const FOREIGN: &str = "the sidecar may delete no Secret of others";
-const TAKE_OVER: &str = "the sidecar may take over no Secret of others";
-const KEPT: &str = "the sidecar may neither make a Secret immutable nor change its finalizers or its owners";
-const NO_ACCOUNT: &str = "the sidecar may neither make nor delete a service account";
-const ENTRIES: &str = "the sidecar may change no entry of others in a list of pull secrets, nor their order";
-const REST: &str = "the sidecar may change nothing of a service account but its list of pull secrets";
+const OTHER_SECRET: &str = "the sidecar may create, change or delete only the pull secret and its own state";
+const TYPE: &str = "the pull secret must have the type kubernetes.io/dockerconfigjson";
+const STATE_TYPE: &str = "the state must have the type Opaque";
+const LABEL: &str = "a Secret of the sidecar must have the label";
+const FOREIGN: &str = "the sidecar may delete only its own Secrets";
+const TAKE_OVER: &str = "the sidecar may not take over a Secret that others created";
+const KEPT: &str = "the sidecar may not make a Secret immutable, or change its finalizers or its owners";
+const NO_ACCOUNT: &str = "the sidecar may not create or delete a service account";
+const ENTRIES: &str = "the sidecar may not change or reorder the other entries in a list of pull secrets";
+const REST: &str = "the sidecar may change only the list of pull secrets of a service account";
 
 const STATE: &str = "acr-credential-sidecar-state";
 const DOCKER_CONFIG: &str = "kubernetes.io/dockerconfigjson";

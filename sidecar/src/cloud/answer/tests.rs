@@ -77,9 +77,9 @@ fn every_documented_code_of_signature_and_session_has_its_message() {
     KeyRejected: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the access key does not exist (HTTP 404, InvalidAccessKeyId.NotFound, request 7B2C-01): correct its id, or use another access key
     KeyRejected: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the access key is disabled (HTTP 400, InvalidAccessKeyId.Inactive, request 7B2C-01): enable it in the RAM console, or use another one
     KeyRejected: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the keys are those of a session and need its token (HTTP 400, MissingSecurityToken, request 7B2C-01): set ALIBABA_CLOUD_SECURITY_TOKEN as well, or use the access key of a RAM user
-    SessionExpired: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the session has expired or is not valid (HTTP 400, InvalidSecurityToken.Expired, request 7B2C-01): set this machine's clock, and a new ALIBABA_CLOUD_SECURITY_TOKEN where the environment has one; other sessions are renewed by themselves
-    SessionExpired: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the session has expired or is not valid (HTTP 400, InvalidSecurityToken.MismatchWithAccessKey, request 7B2C-01): set this machine's clock, and a new ALIBABA_CLOUD_SECURITY_TOKEN where the environment has one; other sessions are renewed by themselves
-    ServiceUnavailable (transient): GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the request arrived twice (HTTP 400, SignatureNonceUsed, request 7B2C-01): it mostly passes by itself; if it stays, look for a proxy that repeats requests
+    SessionExpired: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the session has expired or is not valid (HTTP 400, InvalidSecurityToken.Expired, request 7B2C-01): correct this machine's clock, or set a new ALIBABA_CLOUD_SECURITY_TOKEN if the environment has one; other sessions are renewed automatically
+    SessionExpired: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the session has expired or is not valid (HTTP 400, InvalidSecurityToken.MismatchWithAccessKey, request 7B2C-01): correct this machine's clock, or set a new ALIBABA_CLOUD_SECURITY_TOKEN if the environment has one; other sessions are renewed automatically
+    ServiceUnavailable (transient): GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the request arrived twice (HTTP 400, SignatureNonceUsed, request 7B2C-01): this is usually temporary; if it persists, look for a proxy that repeats requests
     ClockSkew: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: this machine's clock is off by more than 15 minutes (HTTP 400, InvalidTimeStamp.Expired, request 7B2C-01): set the clock of this machine (NTP)
     ClockSkew: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: this machine's clock is 17 min ahead of the API's (HTTP 400, InvalidTimeStamp.Expired, request 7B2C-01): set the clock of this machine (NTP)
     "#);
@@ -102,7 +102,7 @@ fn every_documented_refusal_of_rights_has_its_message() {
     NotAuthorized: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: not authorized (HTTP 403, Forbidden.RAM, request 7B2C-03): grant cr:GetAuthorizationToken to the RAM user of the access key in the environment
     NotAuthorized: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: not authorized (HTTP 403, StatusForbidden, request 7B2C-01): grant cr:GetAuthorizationToken to the RAM user of the access key in the environment
     NotAuthorized: ListInstanceEndpoint at cr.cn-hangzhou.aliyuncs.com: not authorized (HTTP 403, NoPermission, request 7B2C-01): grant cr:ListInstanceEndpoint to the RAM user of the access key in the environment
-    NotAuthorized: AssumeRole at sts.cn-hangzhou.aliyuncs.com: not allowed to assume the role (HTTP 403, NoPermission, request 7B2C-01): grant sts:AssumeRole (AliyunSTSAssumeRoleAccess) to the RAM user of the access key in the environment, and let the role's trust policy name it, with the entry's externalId if there is one; a root account can assume no role
+    NotAuthorized: AssumeRole at sts.cn-hangzhou.aliyuncs.com: not allowed to assume the role (HTTP 403, NoPermission, request 7B2C-01): grant sts:AssumeRole (AliyunSTSAssumeRoleAccess) to the RAM user of the access key in the environment, and let the role's trust policy name it, with the entry's externalId if there is one; a root account cannot assume roles
     NotAuthorized: AssumeRoleWithOIDC at sts.cn-hangzhou.aliyuncs.com: the OIDC provider is not registered, or the role does not trust it (HTTP 403, AuthenticationFail.NoPermission, request 7B2C-01): register the cluster's OIDC provider in the RAM console, and let the role's trust policy name it with oidc:aud sts.aliyuncs.com and oidc:sub system:serviceaccount:NAMESPACE:NAME of the sidecar
     "#);
 }
@@ -123,7 +123,7 @@ fn every_documented_refusal_of_an_oidc_token_or_a_role_has_its_message() {
     ];
     insta::assert_snapshot!(table(&answers), @r#"
     OidcTokenRejected: AssumeRoleWithOIDC at sts.cn-hangzhou.aliyuncs.com: the OIDC token has expired (HTTP 400, AuthenticationFail.OIDCToken.Expired, request 7B2C-01): check that the token file is a projected volume, which the kubelet renews, and this machine's clock
-    OidcTokenRejected: AssumeRoleWithOIDC at sts.cn-hangzhou.aliyuncs.com: the OIDC token is not valid (HTTP 400, AuthenticationFail.OIDCToken.Invalid, request 7B2C-01): check that the token file holds the cluster's own token
+    OidcTokenRejected: AssumeRoleWithOIDC at sts.cn-hangzhou.aliyuncs.com: the OIDC token is not valid (HTTP 400, AuthenticationFail.OIDCToken.Invalid, request 7B2C-01): check that the token file contains the cluster's own token
     OidcTokenRejected: AssumeRoleWithOIDC at sts.cn-hangzhou.aliyuncs.com: the OIDC token is for another audience (HTTP 400, AuthenticationFail.OIDCToken.AudienceNotMatch, request 7B2C-01): project the token with the audience sts.aliyuncs.com, and list that client id in the OIDC provider
     OidcTokenRejected: AssumeRoleWithOIDC at sts.cn-hangzhou.aliyuncs.com: the OIDC token is of another issuer (HTTP 400, AuthenticationFail.OIDCToken.IssuerNotMatch, request 7B2C-01): correct the ARN of the OIDC provider: it must be this cluster's own
     OidcTokenRejected: AssumeRoleWithOIDC at sts.cn-hangzhou.aliyuncs.com: STS cannot read the configuration of the token's issuer (HTTP 400, AuthenticationFail.OIDCToken.IssuerConfigurationBroken, request 7B2C-01): make the cluster's issuer URL reachable from the internet
@@ -152,10 +152,10 @@ fn every_documented_failure_of_a_registry_has_its_message() {
     insta::assert_snapshot!(table(&answers), @r#"
     PersonalEditionNotOpened: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the account has not opened Personal Edition in this region (HTTP 404, USER_NOT_EXIST, request 7B2C-05): open Personal Edition in the console of this region and set a password there for the RAM user of the access key in the environment, or name an Enterprise Edition instance by instanceId
     InstanceNotFound: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: no such instance in this region and account (HTTP 200, INSTANCE_NOT_EXIST, request 7B2C-04): correct instanceId or regionId, or use an identity of the instance's account; this was the RAM user of the access key in the environment
-    Refused: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: refused (HTTP 200, USER_NOT_EXIST, request 7B2C-04): look the code up in the API's documentation
-    Refused: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: refused (HTTP 400, VSWITCH_NOT_EXIST, request 7B2C-04): look the code up in the API's documentation
-    Refused: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: refused (HTTP 200, success, request 7B2C-04): look the code up in the API's documentation
-    Refused: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: refused (HTTP 200, SOMETHING_ELSE): look the code up in the API's documentation
+    Refused: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: refused (HTTP 200, USER_NOT_EXIST, request 7B2C-04): look up the code in the API's documentation
+    Refused: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: refused (HTTP 400, VSWITCH_NOT_EXIST, request 7B2C-04): look up the code in the API's documentation
+    Refused: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: refused (HTTP 200, success, request 7B2C-04): look up the code in the API's documentation
+    Refused: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: refused (HTTP 200, SOMETHING_ELSE): look up the code in the API's documentation
     "#);
 }
 
@@ -181,18 +181,18 @@ fn every_way_to_throttle_or_to_fail_has_its_message() {
         (call("AssumeRole"), answer(502, &[("x-acs-request-id", "7B2C-07")], "<html>MARKER</html>")),
     ];
     insta::assert_snapshot!(table(&answers), @r#"
-    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls (HTTP 400, Throttling, request 7B2C-01): it mostly passes by itself; if it stays, look for other callers of the account
-    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls (HTTP 400, Throttling.Api, request 7B2C-01): it mostly passes by itself; if it stays, look for other callers of the account
-    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls (HTTP 400, Throttling.User, request 7B2C-06): it mostly passes by itself; if it stays, look for other callers of the account
-    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls, the API asks to wait 800 ms (HTTP 400, Throttling.User, request 7B2C-06): it mostly passes by itself; if it stays, look for other callers of the account
-    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls, the API asks to wait 2 s (HTTP 400, Throttling.User, request 7B2C-06): it mostly passes by itself; if it stays, look for other callers of the account
-    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls (HTTP 400, Throttling.User, request 7B2C-06): it mostly passes by itself; if it stays, look for other callers of the account
-    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls, the API asks to wait 7 s (HTTP 429): it mostly passes by itself; if it stays, look for other callers of the account
-    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls, the API asks to wait 5 min (HTTP 429): it mostly passes by itself; if it stays, look for other callers of the account
-    ServiceUnavailable (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: the API has a fault of its own (HTTP 503, ServiceUnavailable, request 7B2C-01): it mostly passes by itself; if it stays, ask Alibaba Cloud with the request's id
-    ServiceUnavailable (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: the API has a fault of its own (HTTP 500, InternalError, request 7B2C-01): it mostly passes by itself; if it stays, ask Alibaba Cloud with the request's id
-    ServiceUnavailable (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: the API has a fault of its own (HTTP 503, SomethingNew, request 7B2C-01): it mostly passes by itself; if it stays, ask Alibaba Cloud with the request's id
-    ServiceUnavailable (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: the API has a fault of its own (HTTP 502, request 7B2C-07): it mostly passes by itself; if it stays, ask Alibaba Cloud with the request's id
+    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls (HTTP 400, Throttling, request 7B2C-01): this is usually temporary; if it persists, look for other callers of the account
+    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls (HTTP 400, Throttling.Api, request 7B2C-01): this is usually temporary; if it persists, look for other callers of the account
+    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls (HTTP 400, Throttling.User, request 7B2C-06): this is usually temporary; if it persists, look for other callers of the account
+    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls, the API asks to wait 800 ms (HTTP 400, Throttling.User, request 7B2C-06): this is usually temporary; if it persists, look for other callers of the account
+    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls, the API asks to wait 2 s (HTTP 400, Throttling.User, request 7B2C-06): this is usually temporary; if it persists, look for other callers of the account
+    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls (HTTP 400, Throttling.User, request 7B2C-06): this is usually temporary; if it persists, look for other callers of the account
+    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls, the API asks to wait 7 s (HTTP 429): this is usually temporary; if it persists, look for other callers of the account
+    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls, the API asks to wait 5 min (HTTP 429): this is usually temporary; if it persists, look for other callers of the account
+    ServiceUnavailable (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: the API returned a server error (HTTP 503, ServiceUnavailable, request 7B2C-01): this is usually temporary; if it persists, contact Alibaba Cloud with the request's id
+    ServiceUnavailable (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: the API returned a server error (HTTP 500, InternalError, request 7B2C-01): this is usually temporary; if it persists, contact Alibaba Cloud with the request's id
+    ServiceUnavailable (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: the API returned a server error (HTTP 503, SomethingNew, request 7B2C-01): this is usually temporary; if it persists, contact Alibaba Cloud with the request's id
+    ServiceUnavailable (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: the API returned a server error (HTTP 502, request 7B2C-07): this is usually temporary; if it persists, contact Alibaba Cloud with the request's id
     "#);
 }
 
@@ -209,13 +209,13 @@ fn an_answer_that_is_none_of_the_apis_has_its_message() {
         (token(), answer(400, &[], r#"{"Code":"MARKER with blanks","RequestId":"<MARKER>"}"#)),
     ];
     insta::assert_snapshot!(table(&answers), @r#"
-    MalformedAnswer: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the answer is no JSON of the API (HTTP 200): check that the endpoint is Alibaba Cloud's and that no proxy answers in its place
-    MalformedAnswer: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the answer is no JSON of the API (HTTP 200): check that the endpoint is Alibaba Cloud's and that no proxy answers in its place
-    MalformedAnswer: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the answer is no JSON of the API (HTTP 200): check that the endpoint is Alibaba Cloud's and that no proxy answers in its place
-    MalformedAnswer: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the answer is no JSON of the API (HTTP 200): check that the endpoint is Alibaba Cloud's and that no proxy answers in its place
-    MalformedAnswer: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the answer is no JSON of the API (HTTP 403): check that the endpoint is Alibaba Cloud's and that no proxy answers in its place
+    MalformedAnswer: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the answer is not JSON of the API (HTTP 200): check that the endpoint is Alibaba Cloud's and that no proxy answers in its place
+    MalformedAnswer: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the answer is not JSON of the API (HTTP 200): check that the endpoint is Alibaba Cloud's and that no proxy answers in its place
+    MalformedAnswer: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the answer is not JSON of the API (HTTP 200): check that the endpoint is Alibaba Cloud's and that no proxy answers in its place
+    MalformedAnswer: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the answer is not JSON of the API (HTTP 200): check that the endpoint is Alibaba Cloud's and that no proxy answers in its place
+    MalformedAnswer: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the answer is not JSON of the API (HTTP 403): check that the endpoint is Alibaba Cloud's and that no proxy answers in its place
     MalformedAnswer: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: the answer is a redirect, which is not followed (HTTP 302): check that the endpoint is Alibaba Cloud's and that no proxy answers in its place
-    Refused: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: refused (HTTP 400): look the code up in the API's documentation
+    Refused: GetAuthorizationToken at cr.cn-hangzhou.aliyuncs.com: refused (HTTP 400): look up the code in the API's documentation
     "#);
 }
 
@@ -231,8 +231,8 @@ fn an_error_in_xml_is_read_like_one_in_json() {
     ];
     insta::assert_snapshot!(table(&answers), @r#"
     KeyRejected: AssumeRole at sts.cn-hangzhou.aliyuncs.com: the access key does not exist (HTTP 404, InvalidAccessKeyId.NotFound, request 7B2C-08): correct its id, or use another access key
-    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls (HTTP 400, Throttling.User): it mostly passes by itself; if it stays, look for other callers of the account
-    MalformedAnswer: AssumeRole at sts.cn-hangzhou.aliyuncs.com: the answer is no JSON of the API (HTTP 400): check that the endpoint is Alibaba Cloud's and that no proxy answers in its place
+    Throttled (transient): AssumeRole at sts.cn-hangzhou.aliyuncs.com: too many calls (HTTP 400, Throttling.User): this is usually temporary; if it persists, look for other callers of the account
+    MalformedAnswer: AssumeRole at sts.cn-hangzhou.aliyuncs.com: the answer is not JSON of the API (HTTP 400): check that the endpoint is Alibaba Cloud's and that no proxy answers in its place
     "#);
 }
 

@@ -71,12 +71,12 @@ fn what_is_there_but_broken_is_not_passed_over() {
     let addon = mounted(ADDON_SECRET, &[("access-key-id", "LTAI5tEXAMPLE"), ("access-key-secret", "MARKER")]);
     assert_eq!(
         found(&settings(&[&KEY_PAIR[..1], &OIDC[..]].concat(), Some(&addon))),
-        "finding keys: ALIBABA_CLOUD_ACCESS_KEY_SECRET is not set, though its companions are: set \
+        "finding keys: ALIBABA_CLOUD_ACCESS_KEY_SECRET is not set, but other variables of the same identity are: set \
          ALIBABA_CLOUD_ACCESS_KEY_SECRET"
     );
     assert_eq!(
         found(&settings(&OIDC[1..], Some(&addon))),
-        "finding keys: ALIBABA_CLOUD_ROLE_ARN is not set, though its companions are: set ALIBABA_CLOUD_ROLE_ARN"
+        "finding keys: ALIBABA_CLOUD_ROLE_ARN is not set, but other variables of the same identity are: set ALIBABA_CLOUD_ROLE_ARN"
     );
     let odd = [
         ("ALIBABA_CLOUD_ACCESS_KEY_ID", "LTAI5tEXAMPLE"),
@@ -84,12 +84,12 @@ fn what_is_there_but_broken_is_not_passed_over() {
     ];
     assert_eq!(
         found(&settings(&odd, None)),
-        "finding keys: the access key in the environment has blanks or odd characters: correct the variables"
+        "finding keys: the access key in the environment contains blanks or invalid characters: correct the variables"
     );
     let name = [&OIDC[..], &[("ALIBABA_CLOUD_ROLE_SESSION_NAME", "a b")]].concat();
     assert_eq!(
         found(&settings(&name, None)),
-        "finding keys: ALIBABA_CLOUD_ROLE_SESSION_NAME is no name of a session: write 2 to 32 letters, digits or .@-_"
+        "finding keys: ALIBABA_CLOUD_ROLE_SESSION_NAME is not a valid session name: write 2 to 32 letters, digits or .@-_"
     );
 }
 
@@ -114,12 +114,12 @@ fn check_secret(directory: Option<&TempDir>, name: &str, problem: &str) {
 fn a_key_secret_that_is_not_whole_is_named() {
     let directory = mounted("half", &[("access-key-id", "LTAI5tEXAMPLE")]);
     check_secret(None, "half", "the Secret half is not mounted");
-    check_secret(Some(&directory), "half", "the Secret half has a key access-key-secret that is not there");
-    check_secret(Some(&directory), "none", "the Secret none has a key access-key-id that is not there");
+    check_secret(Some(&directory), "half", "the key access-key-secret of the Secret half does not exist");
+    check_secret(Some(&directory), "none", "the key access-key-id of the Secret none does not exist");
     let empty = mounted("empty", &[("access-key-id", " \n"), ("access-key-secret", "MARKER")]);
-    check_secret(Some(&empty), "empty", "the Secret empty has a key access-key-id that is empty");
+    check_secret(Some(&empty), "empty", "the key access-key-id of the Secret empty is empty");
     let two = mounted("two", &[("access-key-id", "MARKER MARKER"), ("access-key-secret", "MARKER")]);
-    check_secret(Some(&two), "two", "the Secret two has a key access-key-id that holds more than one word");
+    check_secret(Some(&two), "two", "the key access-key-id of the Secret two contains more than one word");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_key_secret_leads_to_no_other_directory() {
     let directory = mounted("own", &[]);
     for name in ["../own", "..", "own/../own"] {
         let error = key_secret(Some(directory.path()), name).unwrap_err();
-        assert!(error.to_string().contains("has a name that no Secret has"), "{error}");
+        assert!(error.to_string().contains("has a name that is not valid for a Secret"), "{error}");
     }
 }
 
@@ -143,5 +143,5 @@ fn a_key_secret_is_read_at_each_use() {
 #[test]
 fn a_token_file_that_is_not_there_is_named() {
     let error = oidc_token(Path::new("/nowhere/token")).unwrap_err();
-    insta::assert_snapshot!(error, @"finding keys: the OIDC token file /nowhere/token is not there: project a token with the audience sts.aliyuncs.com, or correct ALIBABA_CLOUD_OIDC_TOKEN_FILE");
+    insta::assert_snapshot!(error, @"finding keys: the OIDC token file /nowhere/token does not exist: project a token with the audience sts.aliyuncs.com, or correct ALIBABA_CLOUD_OIDC_TOKEN_FILE");
 }

@@ -30,7 +30,10 @@ fn a_proxy_that_is_none_is_named_and_not_shown() {
         let environment = [(name, "socks5://user:MARKER@127.0.0.1:1")].into_iter().collect();
         let error = Cloud::new(CloudSettings { environment, ..CloudSettings::default() }, Arc::new(Still))
             .unwrap_err();
-        assert_eq!(error.to_string(), format!("{name}: is no URL of an HTTP proxy: write http://HOST:PORT"));
+        assert_eq!(
+            error.to_string(),
+            format!("{name}: is not the URL of an HTTP proxy: write http://HOST:PORT")
+        );
     }
     for url in ["http://user:MARKER@127.0.0.1:1", "user:MARKER@proxy.example:3128"] {
         let environment = [("HTTPS_PROXY", url)].into_iter().collect();
@@ -91,7 +94,7 @@ async fn answers_that_are_cut_off_oversized_or_redirects_have_their_reasons() {
     let elsewhere = answer(307, "location: https://elsewhere.example/MARKER\r\n", "");
     let cases = [
         (cut, Reason::Unreachable, "no answer, the connection ended in the middle of the answer"),
-        (endless, Reason::MalformedAnswer, "the answer is larger than any of this API"),
+        (endless, Reason::MalformedAnswer, "the answer is too large for this API"),
         (elsewhere, Reason::MalformedAnswer, "the answer is a redirect, which is not followed"),
         (String::new(), Reason::Unreachable, "no answer, connection closed before message completed"),
         ("SSH-2.0-OpenSSH\r\n".to_owned(), Reason::Unreachable, "no answer, invalid HTTP version parsed"),
@@ -116,5 +119,5 @@ async fn a_host_that_does_not_answer_in_time_is_unreachable() {
     });
     let error = cloud.credential(&enterprise(alone(key_pair()))).await.unwrap_err();
     assert_eq!(error.reason, Reason::Unreachable);
-    assert_eq!(error.details.problem.as_deref(), Some("no answer, no whole answer within 20ms"));
+    assert_eq!(error.details.problem.as_deref(), Some("no answer, no complete answer within 20ms"));
 }

@@ -194,7 +194,7 @@ async fn metadata_that_is_closed_to_pods_says_so() {
     .await;
     let error = cloud(&server).session(&alone(IdentitySource::DefaultChain), &region()).await.unwrap_err();
     assert_eq!(error.reason, Reason::IdentityUnavailable);
-    assert!(error.to_string().contains("ECS metadata answers HTTP 403: allow Pods to read it"), "{error}");
+    assert!(error.to_string().contains("ECS metadata returned HTTP 403: allow Pods to read it"), "{error}");
 }
 
 /// The host of STS for a registry in cn-hangzhou, of a cluster in cn-beijing by ECS metadata.

@@ -210,7 +210,10 @@ async fn a_call_that_hangs_ends() {
     let (writer, mut server) = writer();
     let action = SecretAction::Create(content().await);
     let (outcome, held) = tokio::join!(writer.apply("team-a", &action, Vec::new()), server.next_request());
-    assert_eq!(outcome.pull_secret, Some(Err(ApiError::Unreachable("nothing came within 10 s".to_owned()))));
+    assert_eq!(
+        outcome.pull_secret,
+        Some(Err(ApiError::Unreachable("no data arrived within 10 s".to_owned())))
+    );
     drop(held);
 }
 

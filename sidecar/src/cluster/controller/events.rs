@@ -8,7 +8,7 @@ use super::{BATCH, BETWEEN_LISTS, Controller, SETTLING};
 use crate::broker::Status;
 use crate::cluster::observed::ServiceAccount;
 use crate::cluster::queue::Urgency;
-use crate::cluster::store::{Entry, Kind};
+use crate::cluster::store::{Kind, NamespaceEntry};
 use crate::cluster::watches::WatchEvent;
 use crate::configuration::{Attach, Configuration};
 use crate::kubernetes::Place;
@@ -81,7 +81,7 @@ impl Controller {
 
     fn end_list(&mut self, kind: Kind) {
         let gone = self.store.list_ends(kind);
-        if !std::mem::replace(self.synced.of(kind), true) {
+        if !std::mem::replace(self.synced.get_mut(kind), true) {
             self.observer.synced(kind);
             self.look_everywhere();
         }
@@ -133,7 +133,7 @@ impl Controller {
                 self.list_accounts_if_due();
             }
             (_, Some(false)) => {
-                let has_ours = self.store.get(name).is_some_and(Entry::has_ours);
+                let has_ours = self.store.get(name).is_some_and(NamespaceEntry::has_ours);
                 let pull_secret = Arc::clone(&self.settings.pull_secret);
                 self.store.keep_accounts(name, |facts| is_left_over(facts, &pull_secret, has_ours));
             }
@@ -144,7 +144,7 @@ impl Controller {
     /// Returns whether a plan has to know this service account. Accounts in namespaces that are not managed are not kept, unless
     /// our entry has to be removed from them. An account may be seen before its namespace.
     fn concerns_us(&self, namespace: &str, facts: &ServiceAccount) -> bool {
-        let has_ours = self.store.get(namespace).is_some_and(Entry::has_ours);
+        let has_ours = self.store.get(namespace).is_some_and(NamespaceEntry::has_ours);
         self.is_managed(namespace).unwrap_or(true)
             || is_left_over(facts, &self.settings.pull_secret, has_ours)
     }
@@ -213,7 +213,7 @@ impl Controller {
         }
     }
 
-    fn urgency(&self, name: &str, entry: &Entry) -> Urgency {
+    fn urgency(&self, name: &str, entry: &NamespaceEntry) -> Urgency {
         if entry.pull_secret.is_none() && self.is_managed(name) == Some(true) {
             Urgency::Awaited
         } else {

@@ -37,7 +37,7 @@ impl World {
         let (plans, clock) = (Arc::<Mutex<Vec<String>>>::default(), Arc::new(TestClock::new()));
         let inputs =
             Inputs { snapshots: snapshots.subscribe(), leading: leading.subscribe(), stop: stop.subscribe() };
-        let settings = Settings {
+        let settings = ControllerSettings {
             pull_secret: "acr-pull".into(),
             adopt: false,
             spread: Duration::ZERO,

@@ -12,7 +12,7 @@ use crate::cluster::desired::DesiredSecret;
 use crate::cluster::notice::{About, Notice};
 use crate::cluster::observed::{Namespace, PullSecret, ServiceAccount};
 use crate::cluster::observer::{Counts, Write};
-use crate::cluster::plan::{Account, AccountAction, Cause, Plan, Rules, SecretAction, Situation};
+use crate::cluster::plan::{AccountAction, AccountSituation, Cause, Plan, Rules, SecretAction, Situation};
 use crate::cluster::queue::Urgency;
 use crate::cluster::store::{Found, WriteBackoff};
 use crate::configuration::{Attach, Configuration};
@@ -75,7 +75,7 @@ impl Controller {
             let since = entry.differs_since(&content.docker_config.hash, now.monotonic);
             content.minted.zip(since).is_some_and(|(minted, since)| minted > since)
         });
-        let accounts = entry.accounts().iter().map(|account| Account {
+        let accounts = entry.accounts().iter().map(|account| AccountSituation {
             facts: &account.facts,
             taken_out: account.removals.count(),
             hold: account.backoff.hold(now.monotonic),
@@ -93,7 +93,7 @@ impl Controller {
             settling: self.settles_at.is_some(),
             now: now.wall,
         };
-        let plan = Plan::of(&situation, &rules, content.as_ref());
+        let plan = Plan::new(&situation, &rules, content.as_ref());
         if plan.waits_for_turn {
             entry.renewal_seen.get_or_insert(now.monotonic);
         } else if !plan.pull_secret.is_a_write() && entry.backoff.hold(now.monotonic).is_zero() {
@@ -310,7 +310,7 @@ impl Controller {
             counts.managed += 1;
             counts.foreign += usize::from(entry.pull_secret.as_ref().is_some_and(|found| !found.facts.ours));
             if *attach != Attach::Pod {
-                let lacks = |account: &&crate::cluster::store::Account| {
+                let lacks = |account: &&crate::cluster::store::AccountEntry| {
                     !account.facts.lists(&self.settings.pull_secret)
                         && service_accounts.contains(&account.facts.name)
                 };

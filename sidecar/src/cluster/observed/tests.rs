@@ -14,12 +14,12 @@ fn object(mut metadata: Value) -> String {
 }
 
 fn secret_of(metadata: Value) -> PullSecret {
-    PullSecret::of(&Metadata::of(&object(metadata)).unwrap())
+    PullSecret::from_metadata(&Metadata::parse(&object(metadata)).unwrap())
 }
 
 fn account_of(object: &Value) -> ServiceAccount {
     let text = object.to_string();
-    ServiceAccount::of(&text, &Metadata::of(&text).unwrap(), "acr-pull").unwrap()
+    ServiceAccount::from_object(&text, &Metadata::parse(&text).unwrap(), "acr-pull").unwrap()
 }
 
 /// Our entry among the managers, without the fields at these paths.
@@ -115,7 +115,7 @@ fn a_foreign_secret_is_its_makers() {
         ],
     }));
     assert!(!found.ours && !found.intact, "an update under our name is not ours: Secrets we only ever apply");
-    assert!(Metadata::of("{\"metadata\":{}}").is_err(), "every object has a uid and a version");
+    assert!(Metadata::parse("{\"metadata\":{}}").is_err(), "every object has a uid and a version");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn of_a_namespace_it_is_kept_whether_the_selector_leaves_it_out() {
         let selector = Selector::from(selector);
         let labels = json!({ "kubernetes.io/metadata.name": "team-a", "team": "a" });
         let text = object(json!({ "labels": labels, "deletionTimestamp": "2026-11-24T20:00:00Z" }));
-        let facts = Namespace::of(&Metadata::of(&text).unwrap(), Some(&selector));
+        let facts = Namespace::from_metadata(&Metadata::parse(&text).unwrap(), Some(&selector));
         assert_eq!(facts, Namespace { is_left_out, terminating: true });
     };
     check(Expression::Equal("team".to_owned(), "a".to_owned()), false);
@@ -154,7 +154,7 @@ fn of_a_namespace_it_is_kept_whether_the_selector_leaves_it_out() {
     let names = ["team-a".to_owned()].into();
     check(Expression::NotIn("kubernetes.io/metadata.name".to_owned(), names), true);
     let text = object(json!({}));
-    assert_eq!(Namespace::of(&Metadata::of(&text).unwrap(), None), Namespace::default());
+    assert_eq!(Namespace::from_metadata(&Metadata::parse(&text).unwrap(), None), Namespace::default());
 }
 
 /// Dates and depths that Kubernetes keeps and the usual types do not.

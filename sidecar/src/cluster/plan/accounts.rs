@@ -1,6 +1,6 @@
-//! The service accounts of one namespace.
+//! Plans for the service accounts of one namespace.
 
-use super::{Account, AccountAction, Plan, Rules, SecretAction, Situation, Version};
+use super::{AccountAction, AccountSituation, Plan, Rules, SecretAction, Situation, Version};
 use crate::cluster::notice::{About, Notice};
 use crate::cluster::observed::{ENFORCE_MOUNTABLE, LONGEST_LIST, ServiceAccount};
 use crate::configuration::Attach;
@@ -27,7 +27,7 @@ pub(super) fn decide(situation: &Situation<'_>, rules: &Rules<'_>, is_managed: b
         let is_selected = is_managed && rules.configuration.service_accounts.contains(&facts.name);
         let lists = facts.lists(rules.pull_secret);
         match (is_selected && attaches, lists) {
-            // A reference to a Secret that does not come would only make noise.
+            // A reference to a Secret that will not exist would only cause warnings.
             (true, false) if will_be_there => attach(account, rules, plan),
             (false, true) if facts.ours_last || !is_managed && is_ours => {
                 write(account, AccountAction::detach(facts, rules.pull_secret), plan);
@@ -40,14 +40,14 @@ pub(super) fn decide(situation: &Situation<'_>, rules: &Rules<'_>, is_managed: b
     }
 }
 
-fn attach(account: &Account<'_>, rules: &Rules<'_>, plan: &mut Plan) {
+fn attach(account: &AccountSituation<'_>, rules: &Rules<'_>, plan: &mut Plan) {
     if account.taken_out > 1 {
         plan.notices.push(contested(account, rules));
     }
     write(account, AccountAction::attach(account.facts, rules.pull_secret), plan);
 }
 
-fn write(account: &Account<'_>, action: AccountAction, plan: &mut Plan) {
+fn write(account: &AccountSituation<'_>, action: AccountAction, plan: &mut Plan) {
     if account.hold.is_zero() {
         plan.service_accounts.push(action);
     } else {
@@ -61,7 +61,7 @@ impl AccountAction {
         Self { name: facts.name.clone(), version: version(facts), pull_secrets, attach: true }
     }
 
-    /// Takes our entry out of a list that is known as a whole.
+    /// Removes our entry from a list that is known completely.
     pub fn detach(facts: &ServiceAccount, pull_secret: &str) -> Self {
         let others = facts.pull_secrets.iter().filter(|name| ***name != *pull_secret).cloned();
         let pull_secrets = others.collect();
@@ -73,7 +73,7 @@ fn version(facts: &ServiceAccount) -> Version {
     Version { uid: facts.uid.clone(), resource_version: facts.resource_version.clone() }
 }
 
-fn too_long(account: &Account<'_>, should_list: bool, rules: &Rules<'_>) -> Notice {
+fn too_long(account: &AccountSituation<'_>, should_list: bool, rules: &Rules<'_>) -> Notice {
     let fix = if should_list { "shorten the list, or add" } else { "shorten the list, or remove" };
     Notice {
         about: About::ServiceAccount(account.facts.name.clone()),
@@ -85,19 +85,19 @@ fn too_long(account: &Account<'_>, should_list: bool, rules: &Rules<'_>) -> Noti
     }
 }
 
-fn contested(account: &Account<'_>, rules: &Rules<'_>) -> Notice {
+fn contested(account: &AccountSituation<'_>, rules: &Rules<'_>) -> Notice {
     let by = account.facts.other_manager.as_deref().unwrap_or("an unknown manager");
     Notice {
         about: About::ServiceAccount(account.facts.name.clone()),
         reason: Reason::PullSecretListContested,
         message: format!(
-            "{by} keeps taking {} out of imagePullSecrets: make it leave that list alone, or set attach to pod",
+            "{by} keeps removing {} from imagePullSecrets: configure it not to change that list, or set attach to pod",
             rules.pull_secret
         ),
     }
 }
 
-fn mountable_secrets(account: &Account<'_>, rules: &Rules<'_>) -> Notice {
+fn mountable_secrets(account: &AccountSituation<'_>, rules: &Rules<'_>) -> Notice {
     Notice {
         about: About::ServiceAccount(account.facts.name.clone()),
         reason: Reason::MountableSecretsEnforced,

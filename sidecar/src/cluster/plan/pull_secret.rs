@@ -1,4 +1,4 @@
-//! The pull secret of one namespace.
+//! Plans for the pull secret of one namespace.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::cluster::observed::PullSecret;
 use crate::kubernetes::FIELD_MANAGER;
 use crate::reason::Reason;
 
-/// So long before the end of what a pull secret holds, something worse than that is better than nothing.
+/// When the credentials in a pull secret are this close to their end, even worse content is better than expired content.
 const LAST_MOMENT: Duration = Duration::from_mins(2);
 
-/// A wall clock that is stepped wakes nobody, so expiries are looked at this often.
+/// A step of the wall clock wakes no task, so expiries are checked this often.
 const LONGEST_NAP: Duration = Duration::from_mins(5);
 
-/// No credential lives longer: 12 hours are the longest session of a role. An expiry beyond is somebody's invention.
+/// No credential lives longer: 12 hours are the longest session of a role. A later expiry was not written by the sidecar.
 const LONGEST_LIFE: Duration = Duration::from_hours(24);
 
 pub(super) fn when_managed(
@@ -29,7 +29,7 @@ pub(super) fn when_managed(
 ) -> SecretAction {
     let Some(content) = content else { return SecretAction::Leave };
     if content.pending && situation.settling {
-        // The next snapshot brings us back, or else the end of the time for which it pays to wait.
+        // The next snapshot triggers the next plan, or else the end of the time for first answers does.
         return SecretAction::Leave;
     }
     match situation.pull_secret {
@@ -40,7 +40,7 @@ pub(super) fn when_managed(
             }
             SecretAction::Create(Arc::clone(content))
         }
-        // Nothing can be written to it, and its end will be an event.
+        // Nothing can be written to it, and its deletion will be an event.
         Some(found) if found.terminating => SecretAction::Leave,
         Some(found) if found.ours => {
             let left = left(found, situation.now);
@@ -73,20 +73,20 @@ pub(super) fn when_deselected(situation: &Situation<'_>, plan: &mut Plan) -> Sec
     SecretAction::Leave
 }
 
-/// A pull secret of our own, and what it should hold.
+/// Our pull secret, and what it should contain.
 struct Ours<'a> {
     situation: &'a Situation<'a>,
     spread: Duration,
     content: &'a Arc<DesiredSecret>,
     found: &'a PullSecret,
-    /// What is left of its first credential.
+    /// The remaining time of its first credential.
     left: Duration,
 }
 
-/// Decides about a pull secret, or leaves it to the next check.
+/// A check: decides about a pull secret, or leaves the decision to the next check.
 type Check = fn(&Ours<'_>, &mut Plan) -> Option<SecretAction>;
 
-/// In this order. A pull secret that passes all of them is renewed.
+/// The checks, in their order. A pull secret that passes all of them is renewed.
 const CHECKS: [Check; 5] =
     [is_intact, has_other_content, is_worse_than_the_new, has_the_same_registries, has_waited_for_its_turn];
 
@@ -100,7 +100,7 @@ fn is_intact(ours: &Ours<'_>, plan: &mut Plan) -> Option<SecretAction> {
     if found.intact {
         return None;
     }
-    // Whatever it holds now, there is nothing better to put there.
+    // There is nothing better to write, whatever it contains now.
     if content.is_empty() && !content.awaited.is_empty() {
         return Some(SecretAction::Leave);
     }
@@ -113,7 +113,7 @@ fn has_other_content(ours: &Ours<'_>, _: &mut Plan) -> Option<SecretAction> {
     if *ours.found.hash != *ours.content.docker_config.hash {
         return None;
     }
-    // The metadata looks right, but only the API server can tell whether the data is: a write of equal data changes nothing.
+    // The metadata looks right, but only the API server can check the data: a write of equal data changes nothing.
     Some(if ours.situation.touched { ours.update(Cause::Repaired) } else { SecretAction::Leave })
 }
 
@@ -124,8 +124,8 @@ fn is_worse_than_the_new(ours: &Ours<'_>, plan: &mut Plan) -> Option<SecretActio
         return None;
     }
     if situation.is_superseded && !holds_awaited(found, content) {
-        // A replica that wrote it would have left its credentials in the state. What was minted since is as good as any that
-        // it can hold, and a forged one is not believed for longer.
+        // A replica that wrote it would have left its credentials in the state. Credentials minted since then are at least as
+        // good as any in the Secret, and a forged Secret is not trusted for longer.
         return Some(ours.update(Cause::Renewed));
     }
     plan.again_in(before_the_end.min(LONGEST_NAP));
@@ -161,14 +161,13 @@ fn repaired(what_happened: &str) -> Notice {
         about: About::PullSecret,
         reason: Reason::PullSecretRepaired,
         message: format!(
-            "{what_happened} this Secret, and it was written again: it belongs to {FIELD_MANAGER}; use a Secret of \
-             another name"
+            "{what_happened} this Secret, and it was written again: it belongs to {FIELD_MANAGER}; use a Secret with another name"
         ),
     }
 }
 
-/// Whether what is there is better than what would be written: it holds a registry that is not in hand yet, or, for the
-/// same inputs, it lasts longer, because a replica with newer credentials wrote it.
+/// Returns whether the existing content is better than the new one. That is so if it contains a registry that has no credential
+/// in this process yet, or if, for the same inputs, it lasts longer because a replica with newer credentials wrote it.
 fn is_better(found: &PullSecret, content: &DesiredSecret) -> bool {
     holds_awaited(found, content)
         || *found.inputs == *content.inputs && found.expires_at > content.docker_config.expires_at
@@ -191,7 +190,7 @@ fn foreign(
             reason: Reason::ForeignPullSecret,
             message: format!(
                 "{by} created this Secret, so it is left alone and this namespace gets no credentials: delete it, or run \
-                 with --adopt to take over every Secret of this name"
+                 with --adopt to take over every Secret with this name"
             ),
         });
         return SecretAction::Leave;
@@ -202,12 +201,12 @@ fn foreign(
     plan.when_written = Some(Notice {
         about: About::PullSecret,
         reason: Reason::PullSecretAdopted,
-        message: format!("{by} created this Secret, and it was taken over as --adopt asks"),
+        message: format!("{by} created this Secret, and it was taken over because --adopt is set"),
     });
     SecretAction::Update { content: Arc::clone(content), version: found.version(), cause: Cause::Adopted }
 }
 
-/// What is left of the first credential that a pull secret of ours holds; zero where that cannot be believed.
+/// Returns the remaining time of the first credential in our pull secret; zero if the annotation cannot be trusted.
 fn left(found: &PullSecret, now: Timestamp) -> Duration {
     let left = found.expires_at.filter(|_| found.intact).map(|expires_at| expires_at.duration_since(now));
     let left = left.and_then(|left| Duration::try_from(left).ok()).unwrap_or_default();

@@ -80,7 +80,7 @@ impl World {
             service_accounts: self
                 .accounts
                 .iter()
-                .map(|facts| Account { facts, taken_out: self.taken_out, hold: self.account_hold })
+                .map(|facts| AccountSituation { facts, taken_out: self.taken_out, hold: self.account_hold })
                 .collect(),
             hold: self.hold,
             waited: self.waited,
@@ -94,7 +94,7 @@ impl World {
             spread: self.spread,
         };
         let content = self.content.clone().map(Arc::new);
-        Plan::of(&situation, &rules, content.as_ref())
+        Plan::new(&situation, &rules, content.as_ref())
     }
 
     #[track_caller]
@@ -147,10 +147,11 @@ fn in_minutes(minutes: i64) -> Timestamp {
 /// What a pull secret should hold: one credential, or none.
 fn content(hash: &str, minutes: Option<i64>) -> DesiredSecret {
     let moment = Moment { wall: now(), monotonic: Instant::now() };
-    let mut docker_config = DockerConfig::render(&Snapshot::default(), &RegistrySet::of([]), moment).unwrap();
+    let mut docker_config =
+        DockerConfig::render(&Snapshot::default(), &RegistrySet::new([]), moment).unwrap();
     hash.clone_into(&mut docker_config.hash);
     docker_config.expires_at = minutes.map(in_minutes);
-    docker_config.registries = RegistrySet::of(minutes.map(|_| 0));
+    docker_config.registries = RegistrySet::new(minutes.map(|_| 0));
     DesiredSecret {
         docker_config,
         inputs: "same".to_owned(),

@@ -6,32 +6,32 @@ use tokio::time::{Instant, sleep};
 
 use super::super::setup::CommandError;
 
-/// For all of them together: Kubewarden takes the webhooks of a policy away within seconds, a Pod has 30 seconds to end, and
-/// a Lease that nobody released runs out within 15. The chart's Job is cut off after 240 (`cleanup.timeoutSeconds`), and has
-/// to say before that what it waits for; a last call may take 30 seconds more.
+/// The limit for all waits together: Kubewarden removes the webhooks of a policy within seconds, a Pod has 30 seconds to end, and
+/// a Lease that was not released expires within 15. The chart's Job is cut off after 240 (`cleanup.timeoutSeconds`), and has to
+/// report before that what it waits for; a last call may take 30 seconds more.
 const LIMIT: Duration = Duration::from_mins(3);
 
-/// How often it is looked whether the wait is over.
+/// How often a wait checks whether it is over.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// The time that is left for every wait.
+/// The remaining time for all waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
     end: Instant,
 }
 
 impl Deadline {
-    /// It begins to run out now.
+    /// Starts the time.
     pub(super) fn start() -> Self {
         Self { end: Instant::now() + LIMIT }
     }
 
-    /// Whether nothing is waited for any more.
+    /// Returns whether the time is over, so that nothing is waited for any more.
     pub(super) fn is_over(self) -> bool {
         Instant::now() >= self.end
     }
 
-    /// Waits until nothing stands in the way. An obstacle is a sentence that says what does, and the way out.
+    /// Waits until there is no obstacle. An obstacle is a sentence that names it, and how to remove it.
     pub(super) async fn wait(
         self,
         obstacle: impl AsyncFn() -> Result<Option<String>, CommandError>,

@@ -1,4 +1,4 @@
-//! What `cleanup` finds in the cluster, and how it is told.
+//! The objects that `cleanup` finds in the cluster, and their description.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -11,14 +11,14 @@ use super::super::cluster::{self, FoundSecret, call};
 use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
 use crate::cluster::observed::{self, LONGEST_LIST};
-use crate::cluster::state::STATE_SECRET;
+use crate::cluster::saved_state::STATE_SECRET;
 use crate::kubernetes::FIELD_MANAGER;
 use crate::kubernetes::{Collection, Metadata};
 use crate::telemetry::policies;
 
-/// What is done first, on demand.
+/// The first steps, which are done on demand.
 pub(super) struct First {
-    /// The policies that are there, to delete.
+    /// The existing policies, which are deleted.
     pub(super) policies: Vec<&'static str>,
     /// The Deployment to scale to 0.
     pub(super) stop: Option<Stop>,
@@ -28,28 +28,28 @@ pub(super) struct First {
 pub(super) struct Stop {
     /// Namespace and name.
     pub(super) place: String,
-    /// Whether there is one.
+    /// Whether it exists.
     pub(super) is_there: bool,
 }
 
-/// What is to be removed.
+/// The objects to remove.
 pub(super) struct Leftovers {
     pub(super) secrets: Vec<FoundSecret>,
-    pub(super) accounts: Vec<Account>,
-    /// Says which replica writes; of no use to anybody else.
+    pub(super) accounts: Vec<ListingAccount>,
+    /// The Lease names the replica that writes; it has no other use.
     pub(super) lease: Option<ObjectMeta>,
-    /// What may be ours and stays, and why.
+    /// Objects that may be ours but stay, with the reasons.
     pub(super) left_alone: Vec<Line>,
 }
 
 /// A service account that lists the pull secret.
-pub(super) struct Account {
+pub(super) struct ListingAccount {
     pub(super) namespace: String,
     pub(super) name: String,
 }
 
 impl First {
-    /// Looks for the policies where they are to be deleted, and for the Deployment that is to be stopped.
+    /// Looks for the policies if they are to be deleted, and for the Deployment if it is to be stopped.
     pub(super) async fn look(
         client: &Client,
         args: &ClusterArgs,
@@ -75,7 +75,7 @@ impl First {
         self.steps().is_empty()
     }
 
-    /// What is done, in its order.
+    /// Returns the steps, in their order.
     pub(super) fn steps(&self) -> Vec<String> {
         let Self { policies, stop } = self;
         let delete = match policies.as_slice() {
@@ -88,7 +88,7 @@ impl First {
         delete.into_iter().chain(scale).collect()
     }
 
-    /// A line for each thing that would be done.
+    /// Returns a line for each step that would be done.
     pub(super) fn lines(&self) -> Vec<String> {
         let Self { policies, stop } = self;
         let policies =
@@ -102,7 +102,7 @@ impl First {
 }
 
 impl Leftovers {
-    /// Looks for all of it, by metadata alone except for the lists of service accounts.
+    /// Looks for all objects. It reads only metadata, except for the lists of service accounts.
     pub(super) async fn look(client: &Client, args: &ClusterArgs) -> Result<Self, CommandError> {
         let ClusterArgs { sidecar_namespace, pull_secret, .. } = args;
         let ours = cluster::pull_secrets(client, pull_secret).await?.into_iter();
@@ -117,15 +117,16 @@ impl Leftovers {
         let lease = lease.map(|lease| lease.metadata);
         let accounts = Collection::whole::<ServiceAccount>(None);
         let accounts = cluster::list(client, &accounts, "list the service accounts", |object| {
-            let metadata = Metadata::of(object)?;
-            let facts = observed::ServiceAccount::of(object, &metadata, pull_secret)?;
+            let metadata = Metadata::parse(object)?;
+            let facts = observed::ServiceAccount::from_object(object, &metadata, pull_secret)?;
             let is_listed = facts.lists(pull_secret);
-            let account = || Account { namespace: metadata.namespace.into_owned(), name: facts.name.into() };
+            let account =
+                || ListingAccount { namespace: metadata.namespace.into_owned(), name: facts.name.into() };
             Ok(is_listed.then(|| (account(), facts.is_too_long)))
         });
         let (too_long, accounts): (Vec<_>, Vec<_>) =
             accounts.await?.into_iter().partition(|(_, is_too_long)| *is_too_long);
-        left_alone.extend(too_long.iter().map(|(Account { namespace, name }, _)| {
+        left_alone.extend(too_long.iter().map(|(ListingAccount { namespace, name }, _)| {
             let place = format_args!("ServiceAccount {namespace}/{name}");
             Line::new(Mark::Warning, place, list_too_long(pull_secret))
         }));
@@ -137,7 +138,7 @@ impl Leftovers {
         self.secrets.is_empty() && self.accounts.is_empty() && self.lease.is_none()
     }
 
-    /// All of it, counted; the Lease by its name.
+    /// Returns the number of all objects; the Lease is listed by its name.
     pub(super) fn summary(&self) -> String {
         let secrets = report::counted(self.secrets.len(), "Secret");
         let accounts = report::counted_as(
@@ -149,11 +150,11 @@ impl Leftovers {
         format!("{secrets} and {accounts}{}", lease.unwrap_or_default())
     }
 
-    /// A line for each thing that would be done.
+    /// Returns a line for each object that would be changed or removed.
     pub(super) fn lines(&self, pull_secret: &str) -> Vec<String> {
         let Self { secrets, accounts, lease, left_alone: _ } = self;
-        let accounts = accounts.iter().map(|Account { namespace, name }| {
-            format!("would take {pull_secret} off the ServiceAccount {namespace}/{name}")
+        let accounts = accounts.iter().map(|ListingAccount { namespace, name }| {
+            format!("would remove {pull_secret} from the ServiceAccount {namespace}/{name}")
         });
         let secrets = secrets
             .iter()
@@ -163,7 +164,8 @@ impl Leftovers {
     }
 }
 
-/// Others can forge either mark. The fence lets the cleanup delete no such Secret.
+/// Describes a Secret with only one of our marks. Others can forge either mark. The fence lets the cleanup delete no
+/// such Secret.
 fn one_mark(secret: &FoundSecret) -> Line {
     let FoundSecret { name, namespace, facts: _ } = secret;
     let why = format!(
@@ -174,10 +176,10 @@ fn one_mark(secret: &FoundSecret) -> Line {
 }
 
 pub(super) fn list_too_long(pull_secret: &str) -> String {
-    format!("left alone: its list has more than {LONGEST_LIST} entries; take {pull_secret} out of it")
+    format!("left alone: its list has more than {LONGEST_LIST} entries; remove {pull_secret} from it")
 }
 
-/// Namespace and name.
+/// Returns namespace and name.
 pub(super) fn place(metadata: &ObjectMeta) -> String {
     let ObjectMeta { namespace, name, .. } = metadata;
     format!("{}/{}", namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! Takes the policies out, before what they refer to goes.
+//! Removes the policies before the objects that they refer to.
 
 use kube::api::{DeleteParams, DynamicObject};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -11,17 +11,17 @@ use super::deadline::Deadline;
 use crate::kubernetes::api_error::is_status;
 use crate::telemetry::policies::POLICIES;
 
-/// Deletes the policies, and returns when they are gone. Those that are not there are none of its business.
+/// Deletes the policies, and returns when they are gone. Policies that do not exist are ignored.
 pub(super) async fn remove(client: &Client, deadline: Deadline) -> Result<(), CommandError> {
     let kind = GroupVersionKind::gvk("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy");
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
     for name in POLICIES {
         let deleted = call(format!("delete the ClusterAdmissionPolicy {name}"), async {
             match api.delete(name, &DeleteParams::default()).await {
-                // The answer is the object where a finalizer holds it. Else it is gone at once, and what is there now was
-                // made since.
+                // If a finalizer holds the object, the answer is the object. Otherwise it is already gone, and an object that
+                // exists now was created since.
                 Ok(answer) => Ok(Some(answer.left().and_then(|held| held.metadata.uid))),
-                // In a cluster without Kubewarden, too.
+                // A cluster without Kubewarden answers this, too.
                 Err(error) if is_status(&error, 404) => Ok(None),
                 Err(error) => Err(error),
             }
@@ -34,7 +34,7 @@ pub(super) async fn remove(client: &Client, deadline: Deadline) -> Result<(), Co
     Ok(())
 }
 
-/// Waits for the policy of this uid, which is being deleted; one of another uid is another policy.
+/// Waits for the policy of this uid, which is being deleted; one with another uid is another policy.
 async fn wait_until_gone(
     api: &Api<DynamicObject>,
     name: &str,
@@ -46,12 +46,12 @@ async fn wait_until_gone(
     {
         None => Ok(None),
         Some(found) if uid.is_some() && found.metadata.uid.as_deref() == uid => Ok(Some(format!(
-            "the ClusterAdmissionPolicy {name} is deleted, but does not go: Kubewarden's controller takes its \
-                 finalizer away, so see whether that runs, and run this again"
+            "the ClusterAdmissionPolicy {name} is still being deleted: check that Kubewarden's controller runs, \
+                 which removes its finalizer, then run this again"
         ))),
         Some(_) => Err(CommandError::Refused(format!(
-            "the ClusterAdmissionPolicy {name} was deleted, and is made again: stop what does that, such as Argo \
-                 CD or Flux, and run this again"
+            "the ClusterAdmissionPolicy {name} was deleted, but something created it again: stop that tool, such \
+                 as Argo CD or Flux, then run this again"
         ))),
     };
     deadline.wait(obstacle).await
@@ -78,7 +78,7 @@ mod tests {
         )
     }
 
-    /// A cluster with the first policy alone, which answers its deletion and then each look at it.
+    /// Creates a cluster with only the first policy, which answers its deletion and then each look at it.
     fn cluster_with(
         deleted: (u16, Value),
         mut read: impl FnMut(usize) -> (u16, Value) + Send + 'static,
@@ -111,7 +111,7 @@ mod tests {
     async fn a_policy_that_never_goes_is_named_with_what_to_look_at() {
         let (client, reads) = cluster_with(policy("u-1"), |_| policy("u-1"));
         let error = remove(&client, Deadline::start()).await.unwrap_err().to_string();
-        assert!(error.contains("acr-credential-helper-inject is deleted, but does not go"), "{error}");
+        assert!(error.contains("acr-credential-helper-inject is still being deleted"), "{error}");
         assert!(*reads.lock().unwrap() > 3);
     }
 
@@ -121,7 +121,9 @@ mod tests {
             let (client, reads) = cluster_with(deleted, |_| policy("u-2"));
             let error = remove(&client, Deadline::start()).await.unwrap_err().to_string();
             assert!(
-                error.contains("acr-credential-helper-inject was deleted, and is made again: stop"),
+                error.contains(
+                    "acr-credential-helper-inject was deleted, but something created it again: stop"
+                ),
                 "{error}"
             );
             assert_eq!(*reads.lock().unwrap(), 1, "waiting does not help");

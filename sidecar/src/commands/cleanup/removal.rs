@@ -1,4 +1,4 @@
-//! Removes what was found, each thing only as it was looked at.
+//! Removes the objects that were found, each only in the state in which it was found.
 
 use futures::StreamExt as _;
 use futures::stream;
@@ -12,41 +12,41 @@ use super::super::cluster::{self, FoundSecret, call, get, unexpected};
 use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
 use super::deadline::{Deadline, pause};
-use super::leftovers::{Account, Leftovers, list_too_long, place};
+use super::leftovers::{Leftovers, ListingAccount, list_too_long, place};
 use crate::cluster::apply::Writer;
 use crate::cluster::observed::{self, PullSecret};
 use crate::cluster::plan::AccountAction;
 use crate::kubernetes::api_error::is_status;
 use crate::kubernetes::{ApiError, Metadata, at};
 
-/// Objects written at the same time.
+/// Number of objects that are written at the same time.
 const CONCURRENT: usize = 8;
 
-/// Progress is told after so many objects.
+/// Progress is printed after this many objects.
 const PROGRESS: usize = 500;
 
-/// How often a list is read anew when somebody else writes it at the same time.
+/// How often a list is read again when another writer writes it at the same time.
 const ATTEMPTS: usize = 5;
 
-/// One thing to remove.
+/// One object to remove.
 enum Task {
-    Entry(Account),
+    Entry(ListingAccount),
     Secret(FoundSecret),
     Lease(Box<ObjectMeta>),
 }
 
-/// What became of it.
+/// The result of a removal.
 enum Removal {
     Done,
-    /// It is not what it was: somebody else writes it.
+    /// The object has changed: another writer writes it.
     Conflict,
-    /// It stays, and why.
+    /// The object stays, for this reason.
     Held(String),
 }
 
 impl Leftovers {
-    /// Removes all of it, and says what could not be removed. What tenants hold up is tried again until the end of the deadline;
-    /// after that it is a warning, since nobody else is to be kept from uninstalling.
+    /// Removes all of it, and reports what could not be removed. If tenants hold up a removal, it is retried until the end of the
+    /// deadline; after that it is a warning, so that tenants cannot keep others from uninstalling.
     pub(super) async fn remove(
         self,
         client: &Client,
@@ -55,7 +55,7 @@ impl Leftovers {
     ) -> Result<Exit, CommandError> {
         let summary = self.summary();
         let Self { secrets, accounts, lease, left_alone: mut warnings } = self;
-        // The references first: a Pod that starts in between does not ask for a Secret that is gone.
+        // The references go first: a Pod that starts in between must not ask for a Secret that is gone.
         let entries = accounts.into_iter().map(Task::Entry);
         let lease = lease.map(|lease| Task::Lease(Box::new(lease)));
         let mut tasks: Vec<_> = entries.chain(secrets.into_iter().map(Task::Secret)).chain(lease).collect();
@@ -114,7 +114,7 @@ impl Leftovers {
 impl Task {
     fn place(&self) -> String {
         match self {
-            Self::Entry(Account { namespace, name }) => format!("ServiceAccount {namespace}/{name}"),
+            Self::Entry(ListingAccount { namespace, name }) => format!("ServiceAccount {namespace}/{name}"),
             Self::Secret(FoundSecret { namespace, name, .. }) => format!("Secret {namespace}/{name}"),
             Self::Lease(lease) => format!("Lease {}", place(lease)),
         }
@@ -125,28 +125,28 @@ impl Task {
             Self::Entry(account) => take_off(client, account, pull_secret).await,
             Self::Secret(secret) => remove(client, secret).await,
             Self::Lease(lease) => match delete_lease(client, lease).await? {
-                Removal::Conflict => {
-                    Err(CommandError::Refused("a sidecar has begun to write it: stop that".to_owned()))
-                }
+                Removal::Conflict => Err(CommandError::Refused(
+                    "a sidecar has started to write it: stop that sidecar".to_owned(),
+                )),
                 removal => Ok(removal),
             },
         }
     }
 }
 
-/// The list without our entry, guarded by its version: what others add meanwhile is never lost. It is a conflict where others
-/// were faster every time.
+/// Removes our entry from a list. The write is guarded by the version of the list, so entries that others add meanwhile are never
+/// lost. The result is a conflict if others were faster every time.
 async fn take_off(
     client: &Client,
-    Account { namespace, name }: &Account,
+    ListingAccount { namespace, name }: &ListingAccount,
     pull_secret: &str,
 ) -> Result<Removal, CommandError> {
     let writer = Writer::new(client.clone(), pull_secret.into());
     for _ in 0..ATTEMPTS {
         let read = at::<ServiceAccount>(Some(namespace)).get(name, &GetParams::default());
         let Some(found) = get(client, "read it", read).await? else { return Ok(Removal::Done) };
-        let facts = Metadata::of(&found)
-            .and_then(|metadata| observed::ServiceAccount::of(&found, &metadata, pull_secret))
+        let facts = Metadata::parse(&found)
+            .and_then(|metadata| observed::ServiceAccount::from_object(&found, &metadata, pull_secret))
             .map_err(|error| unexpected("read it", &error))?;
         if !facts.lists(pull_secret) {
             return Ok(Removal::Done);
@@ -164,8 +164,8 @@ async fn take_off(
     Ok(Removal::Conflict)
 }
 
-/// Deletes a Secret as it was looked at. One that is written to all the time is deleted in any version, as long as it is the same
-/// and still ours.
+/// Deletes a Secret in the version that was found. If it is written all the time, it is deleted in any version, as long as it is
+/// the same Secret and still ours.
 async fn remove(client: &Client, secret: &FoundSecret) -> Result<Removal, CommandError> {
     let FoundSecret { name, namespace, facts: PullSecret { uid, resource_version, .. } } = secret;
     let writer = Writer::new(client.clone(), name.as_str().into());

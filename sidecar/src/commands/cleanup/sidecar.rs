@@ -15,11 +15,11 @@ use super::super::setup::CommandError;
 use super::deadline::Deadline;
 use crate::kubernetes::{Collection, Place};
 
-/// A Pod that failed, or was evicted, is at work no more, and scaling to 0 may leave it.
+/// A Pod that failed or was evicted no longer works, and it may stay after scaling to 0.
 const UNFINISHED: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
-/// Scales the Deployment to 0, and returns when none of its Pods is at work and nobody leads. A Deployment that is not there is
-/// no error, or an uninstallation that was cut off could not be done again; but it is said.
+/// Scales the Deployment to 0, and returns when none of its Pods works and no replica leads. A missing Deployment is reported,
+/// but it is not an error: otherwise an uninstallation that was cut off could not be repeated.
 pub(super) async fn stop(
     client: &Client,
     args: &ClusterArgs,
@@ -41,7 +41,7 @@ pub(super) async fn stop(
             call(format!("scale the Deployment {deployment} to 0"), scaled).await?;
             let left = async || {
                 let names = cluster::list(client, &pods, "list the Pods of the sidecar", |pod| {
-                    Ok(Some(Place::of(pod).name))
+                    Ok(Some(Place::parse(pod).name))
                 });
                 Ok(names.await?.first().map(|name| at_work(&format!("the Pod {name}"))))
             };
@@ -61,7 +61,8 @@ pub(super) async fn stop(
     Ok(())
 }
 
-/// The API server takes no Deployment with an empty selector, so this is never every Pod of the namespace.
+/// Returns the selector of a Deployment. The API server accepts no Deployment with an empty selector, so it never selects every
+/// Pod of the namespace.
 fn selector_of(spec: DeploymentSpec, deployment: &str) -> Result<String, CommandError> {
     let selector = Selector::try_from(spec.selector).map_err(|error| {
         CommandError::Refused(format!(
@@ -72,7 +73,7 @@ fn selector_of(spec: DeploymentSpec, deployment: &str) -> Result<String, Command
 }
 
 fn at_work(who: &str) -> String {
-    format!("{who} is still at work, and would write everything again: end it, and run this again")
+    format!("{who} is still running and would write everything again: stop it, then run this again")
 }
 
 #[cfg(test)]
@@ -97,7 +98,7 @@ mod tests {
         }
     }
 
-    /// A cluster in which the sidecar's last Pod is seen this often after it was scaled, and the paths by which it was looked for.
+    /// Creates a cluster in which the sidecar's last Pod is seen this often after scaling, and the paths of the requests for it.
     fn sidecar_that_ends_after(rounds: usize, selector: Value) -> (Client, Arc<Mutex<Vec<String>>>) {
         let looks = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&looks);
@@ -135,7 +136,8 @@ mod tests {
         assert_eq!(looks.lock().unwrap().len(), 4);
     }
 
-    /// The API server selects; what it is asked for is all of the Deployment's selector, and Pods that have not finished.
+    /// Checks a request. The API server selects: the request contains the Deployment's whole selector, and asks for Pods that
+    /// have not finished.
     #[track_caller]
     fn check_look(look: &str, labels: &str) {
         let look = Url::parse("http://localhost").unwrap().join(look).unwrap();
@@ -170,7 +172,7 @@ mod tests {
     async fn a_pod_that_does_not_end_is_named() {
         let (client, _) = sidecar_that_ends_after(usize::MAX, by_label());
         let error = stop(&client, &args(), DEPLOYMENT, Deadline::start()).await.unwrap_err().to_string();
-        assert!(error.starts_with("the Pod s-0 is still at work"), "{error}");
+        assert!(error.starts_with("the Pod s-0 is still running"), "{error}");
     }
 
     #[tokio::test]
@@ -190,6 +192,6 @@ mod tests {
             (200, json!({ "metadata": {}, "spec": spec }))
         });
         let error = stop(&client, &args(), "a-typo", Deadline::start()).await.unwrap_err().to_string();
-        assert!(error.starts_with("the sidecar s-0 is still at work"), "{error}");
+        assert!(error.starts_with("the sidecar s-0 is still running"), "{error}");
     }
 }

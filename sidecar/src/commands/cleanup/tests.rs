@@ -3,7 +3,7 @@ use kube::Client;
 use kube::api::ObjectMeta;
 use serde_json::json;
 
-use super::leftovers::Account;
+use super::leftovers::ListingAccount;
 use super::*;
 use crate::commands::arguments::ClusterArgs;
 use crate::commands::{Args, Command};
@@ -14,7 +14,7 @@ fn a_sidecar_at_work_is_named_and_one_that_is_gone_does_not_matter() {
     let leader = |is_alive| Leader { name: "sidecar-0".to_owned(), is_alive };
     let error = refuse_while_led(Some(&leader(true))).unwrap_err().to_string();
     assert!(
-        error.starts_with("the sidecar sidecar-0 is at work and would write everything again: add --stop"),
+        error.starts_with("the sidecar sidecar-0 is running and would write everything again: add --stop"),
         "{error}"
     );
     assert!(refuse_while_led(Some(&leader(false))).is_ok());
@@ -29,7 +29,7 @@ fn args() -> ClusterArgs {
 }
 
 fn found(accounts: usize, lease: bool) -> Leftovers {
-    let account = || Account { namespace: "team-a".to_owned(), name: "default".to_owned() };
+    let account = || ListingAccount { namespace: "team-a".to_owned(), name: "default".to_owned() };
     let lease = lease.then(|| ObjectMeta {
         namespace: Some("kube-system".to_owned()),
         name: Some("acr-credential-sidecar".to_owned()),
@@ -85,7 +85,7 @@ async fn all_that_is_destroyed_is_named_in_its_order() {
             "would delete the ClusterAdmissionPolicy acr-credential-helper-inject",
             "would delete the ClusterAdmissionPolicy acr-credential-helper-guard",
             "would scale the Deployment kube-system/sidecar to 0",
-            "would take acr-pull off the ServiceAccount team-a/default",
+            "would remove acr-pull from the ServiceAccount team-a/default",
             "would delete the Lease kube-system/acr-credential-sidecar",
         ]
     );

@@ -1,4 +1,4 @@
-//! The way from a configuration to an image that can be pulled, and where it breaks. Pure.
+//! Judges all steps from a configuration to an image that can be pulled. This module is pure.
 
 mod image;
 mod list;
@@ -10,33 +10,33 @@ use jiff::Timestamp;
 use kube::core::SelectorExt as _;
 
 use self::policy::Policies;
-use super::gather::{Account, Cluster, Subject};
+use super::gather::{AccountLookup, Cluster, Subject};
 use crate::commands::report::remark::{Remark, error, ok, skipped, warning};
 use crate::commands::report::{self, Line, Mark};
 use crate::configuration::{Attach, Configuration};
 
-/// A subject, and all that decides about it.
+/// A subject, and everything that decides about it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Case<'a> {
     pub(super) subject: &'a Subject,
     pub(super) configuration: &'a Configuration,
     pub(super) pull_secret: &'a str,
     pub(super) policies: &'a Policies,
-    /// Who creates what is in a manifest; empty for a person.
+    /// The user who creates the objects of a manifest; empty for a person.
     pub(super) user: &'a str,
-    /// None where no cluster is asked.
+    /// `None` if no cluster is asked.
     pub(super) cluster: Option<&'a Cluster>,
     pub(super) now: Timestamp,
 }
 
-/// Whether nothing of this stands in the way.
+/// Returns whether no line is an error.
 pub(super) fn passes(lines: &[Line]) -> bool {
     lines.iter().all(|line| line.mark != Mark::Error)
 }
 
 impl Case<'_> {
-    /// Judges every step; a step that fails does not hide what else is wrong. Where no image needs the pull secret, nothing else
-    /// matters but what the policies say of the list all the same.
+    /// Judges every step, so that a failed step does not hide other problems. If no image needs the pull secret, the
+    /// only other findings are the verdicts of the policies on the list.
     pub(super) fn diagnose(&self) -> Vec<Line> {
         let Self { subject, pull_secret, .. } = self;
         let mut lines = self.assumptions();
@@ -53,8 +53,8 @@ impl Case<'_> {
             lines.extend(images);
             lines.extend(self.verdicts());
         } else if subject.is_mirror {
-            let problem = "is the mirror of a static Pod, which can use no Secret: its node needs the login, by a \
-                           credential provider of the kubelet for example";
+            let problem = "is the mirror of a static Pod, which cannot use Secrets: give its node the login, for example \
+                           by a credential provider of the kubelet";
             lines.push(Line::at("Pod", error(problem)));
             lines.extend(images);
         } else {
@@ -69,7 +69,7 @@ impl Case<'_> {
         lines
     }
 
-    /// What was not looked at, and is taken for granted.
+    /// Returns what was not checked and is assumed instead.
     fn assumptions(&self) -> Vec<Line> {
         let assumed = self.policies.as_ref().ok().and_then(|installed| installed.assumed.as_deref());
         let mut lines: Vec<_> =
@@ -87,7 +87,7 @@ impl Case<'_> {
         if !namespaces.contains(name) {
             let is_excluded = namespaces.include.iter().any(|pattern| pattern.matches(name));
             return error(if is_excluded {
-                format!("is taken out by exclude-namespace: name {name} exactly in watch-namespace")
+                format!("is excluded by exclude-namespace: name {name} exactly in watch-namespace")
             } else {
                 format!("is not managed: add {name} to watch-namespace")
             });
@@ -109,7 +109,7 @@ impl Case<'_> {
             (Some(metadata), Some(selector))
                 if !selector.matches(metadata.labels.as_ref().unwrap_or(&BTreeMap::new())) =>
             {
-                error(format!("has no labels that watch-namespace-selector wants: {selector}"))
+                error(format!("has no labels that match watch-namespace-selector: {selector}"))
             }
             (Some(_), _) => ok("is managed"),
         }
@@ -120,11 +120,11 @@ impl Case<'_> {
         let name = &self.subject.service_account;
         let by_policy = configuration.attach == Attach::Pod;
         let account = match self.cluster.map(|cluster| &cluster.account) {
-            Some(Account::Absent) => {
+            Some(AccountLookup::Absent) => {
                 return error("does not exist, so no Pod of it is created: create it");
             }
-            Some(Account::Found(account)) => Some(account),
-            Some(Account::Unknown) | None => None,
+            Some(AccountLookup::Found(account)) => Some(account),
+            Some(AccountLookup::Unknown) | None => None,
         };
         let lists = account.map(|account| account.lists(pull_secret));
         if by_policy && lists == Some(false) && account.is_some_and(|account| account.enforces_mountable) {
@@ -145,7 +145,7 @@ impl Case<'_> {
         }
         match lists {
             Some(false) if !by_policy => error(format!(
-                "is selected, but does not list {pull_secret}: the Events of it say what the sidecar waits for"
+                "is selected, but does not list {pull_secret}: its Events show what the sidecar waits for"
             )),
             Some(true) if !by_policy => ok(format!("is selected, and lists {pull_secret}")),
             _ => ok("is selected"),
@@ -154,28 +154,28 @@ impl Case<'_> {
 
     fn secret(&self) -> Remark {
         let Some(Cluster { secret, report, .. }) = self.cluster else {
-            return skipped("not looked at: no cluster was asked");
+            return skipped("not checked: no cluster was queried");
         };
         let secret = match (secret, report) {
             (Some(secret), _) => secret,
             (None, Some(report)) => return error(format!("is missing; the sidecar reported: {report}")),
             (None, None) => {
-                return error("is missing: `status` and the log of the sidecar say what it waits for");
+                return error("is missing: `status` and the log of the sidecar show what it waits for");
             }
         };
         match (secret.contested_by(), secret.expires_at) {
             (Some(by), _) => error(format!(
-                "was changed by {by}, so what it holds is unknown: the sidecar writes it again; let {by} use another name"
+                "was changed by {by}, so its contents are unknown: the sidecar writes it again; let {by} use another name"
             )),
             _ if !secret.ours => error(
                 "another manager created it, so it is left alone: delete it, or run the sidecar with --adopt",
             ),
-            (None, None) => error("holds no credential: `check --online` says why none can be had"),
+            (None, None) => error("contains no credential: `check --online` shows why"),
             (None, Some(at)) if at <= self.now => {
-                error(format!("expired at {at}: `status` and the log of the sidecar say why"))
+                error(format!("expired at {at}: `status` and the log of the sidecar show why"))
             }
             (None, Some(at)) => ok(format!(
-                "is valid for {}, and holds {}",
+                "is valid for {}, and contains {}",
                 report::time_left(self.now, at),
                 secret.registries.replace(',', ", ")
             )),

@@ -1,4 +1,4 @@
-//! What is to be explained, and all that is known about it: from a manifest or from the cluster.
+//! The objects to explain, and all known facts about them, from a manifest or from the cluster.
 
 pub(super) mod cluster;
 pub(super) mod manifest;
@@ -14,66 +14,67 @@ use crate::cluster::observed::{PullSecret, ServiceAccount};
 
 pub(super) type Labels = BTreeMap<String, String>;
 
-/// A Pod, there or to come, or what makes Pods.
+/// An existing or future Pod, or an object that creates Pods.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Subject {
-    /// What it is, for people.
+    /// Its title, for people.
     pub(super) title: String,
     pub(super) kind: String,
     pub(super) name: String,
     pub(super) namespace: String,
-    /// What it is to the policies; none of a kind that they never see.
+    /// Its shape for the policies; `None` for a kind that they never see.
     pub(super) shape: Option<Shape>,
     /// Whether it is in the cluster, not in a manifest.
     pub(super) exists: bool,
     pub(super) service_account: String,
-    /// Names of the entries of its list, `""` for one without: Kubernetes copies nothing to a list with such an entry.
+    /// The names of the entries of its list; `""` for an entry without a name. Kubernetes copies nothing to a list with
+    /// such an entry.
     pub(super) pull_secrets: Vec<String>,
-    /// Its images, each once, in order; `""` for a container that names none.
+    /// Its images, each only once, in their order; `""` for a container that names no image.
     pub(super) images: Vec<String>,
-    /// Its own labels, which are not those of the Pods that it makes.
+    /// Its own labels. They are not the labels of the Pods that it creates.
     pub(super) own_labels: Labels,
     /// The labels of its Pods.
     pub(super) labels: Labels,
-    /// Whether it stands for a static Pod.
+    /// Whether it is the mirror of a static Pod.
     pub(super) is_mirror: bool,
     /// The object as a whole, as the policy for workloads sees it.
     pub(super) object: Value,
-    /// A Pod of it, as the policy for Pods sees it.
+    /// One of its Pods, as the policy for Pods sees it.
     pub(super) pod: Value,
-    /// The lists of the Pods that it has made, as far as they have not finished.
+    /// The lists of the Pods that it has created and that have not finished.
     pub(super) lists_of_pods: Vec<Vec<String>>,
 }
 
-/// What the cluster has around a subject.
+/// The facts about a subject's surroundings in the cluster.
 #[derive(Debug, Clone)]
 pub(super) struct Cluster {
     pub(super) namespace: Option<ObjectMeta>,
-    pub(super) account: Account,
-    /// The Secret of the pull secret's name in that namespace.
+    pub(super) account: AccountLookup,
+    /// The Secret with the pull secret's name in the namespace.
     pub(super) secret: Option<PullSecret>,
-    /// What the sidecar last reported about it, where there is none.
+    /// The sidecar's last report about the pull secret, if there is no such Secret.
     pub(super) report: Option<String>,
-    /// The hosts in it, where they were read.
+    /// The hosts in the pull secret, if they were read.
     pub(super) hosts: Option<Vec<String>>,
 }
 
 /// The service account of a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Account {
-    /// It may not be read, or no cluster is asked.
+pub(super) enum AccountLookup {
+    /// It cannot be read, or no cluster is asked.
     Unknown,
     Absent,
     Found(ServiceAccount),
 }
 
-/// A kind that can be named, and what it is to the policies.
+/// A kind that users can name, and its shape for the policies.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Kind {
     pub(super) name: &'static str,
     pub(super) group: &'static str,
     pub(super) version: &'static str,
-    /// What kubectl takes instead of the name.
+    /// The short name that kubectl accepts.
     pub(super) short: &'static str,
     pub(super) shape: Shape,
 }
@@ -94,12 +95,12 @@ impl Subject {
         self.shape == Some(Shape::Pod)
     }
 
-    /// Whether its own list has this entry.
+    /// Returns whether its own list has this entry.
     pub(super) fn lists(&self, pull_secret: &str) -> bool {
         self.pull_secrets.iter().any(|listed| listed == pull_secret)
     }
 
-    /// How its Pods are recreated.
+    /// Returns how to recreate its Pods.
     pub(super) fn recreation(&self) -> String {
         let Self { kind, name, namespace, .. } = self;
         match kind.as_str() {
@@ -111,19 +112,19 @@ impl Subject {
     }
 }
 
-/// The service account of a Pod.
+/// Returns the service account of a Pod.
 fn service_account(spec: &PodSpec) -> &str {
-    // The older name of the field still counts.
+    // The older name of the field is still valid.
     let account = [&spec.service_account_name, &spec.service_account];
     account.into_iter().flatten().find(|name| !name.is_empty()).map_or("default", String::as_str)
 }
 
-/// The names in a Pod's list, `""` for an entry without one.
+/// Returns the names in a Pod's list; `""` for an entry without a name.
 fn pull_secrets(spec: &PodSpec) -> Vec<String> {
     spec.image_pull_secrets.iter().flatten().map(|entry| entry.name.clone()).collect()
 }
 
-/// The images of containers of each kind, and of image volumes.
+/// Returns the images of containers of all kinds, and of image volumes.
 fn images(spec: &PodSpec) -> Vec<String> {
     let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
     let containers = containers.map(|container| &container.image);

@@ -1,4 +1,4 @@
-//! The steps of a diagnosis, for people and for scripts.
+//! Writes the steps of a diagnosis, for people and for scripts.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::commands::Exit;
 use crate::commands::arguments::Output;
 use crate::commands::report::{self, Line, Mark};
 
-/// All that was explained.
+/// All explanations.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Explanation {
@@ -17,7 +17,7 @@ pub(super) struct Explanation {
     passed_over: Vec<String>,
 }
 
-/// What was found about one Pod or workload.
+/// The findings about one Pod or workload.
 #[derive(Serialize)]
 pub(super) struct Explained {
     subject: String,
@@ -50,17 +50,15 @@ impl Explanation {
             report::to_stdout(if !ok {
                 "It cannot pull its images."
             } else if findings.iter().all(|line| line.mark == Mark::Ok) {
-                "Nothing stands in the way."
+                "Nothing prevents it."
             } else {
-                "No error was found. Lines with ! are warnings; what lines with - are about was not looked at."
+                "No error was found. Lines with ! are warnings; lines with - were not checked."
             })?;
         }
         if !self.passed_over.is_empty() {
             let those = self.passed_over.join(", ");
             let those = report::one_line(&those);
-            report::to_stdout(format_args!(
-                "\nPassed over, because there is no pod template in it: {those}"
-            ))?;
+            report::to_stdout(format_args!("\nSkipped, because there is no pod template in it: {those}"))?;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! Remarks: what was found about one thing, without the place.
+//! Remarks: findings about one thing, without its place.
 
 use super::Mark;
 
-/// How good it is, and a sentence.
+/// A severity and a sentence.
 pub(crate) type Remark = (Mark, String);
 
 pub(crate) fn ok(message: impl Into<String>) -> Remark {

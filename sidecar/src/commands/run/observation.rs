@@ -1,4 +1,4 @@
-//! Passes on what happens: to metrics, to health, and to people by Events.
+//! Reports what happens: to metrics, to health, and to people by Events.
 
 mod policies;
 mod registries;
@@ -14,33 +14,33 @@ use tokio::time::{sleep, timeout};
 use super::Wiring;
 use crate::broker::ActiveConfiguration;
 use crate::cluster::configuration::ConfigMapStatus;
-use crate::cluster::controller::{Ended, Settings};
+use crate::cluster::controller::{ControllerSettings, Ended};
 use crate::cluster::observer::Observer;
-use crate::cluster::state::STATE_SECRET;
+use crate::cluster::saved_state::STATE_SECRET;
 use crate::configuration::{Attach, Mistakes};
 use crate::kubernetes::FIELD_MANAGER;
 use crate::kubernetes::api_error::describe;
 use crate::kubernetes::rights::{self, Needs};
 use crate::reason::Reason;
-use crate::telemetry::events::{self, About, Events};
+use crate::telemetry::events::{self, Events, Regarding};
 use crate::telemetry::health::{Gate, Health};
 use crate::telemetry::metrics::{Metrics, count};
 use crate::telemetry::policies::POLICIES;
 
-/// What is wrong is said again after so long, while it lasts: Events are kept for an hour, and the same one is not written
+/// A problem is reported again after this long, while it lasts: Events are kept for an hour, and an equal one is not written
 /// again within ten minutes.
 const AGAIN: Duration = Duration::from_mins(11);
 
-/// Missing rights are looked at again after so long.
+/// Missing rights are checked again after this long.
 const RIGHTS_AGAIN: Duration = Duration::from_mins(1);
 
-/// All reviews of rights together.
+/// The limit for all reviews of rights together.
 const RIGHTS_LIMIT: Duration = Duration::from_secs(30);
 
-/// Starts to observe everything. Returns what the controller is to call, and the tasks, none of which should end.
+/// Starts to observe everything. Returns the observer that the controller calls, and the tasks, none of which should end.
 pub(super) fn start(
     parts: &Wiring,
-    settings: &Settings,
+    settings: &ControllerSettings,
     replica: String,
     metrics: &Arc<Metrics>,
     health: &Arc<Health>,
@@ -55,7 +55,7 @@ pub(super) fn start(
     tasks.spawn(configuration(
         parts.follower.standing(),
         parts.follower.active(),
-        About::config_map(&parts.namespace, &parts.config_map),
+        Regarding::config_map(&parts.namespace, &parts.config_map),
         health.gate("configuration", "the ConfigMap has not been read yet"),
         Arc::clone(metrics),
         events.clone(),
@@ -63,7 +63,7 @@ pub(super) fn start(
     tasks.spawn(registries::watch(
         parts.snapshots.subscribe(),
         leading.clone(),
-        About::config_map(&parts.namespace, &parts.config_map),
+        Regarding::config_map(&parts.namespace, &parts.config_map),
         Arc::clone(health),
         Arc::clone(metrics),
         events.clone(),
@@ -84,7 +84,7 @@ pub(super) fn start(
         parts.client.clone(),
         parts.follower.active(),
         Arc::clone(&settings.pull_secret),
-        About::config_map(&parts.namespace, &parts.config_map),
+        Regarding::config_map(&parts.namespace, &parts.config_map),
         Arc::clone(health),
         Arc::clone(metrics),
         events.clone(),
@@ -93,11 +93,11 @@ pub(super) fn start(
     (Observer::new(pull_secret, Arc::clone(metrics), Arc::clone(health), Some(events)), tasks)
 }
 
-/// Tells how the ConfigMap stands. A mistake does not make the sidecar unready while an earlier configuration is in use.
+/// Reports the status of the ConfigMap. A mistake does not make the sidecar unready while an earlier configuration is in use.
 async fn configuration(
     mut standing: watch::Receiver<ConfigMapStatus>,
     mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>,
-    about: About,
+    about: Regarding,
     gate: Gate,
     metrics: Arc<Metrics>,
     events: Events,
@@ -109,7 +109,7 @@ async fn configuration(
             changed = standing.changed() => if changed.is_err() { break },
             changed = active.changed() => match changed {
                 Ok(()) if standing.borrow().is_good() => {}
-                // That it is good is said in a moment.
+                // The status will show in a moment that it is good.
                 Ok(()) => continue,
                 Err(_) => break,
             },
@@ -136,7 +136,7 @@ async fn configuration(
     Ended("the watch of the configuration")
 }
 
-/// The same without any name, for everybody.
+/// Returns the same without any name, because all clients may read it.
 fn in_short(standing: &ConfigMapStatus) -> String {
     match standing {
         ConfigMapStatus::Awaited | ConfigMapStatus::Good { .. } => {
@@ -162,7 +162,7 @@ struct Rights {
 }
 
 impl Rights {
-    /// Checks them at the start, whenever the configuration changes what is needed, and again while some are missing.
+    /// Checks the rights at the start, whenever the configuration changes the needed rights, and again while some are missing.
     async fn watch(self, mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>) -> Ended {
         loop {
             let attaches = active
@@ -207,7 +207,7 @@ impl Rights {
         let lines: Vec<_> = missing.iter().map(ToString::to_string).collect();
         let text = format!("missing: {}", lines.join("; "));
         tracing::error!("rights: {text}: bind the roles that are shipped with this release");
-        let about = About::config_map(&self.namespace, &self.config_map);
+        let about = Regarding::config_map(&self.namespace, &self.config_map);
         self.events.say(Reason::RightsMissing, about, text.as_str());
         self.gate.close(format!("missing: {}", missing.len()));
         false

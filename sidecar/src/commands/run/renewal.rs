@@ -1,4 +1,4 @@
-//! Keeps credentials fresh while this replica leads, beginning with what an earlier process knew.
+//! Keeps credentials fresh while this replica leads. It begins with what an earlier process knew.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use tokio::time::sleep;
 use crate::broker::{ActiveConfiguration, Broker, SnapshotPublisher};
 use crate::clock::Clock;
 use crate::cloud::Cloud;
-use crate::cluster::state::Keeper;
+use crate::cluster::saved_state::Keeper;
 use crate::kubernetes::ApiError;
 use crate::telemetry::minter::Counted;
 
-/// The state is read again after so long, when the API server was not there.
+/// The state is read again after this long if the API server could not be reached.
 const RETRY: Duration = Duration::from_secs(3);
 
-/// What renewal works with.
+/// The parts that renewal needs.
 pub(super) struct Renewal {
     pub(super) minter: Arc<Counted<Arc<Cloud>>>,
     pub(super) clock: Arc<dyn Clock>,
@@ -29,8 +29,8 @@ pub(super) struct Renewal {
 }
 
 impl Renewal {
-    /// Waits until this replica leads and is configured, and renews from then on, without end. A standby mints nothing:
-    /// what the leader has minted is in the state.
+    /// Waits until this replica leads and is configured, and then renews without end. A standby mints nothing:
+    /// credentials that the leader has minted are in the state.
     pub(super) async fn run(
         self,
         mut leading: watch::Receiver<bool>,
@@ -57,7 +57,7 @@ impl Renewal {
         }
     }
 
-    /// Without the right to read the state, this goes on without it: images are pulled all the same.
+    /// Loads the state. Without the right to read it, the sidecar continues without it: images are still pulled.
     async fn load(&self) -> Keeper {
         loop {
             let (client, namespace) = (self.client.clone(), Arc::clone(&self.namespace));
@@ -69,7 +69,7 @@ impl Renewal {
                 }
                 Err(failure) => {
                     tracing::error!(
-                        "failed to read the state of an earlier process, going on without: {failure}"
+                        "failed to read the state of an earlier process, continuing without it: {failure}"
                     );
                     return Keeper::empty(client, namespace, Arc::clone(&self.clock));
                 }

@@ -1,4 +1,4 @@
-//! What the sidecar said of itself lately: the names that its pages keep back.
+//! The sidecar's recent warnings about itself. They contain the names that its pages do not show.
 
 use std::collections::HashSet;
 
@@ -13,19 +13,20 @@ use crate::commands::cluster::call;
 use crate::commands::setup::CommandError;
 use crate::kubernetes::FIELD_MANAGER;
 
-/// What lasts is said again every ten minutes or so. What was not is over, as far as anybody knows.
+/// The age at which a warning no longer counts. The sidecar repeats a warning about every ten minutes while the problem
+/// lasts, so a problem without a recent warning is over, as far as is known.
 const LATELY: SignedDuration = SignedDuration::from_mins(25);
 
 /// An Event of the sidecar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Warning {
-    /// When it was last said.
+    /// The time of the last report.
     pub(super) at: Timestamp,
     pub(super) reason: String,
     pub(super) message: String,
 }
 
-/// The warnings about the sidecar as a whole, the last one first.
+/// Reads the warnings about the sidecar as a whole, the newest first.
 pub(super) async fn read(
     client: &Client,
     args: &ClusterArgs,
@@ -33,7 +34,7 @@ pub(super) async fn read(
 ) -> Result<Vec<Warning>, CommandError> {
     let ClusterArgs { sidecar_namespace, config_map, .. } = args;
     let api: Api<Event> = Api::namespaced(client.clone(), sidecar_namespace);
-    // Those about single pull secrets and service accounts are with their namespaces.
+    // Events about single pull secrets and service accounts are in the namespaces of these objects.
     let about = format!(
         "involvedObject.kind=ConfigMap,involvedObject.name={config_map},reportingComponent={FIELD_MANAGER},type=Warning"
     );
@@ -56,7 +57,8 @@ fn lately(events: Vec<Event>, now: Timestamp) -> Vec<Warning> {
     warnings
 }
 
-/// Others may write Events in the sidecar's namespace, too: nothing of them steers a terminal.
+/// Puts a message on one line. Others may write Events in the sidecar's namespace, too, and their text must not control
+/// a terminal.
 fn on_one_line(message: &str) -> String {
     message.lines().collect::<Vec<_>>().join("; ").replace(char::is_control, " ")
 }

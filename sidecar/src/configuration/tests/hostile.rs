@@ -1,9 +1,10 @@
 //! Input that means harm, or is none at all: an error soon, never a crash, and never a word of what may be a key.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::super::{Examined, Finding, Mistakes, examine, from_data};
 
@@ -48,12 +49,17 @@ fn said(text: &[u8]) -> String {
     mistakes.iter().chain(&warnings).map(Finding::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// The bound is that of a debug build on a busy machine; a release build takes less than a tenth of it.
+/// CPU time of this thread: how busy the machine is does not matter.
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap()
+}
+
+/// The limit is for a debug build; a release build takes less than a tenth of it.
 #[track_caller]
 fn check(text: &[u8], problem: &str) {
-    let start = Instant::now();
+    let start = cpu_time();
     let said = said(text);
-    let took = start.elapsed();
+    let took = cpu_time().saturating_sub(start);
     assert!(said.contains(problem), "{said:.1000}");
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert!(said.len() < 100_000, "{} bytes of messages", said.len());
@@ -69,16 +75,16 @@ fn filled(head: &str, text: &str) -> Vec<u8> {
 fn what_is_no_text_is_refused() {
     check(b"\xff\xfea\0t\0", "is not UTF-8 text");
     check(b"attach: p\xf0od", "is not UTF-8 text");
-    check(b"attach: \0pod", "line 1 holds a character that cannot stand there");
-    check(b"attach: \"p\\0od\"", "attach: is none of");
+    check(b"attach: \0pod", "line 1 contains a character that is not allowed there");
+    check(b"attach: \"p\\0od\"", "attach: is not one of");
     check("attach: pod\n\u{feff}attach: both".as_bytes(), "configuration");
 }
 
 #[test]
 fn what_is_too_large_is_refused() {
-    check(&vec![b'a'; (1 << 20) + 1], "is longer than 1 MiB");
+    check(&vec![b'a'; (1 << 20) + 1], "is larger than 1 MiB");
     let data = BTreeMap::from([("acr-registry-info".to_owned(), " ".repeat(1 << 20))]);
-    assert!(from_data(&data).unwrap_err().to_string().contains("is longer than 1 MiB"));
+    assert!(from_data(&data).unwrap_err().to_string().contains("is larger than 1 MiB"));
 }
 
 #[test]
@@ -104,9 +110,9 @@ fn aliases_are_refused() {
 #[test]
 fn a_mebibyte_of_anything_is_answered_soon() {
     check(&filled("", "[],"), "configuration");
-    check(&filled("[", "a,"), "holds more than 20000 values");
-    check(&filled("", "- a\n"), "holds more than 20000 values");
-    check(&filled("", "a: b\n"), "holds more than 20000 values");
+    check(&filled("[", "a,"), "contains more than 20000 values");
+    check(&filled("", "- a\n"), "contains more than 20000 values");
+    check(&filled("", "a: b\n"), "contains more than 20000 values");
     check(&filled("", "\"a\" x\n"), "configuration");
     check(&filled("", "\n"), "is empty");
     check(&filled("", "#\n"), "is empty");
@@ -114,9 +120,9 @@ fn a_mebibyte_of_anything_is_answered_soon() {
     check(&filled("", "%a\n"), "configuration");
     check(&filled("", "!a "), "configuration");
     check(&filled("", "&a "), "configuration");
-    check(&filled("attach: ", "a"), "attach: is none of");
+    check(&filled("attach: ", "a"), "attach: is not one of");
     check(&filled("attach: \"", "\\n"), "is not closed");
-    check(&filled("watch-namespace: ", "a,"), "watch-namespace: holds more than 500 entries");
+    check(&filled("watch-namespace: ", "a,"), "watch-namespace: contains more than 500 entries");
     check(&filled("watch-namespace-selector: ", "a,"), "is not a label selector");
     check(&filled("acr-registry-info: |\n", "  - domains: [a.b]\n"), "acr-registry-info");
     check(

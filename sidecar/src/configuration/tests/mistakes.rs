@@ -28,10 +28,10 @@ acr-registry-info: |
 watch-namespaces: is an unknown key: did you mean watch-namespace?
 color: is an unknown key: known here: service-account, watch-namespace, exclude-namespace, watch-namespace-selector, acr-registry-info, expiring-threshold, attach, rrsa, webhook-configuration, acr-api-version, notify-email
 attach: is set twice: remove one of the two
-service-account (entry 1): holds an upper-case letter: names are lower case
+service-account (entry 1): contains an upper-case letter: names are lower case
 service-account (entry 3): must begin and end with a letter or a digit: write the name as Kubernetes shows it
 expiring-threshold: has no unit: write a number and a unit, such as 15m or 1h30m
-attach: is none of pod, service-account and both: did you mean pod?
+attach: is not one of pod, service-account and both: did you mean pod?
 watch-namespace-selector: part 2 is not a label selector: write parts such as team=a, team!=a, env in (prod,test), env notin (test), legacy or !legacy, with commas between them
 rrsa.enable: is neither true nor false: write true or false
 acr-registry-info[0].region: is an unknown key: did you mean regionId?
@@ -40,7 +40,7 @@ acr-registry-info[0].regionId: is the id of an instance, not of a region: write 
 acr-registry-info[0].expireDuration: is not a number of seconds: write the seconds, from 900 to the role's longest session, which is 43200 at most
 acr-registry-info[1]: is empty: remove it, or write `instanceId: \"\"` for Personal Edition of the cluster's region
 acr-registry-info[2]: is a single value: write a map with keys such as instanceId
-acr-registry-info[3].domains (entry 1): is a URL or a path: write the host alone: registry.example.com
+acr-registry-info[3].domains (entry 1): is a URL or a path: write only the host: registry.example.com
 acr-registry-info[3].domains (entry 2): is not a host: write a host, such as registry.example.com or registry.example.com:5000
 acr-registry-info[3].domains (entry 3): is not a host: write a host, such as registry.example.com or registry.example.com:5000
 acr-registry-info[3].domains (entry 4): has no valid port after the colon: write a host, such as registry.example.com or registry.example.com:5000
@@ -61,7 +61,7 @@ fn quotes_around_parts_of_a_comma_list_are_answered_with_the_right_spelling() {
     );
     check(
         &data("- domains: a.example.com,\"b.example.com\"\n"),
-        "acr-registry-info[0].domains (entry 2): holds a quote: write one text in one pair of quotes: domains: \
+        "acr-registry-info[0].domains (entry 2): contains a quote: write one text in one pair of quotes: domains: \
          \"a.com,b.com\"",
     );
 }
@@ -120,7 +120,7 @@ fn flaws_in_json_are_named_by_line() {
 
 #[test]
 fn a_line_that_is_indented_wrongly_does_not_hide_the_other_keys() {
-    let layout = "indent all keys of an entry alike, write a space after each colon, and quote a value that holds a colon";
+    let layout = "indent all keys of an entry alike, write a space after each colon, and quote a value that contains a colon";
     check(
         &format!(
             "attach: pods\nexpiring-threshold: 15\n{}",
@@ -128,7 +128,7 @@ fn a_line_that_is_indented_wrongly_does_not_hide_the_other_keys() {
         ),
         &format!(
             "
-attach: is none of pod, service-account and both: did you mean pod?
+attach: is not one of pod, service-account and both: did you mean pod?
 expiring-threshold: has no unit: write a number and a unit, such as 15m or 1h30m
 acr-registry-info[0]: line 2 of acr-registry-info does not fit the lines above it: {layout}
 "
@@ -145,8 +145,8 @@ fn a_list_or_map_below_data_is_no_text() {
     check(
         "acr-registry-info:\n- regionId: hangzhou\nrrsa: {enable: true}\n",
         "
-acr-registry-info: is a list, but a ConfigMap holds texts only: begin a text with `acr-registry-info: |` and indent what follows
-rrsa: is a map, but a ConfigMap holds texts only: begin a text with `rrsa: |` and indent what follows
+acr-registry-info: is a list, but a ConfigMap contains only texts: begin a text with `acr-registry-info: |` and indent what follows
+rrsa: is a map, but a ConfigMap contains only texts: begin a text with `rrsa: |` and indent what follows
 acr-registry-info[0].regionId: is not the id of a region: write the id of a region, such as cn-hangzhou
 ",
     );

@@ -65,7 +65,7 @@ fn an_add_on_without_a_configuration_has_the_defaults() {
     let two = json!([{ "name": ADD_ON, "config": "{}" }, { "name": "aliyun-acr-credential-helper", "config": "{}" }]);
     check(
         &two.to_string(),
-        "configuration: holds 2 add-ons with a configuration: keep the one that is installed",
+        "configuration: contains 2 add-ons with a configuration: keep the one that is installed",
     );
     check(r#"[{"name": "terway"}]"#, "configuration: is a list: write a ConfigMap manifest or its data");
 }
@@ -148,14 +148,14 @@ fn what_looks_like_ascii_is_named_before_anything_else() {
         "colour: red\nwatch-namespace: default，team-a\nservice-account: “default”\nattach: ｐod\nexpiring-threshold: １5m\n\
          watch-namespace-selector: env in （prod）\nexclude-namespace: kube–system\n",
         "
-watch-namespace: holds ， (U+FF0C, a full-width comma): write , instead
-service-account: holds “ (U+201C, a typographic quote): write \" instead
-service-account: holds ” (U+201D, a typographic quote): write \" instead
-attach: holds ｐ (U+FF50, a full-width letter): write p instead, and the same for all others like it
-expiring-threshold: holds １ (U+FF11, a full-width digit): write 1 instead, and the same for all others like it
-watch-namespace-selector: holds （ (U+FF08, a full-width character): write ( instead
-watch-namespace-selector: holds ） (U+FF09, a full-width character): write ) instead
-exclude-namespace: holds – (U+2013, a typographic dash): write - instead
+watch-namespace: contains ， (U+FF0C, a full-width comma): write , instead
+service-account: contains “ (U+201C, a typographic quote): write \" instead
+service-account: contains ” (U+201D, a typographic quote): write \" instead
+attach: contains ｐ (U+FF50, a full-width letter): write p instead, and the same for all others like it
+expiring-threshold: contains １ (U+FF11, a full-width digit): write 1 instead, and the same for all others like it
+watch-namespace-selector: contains （ (U+FF08, a full-width character): write ( instead
+watch-namespace-selector: contains ） (U+FF09, a full-width character): write ) instead
+exclude-namespace: contains – (U+2013, a typographic dash): write - instead
 colour: is an unknown key: known here: service-account, watch-namespace, exclude-namespace, watch-namespace-selector, acr-registry-info, expiring-threshold, attach, rrsa, webhook-configuration, acr-api-version, notify-email
 ",
     );
@@ -164,10 +164,10 @@ colour: is an unknown key: known here: service-account, watch-namespace, exclude
             "- instanceId: \"cri-0123456789abcdef\u{200b}\"\n  regionId: \"cn－hangzhou\"\n  domains: \"a.example.com、b.example.com\"\n  namespaces: [\"team‑a\"]\n",
         ),
         "
-acr-registry-info[0].instanceId: holds an invisible character (U+200B): remove it
-acr-registry-info[0].regionId: holds － (U+FF0D, a full-width character): write - instead
-acr-registry-info[0].domains: holds 、 (U+3001, an ideographic comma): write , instead
-acr-registry-info[0].namespaces[0]: holds ‑ (U+2011, a typographic dash): write - instead
+acr-registry-info[0].instanceId: contains an invisible character (U+200B): remove it
+acr-registry-info[0].regionId: contains － (U+FF0D, a full-width character): write - instead
+acr-registry-info[0].domains: contains 、 (U+3001, an ideographic comma): write , instead
+acr-registry-info[0].namespaces[0]: contains ‑ (U+2011, a typographic dash): write - instead
 ",
     );
 }
@@ -178,62 +178,62 @@ fn characters_that_the_layout_is_made_of_are_named_with_their_line() {
     let says = |list: String, expected: &str| check(&data(&list), expected);
     says(
         entry.replace("instanceId: ", "instanceId："),
-        "acr-registry-info: line 1 of acr-registry-info holds ： (U+FF1A, a full-width colon): write : instead",
+        "acr-registry-info: line 1 of acr-registry-info contains ： (U+FF1A, a full-width colon): write : instead",
     );
     says(
         "- instanceId：cri-0123456789abcdef\n".to_owned(),
-        "acr-registry-info: line 1 of acr-registry-info holds ： (U+FF1A, a full-width colon): write : instead",
+        "acr-registry-info: line 1 of acr-registry-info contains ： (U+FF1A, a full-width colon): write : instead",
     );
     says(
         entry.replace("  regionId", "\u{3000}\u{3000}regionId"),
-        "acr-registry-info: line 2 of acr-registry-info holds an ideographic space (U+3000): write an ordinary space instead",
+        "acr-registry-info: line 2 of acr-registry-info contains an ideographic space (U+3000): write an ordinary space instead",
     );
     says(
         entry.replace("- ", "– "),
-        "acr-registry-info: line 1 of acr-registry-info holds – (U+2013, a typographic dash): write - instead",
+        "acr-registry-info: line 1 of acr-registry-info contains – (U+2013, a typographic dash): write - instead",
     );
     says(
         entry.replace("cn-hangzhou", "“cn-hangzhou”"),
         "
-acr-registry-info: line 2 of acr-registry-info holds “ (U+201C, a typographic quote): write \" instead
-acr-registry-info: line 2 of acr-registry-info holds ” (U+201D, a typographic quote): write \" instead
+acr-registry-info: line 2 of acr-registry-info contains “ (U+201C, a typographic quote): write \" instead
+acr-registry-info: line 2 of acr-registry-info contains ” (U+201D, a typographic quote): write \" instead
 ",
     );
     // Keys may look like the document's own, and values like others.
     check(
         "kind: ConfigMap\ndata:\n\u{a0}\u{a0}watch-namespace: all\n\u{a0}\u{a0}attach: pod\n",
-        "configuration: line 3 holds a no-break space (U+00A0), and so does 1 more line: write an ordinary space instead",
+        "configuration: line 3 contains a no-break space (U+00A0), and so does 1 more line: write an ordinary space instead",
     );
     check(
         "data: {watch\u{ad}-namespace: all, watch-namespace-selector: 'env=“prod”'}",
         "
-configuration: key 1 holds an invisible character (U+00AD): remove it
-watch-namespace-selector: holds “ (U+201C, a typographic quote): write \" instead
-watch-namespace-selector: holds ” (U+201D, a typographic quote): write \" instead
+configuration: key 1 contains an invisible character (U+00AD): remove it
+watch-namespace-selector: contains “ (U+201C, a typographic quote): write \" instead
+watch-namespace-selector: contains ” (U+201D, a typographic quote): write \" instead
 ",
     );
     // A no-break space among the blanks makes the outer text unreadable, too.
     check(
         "acr-registry-info: |\n  -\u{a0} instanceId: cri-0123456789abcdef\n \u{a0}   regionId: cn-hangzhou\n",
-        "configuration: line 2 holds a no-break space (U+00A0), and so does 1 more line: write an ordinary space instead",
+        "configuration: line 2 contains a no-break space (U+00A0), and so does 1 more line: write an ordinary space instead",
     );
     check(
         "watch-namespace：all\nattach：pod\n",
-        "configuration: line 1 holds ： (U+FF1A, a full-width colon), and so does 1 more line: write : instead",
+        "configuration: line 1 contains ： (U+FF1A, a full-width colon), and so does 1 more line: write : instead",
     );
     check(
         "kind: ConfigMap\ndata：\n  attach: pod\n",
-        "configuration: line 2 holds ： (U+FF1A, a full-width colon): write : instead",
+        "configuration: line 2 contains ： (U+FF1A, a full-width colon): write : instead",
     );
     check(
         "kind: ConfigMap\ndata:\n  attach：pod\n",
-        "configuration: holds ： (U+FF1A, a full-width colon): write : instead",
+        "configuration: contains ： (U+FF1A, a full-width colon): write : instead",
     );
     check(
         "{“watchNamespace”: “all”}",
         "
-configuration: line 1 holds “ (U+201C, a typographic quote): write \" instead
-configuration: line 1 holds ” (U+201D, a typographic quote): write \" instead
+configuration: line 1 contains “ (U+201C, a typographic quote): write \" instead
+configuration: line 1 contains ” (U+201D, a typographic quote): write \" instead
 ",
     );
 }
@@ -253,7 +253,7 @@ fn comments_and_what_is_not_read_may_be_in_any_language() {
     read(&json.to_string());
     let live = BTreeMap::from([("watch-namespace".to_owned(), "team-a，team-b".to_owned())]);
     let mistakes = from_data(&live).unwrap_err().to_string();
-    assert_eq!(mistakes, "watch-namespace: holds ， (U+FF0C, a full-width comma): write , instead");
+    assert_eq!(mistakes, "watch-namespace: contains ， (U+FF0C, a full-width comma): write , instead");
 }
 
 #[test]
@@ -279,24 +279,24 @@ regionId: belongs one level deeper: write it in an entry of acr-registry-info
 enable: belongs one level deeper: write it below rrsa or webhook-configuration
 failure-policy: belongs one level deeper: write it below webhook-configuration
 namespaces: belongs one level deeper: write it in an entry of acr-registry-info, or write watch-namespace for the managed namespaces
-rrsa.watch-namespace: belongs one level up: write it beside rrsa
+rrsa.watch-namespace: belongs one level up: write it next to rrsa
 rrsa.instanceId: belongs elsewhere: write it in an entry of acr-registry-info
-acr-registry-info[0].watch-namespace: belongs one level up: write it beside acr-registry-info
-acr-registry-info[0].rrsa: belongs one level up: write it beside acr-registry-info
+acr-registry-info[0].watch-namespace: belongs one level up: write it next to acr-registry-info
+acr-registry-info[0].rrsa: belongs one level up: write it next to acr-registry-info
 ",
     );
     check(
         r#"{"watchNamespace": "all", "regionId": "cn-hangzhou", "AcrInstanceInfo": [{"instanceId": "", "serviceAccount": "*"}]}"#,
         "
 regionId: belongs one level deeper: write it in an entry of AcrInstanceInfo
-AcrInstanceInfo[0].serviceAccount: belongs one level up: write it beside AcrInstanceInfo
+AcrInstanceInfo[0].serviceAccount: belongs one level up: write it next to AcrInstanceInfo
 ",
     );
     check(
         "kind: ConfigMap\nwatch-namespace: all\ndata: {attach: pod, immutable: true}\n",
         "
 watch-namespace: belongs one level deeper: write it below data
-immutable: belongs one level up: write it beside data
+immutable: belongs one level up: write it next to data
 ",
     );
     for data in ["config.yaml: |\n    watch-namespace: all\n    attach: pods\n", "data:\n    attach: pods\n"]
@@ -305,15 +305,15 @@ immutable: belongs one level up: write it beside data
             &format!("kind: ConfigMap\ndata:\n  {data}"),
             "
 data: key 1 contains keys that belong one level up: write them in its place, directly below data
-attach: is none of pod, service-account and both: did you mean pod?
+attach: is not one of pod, service-account and both: did you mean pod?
 ",
         );
     }
     check(
         "kind: ConfigMap\nmetadata:\n  name: acr-configuration\n  data:\n    attach: pods\n",
         "
-metadata.data: belongs one level up: write it beside metadata
-attach: is none of pod, service-account and both: did you mean pod?
+metadata.data: belongs one level up: write it next to metadata
+attach: is not one of pod, service-account and both: did you mean pod?
 ",
     );
 }
@@ -325,9 +325,9 @@ fn keys_that_are_indented_below_a_key_without_a_value_belong_beside_it() {
             "- domains:\n    regionId: cn-hangzhou\n  instanceId:\n    namespaces: team-a\n  accessKeySecretRef:\n    name: a\n    externalId: b\n",
         ),
         "
-acr-registry-info[0].domains.regionId: belongs one level up: write it beside domains
-acr-registry-info[0].instanceId.namespaces: belongs one level up: write it beside instanceId
-acr-registry-info[0].accessKeySecretRef.externalId: belongs one level up: write it beside accessKeySecretRef
+acr-registry-info[0].domains.regionId: belongs one level up: write it next to domains
+acr-registry-info[0].instanceId.namespaces: belongs one level up: write it next to instanceId
+acr-registry-info[0].accessKeySecretRef.externalId: belongs one level up: write it next to accessKeySecretRef
 ",
     );
     check(
@@ -346,9 +346,9 @@ fn keys_that_another_one_has_swallowed_are_given_back() {
     check(
         "data:\n  acr-registry-info:\n    watch-namespace: all\n    attach: pods\n",
         "
-acr-registry-info.watch-namespace: belongs one level up: write it beside acr-registry-info
-acr-registry-info.attach: belongs one level up: write it beside acr-registry-info
-attach: is none of pod, service-account and both: did you mean pod?
+acr-registry-info.watch-namespace: belongs one level up: write it next to acr-registry-info
+acr-registry-info.attach: belongs one level up: write it next to acr-registry-info
+attach: is not one of pod, service-account and both: did you mean pod?
 ",
     );
     check(
@@ -373,13 +373,13 @@ attach: is none of pod, service-account and both: did you mean pod?
 fn a_configuration_among_other_objects_is_to_be_taken_alone() {
     let config_map = "kind: ConfigMap\nmetadata: {name: acr-configuration}\ndata: {attach: pods}\n";
     let account = "kind: ServiceAccount\nmetadata: {name: a}\n";
-    let attach = "attach: is none of pod, service-account and both: did you mean pod?";
+    let attach = "attach: is not one of pod, service-account and both: did you mean pod?";
     for text in [format!("{config_map}---\n{account}"), format!("{account}\n---\n{config_map}")] {
         let line = text.lines().position(|line| line == "---").unwrap() + 1;
         check(
             &text,
             &format!(
-                "configuration: a second document begins in line {line}: take the ConfigMap acr-configuration alone\n{attach}"
+                "configuration: a second document begins in line {line}: use only the ConfigMap acr-configuration\n{attach}"
             ),
         );
     }
@@ -389,11 +389,11 @@ fn a_configuration_among_other_objects_is_to_be_taken_alone() {
     ] });
     check(
         &list.to_string(),
-        &format!("configuration: is a list of objects: take the ConfigMap acr-configuration alone\n{attach}"),
+        &format!("configuration: is a list of objects: use only the ConfigMap acr-configuration\n{attach}"),
     );
     check(
         r#"{"kind": "SecretList", "items": []}"#,
-        "configuration: is a list of objects: take the ConfigMap acr-configuration alone",
+        "configuration: is a list of objects: use only the ConfigMap acr-configuration",
     );
     // Documents with nothing in them are none.
     assert_eq!(read("---\n# Source: a chart\n---\nattach: both\n---\n# the end\n").attach, Attach::Both);

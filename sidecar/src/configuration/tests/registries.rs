@@ -53,7 +53,7 @@ fn hosts_that_are_no_instance_of_acr_are_warned_of() {
         check_warnings(
             &data(&format!("- instanceId: cri-example\n  domains: {host}\n")),
             &format!(
-                "acr-registry-info[0].domains: {host} is no host of ACR: the credential would be sent there: remove it, or \
+                "acr-registry-info[0].domains: {host} is not a host of ACR: the credential would be sent there: remove it, or \
                  write the host of the instance"
             ),
         );
@@ -62,8 +62,8 @@ fn hosts_that_are_no_instance_of_acr_are_warned_of() {
 
 #[test]
 fn what_is_left_of_a_list_that_narrows_is_never_for_all() {
-    const NAMESPACES: &str = "acr-registry-info[0].namespaces: names no namespace: name at least one; remove the entry if \
-         no namespace is to get it, or the key if all managed ones are";
+    const NAMESPACES: &str = "acr-registry-info[0].namespaces: names no namespace: name at least one, or remove the entry if \
+         no namespace should get it, or the key if all managed namespaces should";
     const DOMAINS: &str = "acr-registry-info[0].domains: names no host: name at least one, or remove the key for all hosts \
          of the instance";
     for value in

@@ -85,7 +85,7 @@ fn the_first_example_is_broken_and_the_line_is_named() {
     check(
         ENTERPRISE,
         "metadata: line 14 does not fit the lines above it: indent all keys of an entry alike, write a space after each colon, \
-         and quote a value that holds a colon",
+         and quote a value that contains a colon",
     );
 }
 

@@ -1,4 +1,4 @@
-//! Why a text cannot be read as YAML, where, and what to do about it.
+//! Why a text cannot be read as YAML, at which place, and how to fix it.
 
 use granit_parser::{ErrorKind, ScanError};
 
@@ -6,11 +6,11 @@ use super::MOST_VALUES;
 use crate::configuration::findings::Findings;
 use crate::configuration::keys;
 
-/// Why a text cannot be read, and where.
+/// Why a text cannot be read, and at which place.
 pub(super) struct Unreadable {
-    /// Such as `[1].domains`.
+    /// The path, such as `[1].domains`.
     path: String,
-    /// Line, from 1.
+    /// The line, counted from 1.
     pub(super) line: usize,
     flaw: Flaw,
 }
@@ -45,16 +45,18 @@ impl Unreadable {
         Self { path, ..self }
     }
 
-    /// Keys are shown when they look like ours: one can be a value out of place.
+    /// Adds a key to the path if it looks like a key of the configuration. Other keys are not shown, because they may be
+    /// misplaced values.
     pub(super) fn below_key(self, key: &str) -> Self {
         let is_name = key.len() <= 24 && key.chars().all(|c| c.is_ascii_alphabetic() || c == '-');
         let path = if is_name { format!(".{key}{}", self.path) } else { String::new() };
         Self { path, ..self }
     }
 
-    /// Reports it. Lines count within the text, which is the value at the place `outer`, or a file where that is empty.
+    /// Reports the flaw. Lines are counted within the text, which is the value at the place `outer`, or a file if `outer` is
+    /// empty.
     pub(super) fn report(&self, text: &str, outer: &str, findings: &mut Findings) {
-        // There is no one place where values are too many.
+        // A text with too many values has no single place that is wrong.
         let path = if self.flaw == Flaw::TooMany { "" } else { &self.path };
         let place = match (outer, path.trim_start_matches('.')) {
             ("", "") => "configuration".to_owned(),
@@ -86,7 +88,7 @@ impl Unreadable {
                 (format!("a comma or a closing bracket is missing before the end of line {line}"), "add it")
             }
             Flaw::Character => (
-                format!("line {line} holds a character that cannot stand there"),
+                format!("line {line} contains a character that is not allowed there"),
                 "put the value into quotes, and remove control characters",
             ),
             Flaw::Alias => (
@@ -94,7 +96,7 @@ impl Unreadable {
                 "put the value into quotes",
             ),
             Flaw::TooDeep => (format!("line {line} nests too deeply"), "a configuration has four levels"),
-            Flaw::TooMany => (format!("holds more than {MOST_VALUES} values"), "remove some registries"),
+            Flaw::TooMany => (format!("contains more than {MOST_VALUES} values"), "remove some registries"),
             Flaw::KeyIsNoText => (
                 format!("line {line} has a list or a map as a key"),
                 "write a name, and render the file if it is a template",
@@ -107,7 +109,7 @@ impl Unreadable {
     }
 }
 
-/// Problem and fix where a line, which begins with this key, does not fit the lines above it.
+/// Returns problem and fix for a line that begins with this key and does not fit the lines above it.
 fn layout(key: &str, line: &str, outer: &str) -> (String, String) {
     let is_key = keys::CONFIG_MAP.has(key);
     if is_key && !outer.is_empty() {
@@ -122,24 +124,24 @@ fn layout(key: &str, line: &str, outer: &str) -> (String, String) {
         "indent the whole text of acr-registry-info deeper than the key, and all keys of an entry alike"
             .to_owned()
     } else {
-        "indent all keys of an entry alike, write a space after each colon, and quote a value that holds a colon"
+        "indent all keys of an entry alike, write a space after each colon, and quote a value that contains a colon"
             .to_owned()
     };
     (format!("line {line} does not fit the lines above it"), fix)
 }
 
-/// The key that a line begins with, behind the dash of an entry; empty where there is none.
+/// Returns the key at the beginning of a line, after the dash of an entry. The result is empty if there is no key.
 fn key_of(line: &str) -> &str {
     let key = line.trim_start().trim_start_matches("- ").trim_start().split_once(':');
     key.map_or("", |(key, _)| key.trim().trim_matches(['"', '\'']))
 }
 
-/// A line by its number, from 1.
+/// Returns a line by its number, counted from 1.
 fn line_of(text: &str, number: usize) -> &str {
     text.lines().nth(number.saturating_sub(1)).unwrap_or_default()
 }
 
-/// What the parser complains about, in our words.
+/// Converts the parser's error to a flaw.
 pub(super) fn flaw(error: &ScanError, text: &str) -> Flaw {
     use ErrorKind as Kind;
 

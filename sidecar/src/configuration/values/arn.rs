@@ -1,4 +1,4 @@
-//! Names of RAM resources: `acs:ram::<account>:<kind>/<name>`.
+//! ARNs of RAM resources: `acs:ram::<account>:<kind>/<name>`.
 
 use super::{ValueError, refuse_if, refuse_placeholder, text_value};
 

@@ -5,12 +5,12 @@ use std::net::Ipv4Addr;
 use super::{NO_TOKEN_API, Region, ValueError, no_token_api, refuse_if, refuse_placeholder, text_value};
 
 text_value! {
-    /// Host of a registry, `host` or `host:port`, lower case.
+    /// Host of a registry, `host` or `host:port`, in lower case.
     Host
 }
 
-/// What the name of a host gives away about the instance behind it (facts of Alibaba Cloud; custom domains give away
-/// nothing).
+/// The information in the name of a host about its instance, by the naming rules of Alibaba Cloud. Custom domains contain no
+/// such information.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Personal Edition in this region.
@@ -19,8 +19,7 @@ pub enum Origin {
     Enterprise(Region),
 }
 
-/// Registries whose images are for everybody. A credential for one of them would be sent to a stranger, and Pods could not pull
-/// from there any more.
+/// Public registries. A credential for one of them would be sent to a third party, and Pods could not pull from it any more.
 const PUBLIC: [&str; 16] = [
     "docker.io",
     "docker.com",
@@ -41,19 +40,19 @@ const PUBLIC: [&str; 16] = [
 ];
 
 impl Host {
-    /// Reads a host. Upper case is read as lower case, since hosts have none.
+    /// Reads a host. Upper case is changed to lower case, because the case of hosts has no meaning.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let host = Self::from_api(text)?;
         refuse_placeholder(&host.0, "write the hosts of the instance, or leave domains out for all of them")?;
         Ok(host)
     }
 
-    /// Reads a host that an API names, which may look like a placeholder.
+    /// Reads a host from an API's response, which may look like a placeholder.
     pub fn from_api(text: &str) -> Result<Self, ValueError> {
         const FIX: &str = "write a host, such as registry.example.com or registry.example.com:5000";
         let text = text.trim().to_ascii_lowercase();
         let one_pair = "write one text in one pair of quotes: domains: \"a.com,b.com\"";
-        refuse_if(text.contains(['"', '\'']), "holds a quote", one_pair)?;
+        refuse_if(text.contains(['"', '\'']), "contains a quote", one_pair)?;
         if let Some(fix) = host_within_url(&text) {
             return Err(ValueError::new("is a URL or a path", fix));
         }
@@ -73,14 +72,14 @@ impl Host {
         Ok(Self(text))
     }
 
-    /// The hosts of Personal Edition in a region, sorted. All of them take the same credential; the `-intl` forms are those of the
-    /// international site, which exist in mainland regions too.
+    /// Returns the hosts of Personal Edition in a region, sorted. All of them accept the same credential. The `-intl` forms are
+    /// those of the international site, and exist in mainland regions too.
     pub fn of_personal_edition(region: &Region) -> Vec<Self> {
         let forms = ["-internal", "-intl-internal", "-intl-vpc", "-intl", "-vpc", ""];
         forms.iter().map(|form| Self(format!("registry{form}.{region}.aliyuncs.com"))).collect()
     }
 
-    /// Whether it is a registry of images for everybody, or an address: no instance of ACR is there.
+    /// Returns whether the host is a public registry or an IP address. No ACR instance has such a host.
     pub fn is_elsewhere(&self) -> bool {
         let name = self.name();
         let is_below = |public: &&str| {
@@ -93,7 +92,7 @@ impl Host {
         self.0.split(':').next().unwrap_or_default()
     }
 
-    /// What its name gives away.
+    /// Returns the edition and the region that the name contains, if any.
     pub fn origin(&self) -> Option<Origin> {
         let name = self.name().strip_suffix(".aliyuncs.com")?;
         if let Some(name) = name.strip_suffix(".cr") {
@@ -107,7 +106,7 @@ impl Host {
     }
 }
 
-/// Where no token can be had for a host: why, and what to do instead.
+/// Returns problem and fix for a host for which no token API exists.
 pub fn without_token_api(host: &str) -> Option<String> {
     let name = host.split(':').next().unwrap_or_default();
     let (problem, fix) = NO_TOKEN_API;
@@ -115,7 +114,7 @@ pub fn without_token_api(host: &str) -> Option<String> {
     is_meant.then(|| format!("{problem}: {fix}"))
 }
 
-/// Where a text is a URL or a path: what to write instead.
+/// Returns what to write instead of a text that is a URL or a path.
 fn host_within_url(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, _) = rest.split_once('/').unwrap_or((rest, ""));
@@ -123,12 +122,12 @@ fn host_within_url(text: &str) -> Option<String> {
         return None;
     }
     Some(match Host::parse(host) {
-        Ok(host) => format!("write the host alone: {host}"),
-        Err(_) => "write the host alone, such as registry.example.com".to_owned(),
+        Ok(host) => format!("write only the host: {host}"),
+        Err(_) => "write only the host, such as registry.example.com".to_owned(),
     })
 }
 
-/// A label of a DNS name (RFC 1123).
+/// Returns whether the text is a label of a DNS name (RFC 1123).
 fn is_label(label: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&label.len())

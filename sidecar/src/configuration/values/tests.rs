@@ -16,9 +16,9 @@ fn ids_of_instances_are_told_from_all_else() {
     id("<instance id>", Some("is a placeholder from the documentation"));
     id("cn-hangzhou", Some("is a region, not an instance"));
     id("demo", Some("does not begin with cri-"));
-    id("cri-", Some("has other characters after cri- than lower-case letters and digits"));
-    id("cri-ABC", Some("has other characters after cri- than lower-case letters and digits"));
-    id("cri-a,cri-b", Some("holds more than one id"));
+    id("cri-", Some("contains characters after cri- other than lower-case letters and digits"));
+    id("cri-ABC", Some("contains characters after cri- other than lower-case letters and digits"));
+    id("cri-a,cri-b", Some("contains more than one id"));
 }
 
 #[test]
@@ -57,6 +57,10 @@ fn regions_are_told_from_zones_and_instances() {
     ] {
         region(text, Some("is a zone, not a region"));
     }
+    for (zone, meant) in [("cn-hangzhou-b", "cn-hangzhou"), ("ap-southeast-1a", "ap-southeast-1")] {
+        let error = Region::parse(zone).unwrap_err().to_string();
+        assert_eq!(error, format!("is a zone, not a region: write only the region: {meant}"));
+    }
     for (text, meant) in [
         ("oss-cn-hangzhou", "cn-hangzhou"),
         ("vpc-ap-southeast-1", "ap-southeast-1"),
@@ -64,10 +68,10 @@ fn regions_are_told_from_zones_and_instances() {
         ("oss-cn-shanghai-internal.aliyuncs.com", "cn-shanghai-internal"),
     ] {
         let error = Region::parse(text).unwrap_err().to_string();
-        assert_eq!(error, format!("is not the id of a region: write the region alone: {meant}"));
+        assert_eq!(error, format!("is not the id of a region: write only the region: {meant}"));
     }
     region("cri-0123456789abcdef", Some("is the id of an instance, not of a region"));
-    region("CN-Hangzhou", Some("holds an upper-case letter"));
+    region("CN-Hangzhou", Some("contains an upper-case letter"));
     for text in ["hangzhou", "cn_hangzhou", "cn-", "cn--x", "cn-hangzhou.evil.example", "cn-hangzhou/", "1-a"]
     {
         region(text, Some("is not the id of a region"));
@@ -83,9 +87,9 @@ fn hosts_are_hosts_alone() {
     }
     assert_eq!(Host::parse(" Registry.Example.COM ").unwrap().as_str(), "registry.example.com");
     let error = Host::parse("https://registry.example.com/v2/").unwrap_err();
-    assert_eq!(error.to_string(), "is a URL or a path: write the host alone: registry.example.com");
+    assert_eq!(error.to_string(), "is a URL or a path: write only the host: registry.example.com");
     let error = Host::parse("https://user:secret@registry.example.com").unwrap_err();
-    assert_eq!(error.to_string(), "is a URL or a path: write the host alone, such as registry.example.com");
+    assert_eq!(error.to_string(), "is a URL or a path: write only the host, such as registry.example.com");
     host("registry.example.com/team", Some("is a URL or a path"));
     host("*.aliyuncs.com", Some("is a wildcard"));
     host("xxx-registry.cn-hangzhou.cr.aliyuncs.com", Some("is a placeholder from the documentation"));
@@ -149,13 +153,13 @@ fn names_and_ids_without_a_form_of_their_own_are_bounded() {
     check(ExternalId::parse, "a", Some("is not 2 to 1224 characters on one line"));
     check(ExternalId::parse, &"a".repeat(1225), Some("is not 2 to 1224 characters on one line"));
     check(SecretName::parse, "team-a.key", None);
-    check(SecretName::parse, "Team", Some("holds an upper-case letter"));
+    check(SecretName::parse, "Team", Some("contains an upper-case letter"));
     check(SecretName::parse, "*", Some("is a wildcard"));
     check(AccessKeyId::parse, "LTAI5tEXAMPLE", None);
     check(AccessKeyId::parse, "STS.EXAMPLE", None);
     check(AccessKeyId::parse, "xxxxx", Some("is a placeholder from the documentation"));
     check(AccessKeyId::parse, "a b", Some("is not the id of an access key"));
-    check(parse_key_secret, "a b", Some("holds a blank"));
+    check(parse_key_secret, "a b", Some("contains a blank"));
 }
 
 #[test]

@@ -49,8 +49,8 @@ fn followed(client: Client) -> mpsc::Receiver<String> {
     let (to, changes) = mpsc::channel(64);
     let message = |change: Change<'_>| {
         Some(match change {
-            Change::There(object) => format!("there {}", Metadata::of(object).unwrap().resource_version),
-            Change::Gone(object) => format!("gone {}", Metadata::of(object).unwrap().resource_version),
+            Change::There(object) => format!("there {}", Metadata::parse(object).unwrap().resource_version),
+            Change::Gone(object) => format!("gone {}", Metadata::parse(object).unwrap().resource_version),
             change => format!("{change:?}"),
         })
     };

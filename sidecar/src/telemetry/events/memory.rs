@@ -1,7 +1,7 @@
-//! What was said lately, and how much. Pure.
+//! Remembers which Events were sent recently, and how many. This module is pure.
 //!
-//! Tenants cause Events about their own objects. Each namespace has a budget of its own, and all of them together have one; what
-//! is said about the sidecar's own objects has another. So noise in one namespace silences nobody else.
+//! Tenants cause Events about their own objects. Each namespace has its own budget, and all namespaces together have one; Events
+//! about the sidecar's own objects have another budget. Therefore a flood in one namespace cannot silence the others.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,28 +10,28 @@ use tokio::time::Instant;
 
 use crate::telemetry::metrics::EventOutcome;
 
-/// The same is not said again within this time.
+/// The same Event is not sent again within this time.
 const SILENCE: Duration = Duration::from_mins(10);
 
-/// Of one namespace: so many at once, and then one in this time.
+/// The budget of one namespace: a burst of this many Events, and then one in each interval.
 const OF_ONE: Budget = Budget { burst: 5, refill: Duration::from_mins(1) };
 
-/// Of all namespaces together: an API server that ten thousand of them have Events about is not to feel it.
+/// The budget of all namespaces together: Events about ten thousand namespaces must not burden the API server.
 const OF_ALL: Budget = Budget { burst: 50, refill: Duration::from_secs(1) };
 
-/// About the sidecar's own objects.
+/// The budget of the sidecar's own objects.
 const OF_OURS: Budget = OF_ALL;
 
-/// Whom a saying concerns.
+/// The group of people that an Event concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Concern {
-    /// The administrator: it is about an object of the sidecar.
+    /// The administrator: the Event is about an object of the sidecar.
     Ours,
-    /// Those who work in this namespace.
+    /// The people who work in this namespace.
     Namespace(Box<str>),
 }
 
-/// What was written lately. Bounded, since no more than the bursts and the refills of the silence are.
+/// The recent Events. Its size is limited by the bursts and the refills within the silence.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     said: HashMap<String, Instant>,
@@ -45,7 +45,7 @@ struct Budget {
     refill: Duration,
 }
 
-/// When a burst will be whole again.
+/// When the whole burst is available again.
 #[derive(Debug, Default, Clone, Copy)]
 struct Spent(Option<Instant>);
 
@@ -61,7 +61,7 @@ impl Memory {
             Concern::Namespace(namespace) => {
                 self.namespaces.retain(|_, spent| spent.0.is_some_and(|whole_at| whole_at > now));
                 let own = self.namespaces.entry(namespace.clone()).or_default();
-                // What one namespace may not say costs the others nothing.
+                // An Event that one namespace's budget refuses costs the others nothing.
                 own.clone().spend(&OF_ONE, now) && self.all.spend(&OF_ALL, now) && own.spend(&OF_ONE, now)
             }
         };
@@ -73,14 +73,14 @@ impl Memory {
         Ok(())
     }
 
-    /// It was not written after all.
+    /// Forgets an Event that was not written after all.
     pub(super) fn forget(&mut self, key: &str) {
         self.said.remove(key);
     }
 }
 
 impl Spent {
-    /// Spends one, if there is one.
+    /// Spends one Event, if the budget allows it.
     fn spend(&mut self, budget: &Budget, now: Instant) -> bool {
         let whole_at = self.0.map_or(now, |at| at.max(now)) + budget.refill;
         let is_within = whole_at <= now + budget.refill * budget.burst;
@@ -99,7 +99,7 @@ mod tests {
         Concern::Namespace(namespace.into())
     }
 
-    /// How many of a thousand different things may be written.
+    /// Returns how many of a thousand different Events may be written.
     fn flood(memory: &mut Memory, concern: &Concern, now: Instant) -> usize {
         let admitted = (0..1000).map(|n| memory.admit(concern, &format!("{concern:?} {now:?} {n}"), now));
         admitted.flatten().count()

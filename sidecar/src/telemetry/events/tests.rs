@@ -31,7 +31,7 @@ async fn answer(server: &mut ApiServer, status: u16) -> (String, serde_json::Val
 }
 
 fn foreign(events: &Events, namespace: &str) {
-    let about = About::secret(namespace, "acr-credential-secret-aggregation");
+    let about = Regarding::secret(namespace, "acr-credential-secret-aggregation");
     events.say(Reason::ForeignPullSecret, about, "belongs to somebody else: delete it, or set adopt");
 }
 
@@ -58,7 +58,7 @@ async fn an_event_stands_beside_its_object_and_says_who_reports() {
 #[tokio::test]
 async fn an_event_about_a_namespace_stands_in_default() {
     let (events, mut server, _) = start();
-    events.say(Reason::WriteFailed, About::namespace("team-a").with_uid(Some("u-1")), "no");
+    events.say(Reason::WriteFailed, Regarding::namespace("team-a").with_uid(Some("u-1")), "no");
     let (path, event) = answer(&mut server, 201).await;
     assert_eq!(path, "/apis/events.k8s.io/v1/namespaces/default/events");
     assert_eq!(event.pointer("/regarding/uid").and_then(|value| value.as_str()), Some("u-1"));
@@ -105,8 +105,9 @@ async fn saying_never_waits_even_when_nobody_writes() {
 #[tokio::test]
 async fn what_a_tenant_writes_into_the_text_makes_no_news_and_delays_nothing_about_the_sidecar() {
     let (events, mut server, _) = start();
-    let about = || About::secret("noisy", "acr-credential-secret-aggregation");
-    let mistake = |n: u32| (About::config_map("kube-system", "acr-configuration"), format!("mistake {n}"));
+    let about = || Regarding::secret("noisy", "acr-credential-secret-aggregation");
+    let mistake =
+        |n: u32| (Regarding::config_map("kube-system", "acr-configuration"), format!("mistake {n}"));
     let said = (0..1000).filter(|n| events.say(Reason::PullSecretRepaired, about(), format!("manager-{n}")));
     assert_eq!(said.count(), 1);
     for n in 0..2 {

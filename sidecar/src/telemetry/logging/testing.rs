@@ -12,7 +12,7 @@ static INSTALLED: Once = Once::new();
 
 /// Listens to what this thread logs from now on, at the highest level.
 ///
-/// One subscriber serves all tests. With one for each, `tracing` might remember for good that a line interests nobody, if a
+/// One subscriber serves all tests. With one for each, `tracing` might remember for good that a line interests no subscriber, if a
 /// thread without a subscriber is the first to come by.
 pub(crate) fn listen() {
     INSTALLED.call_once(|| {

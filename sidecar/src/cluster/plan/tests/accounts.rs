@@ -72,7 +72,7 @@ fn who_keeps_taking_our_entry_out_is_named_and_given_pauses() {
     twice.check("leave, say PullSecretListContested, again in 60 s");
     assert_eq!(
         twice.plan().notices[0].message,
-        "argocd-controller keeps taking acr-pull out of imagePullSecrets: make it leave that list alone, or set attach to pod"
+        "argocd-controller keeps removing acr-pull from imagePullSecrets: configure it not to change that list, or set attach to pod"
     );
 }
 

@@ -185,6 +185,6 @@ fn the_notice_names_who_and_what_to_do() {
     assert_eq!(
         plan.notices[0].message,
         "an unknown manager created this Secret, so it is left alone and this namespace gets no credentials: delete it, or run with \
-         --adopt to take over every Secret of this name"
+         --adopt to take over every Secret with this name"
     );
 }

@@ -33,14 +33,14 @@ async fn an_entry_that_somebody_adds_meanwhile_is_never_lost() {
         list.retain(|name| names.iter().any(|entry| entry["name"] == *name));
         (200, json!({ "metadata": { "name": "default", "uid": "u", "resourceVersion": "9" } }))
     });
-    let account = Account { namespace: "team-a".to_owned(), name: "default".to_owned() };
+    let account = ListingAccount { namespace: "team-a".to_owned(), name: "default".to_owned() };
     assert!(matches!(take_off(&client, &account, OURS).await.unwrap(), Removal::Done));
     assert_eq!(*list.lock().unwrap(), ["mine", "b", "theirs"]);
 }
 
 /// A Secret of ours, as it was looked at.
 fn secret() -> FoundSecret {
-    FoundSecret::of(&object("u-1", "7", true).to_string()).unwrap()
+    FoundSecret::parse(&object("u-1", "7", true).to_string()).unwrap()
 }
 
 fn object(uid: &str, version: &str, is_ours: bool) -> Value {
@@ -113,7 +113,7 @@ async fn what_one_tenant_holds_up_is_tried_until_the_patience_ends_and_fails_nob
         }
         _ => (200, json!({ "kind": "Status", "status": "Success", "metadata": {} })),
     });
-    let account = Account { namespace: "noisy".to_owned(), name: "default".to_owned() };
+    let account = ListingAccount { namespace: "noisy".to_owned(), name: "default".to_owned() };
     let found =
         Leftovers { secrets: vec![secret()], accounts: vec![account], lease: None, left_alone: Vec::new() };
     let exit = found.remove(&client, OURS, Deadline::start()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Where an image comes from, and whether the pull secret has a login for it.
+//! Finds the registry of an image, and whether the pull secret has a login for it.
 
 use std::sync::LazyLock;
 
@@ -14,14 +14,14 @@ use crate::configuration::{Host, Instance, Origin, Registry, without_token_api};
 /// A registry of the configuration that has a host.
 struct HostMatch<'a> {
     registry: &'a Registry,
-    /// Whether it is certain; else its hosts are asked of the cloud, and this may be one of them.
+    /// Whether the match is certain. Otherwise the cloud knows the registry's hosts, and this host may be one of them.
     is_certain: bool,
-    /// Whether it is for the namespace of the subject.
+    /// Whether the registry is for the namespace of the subject.
     is_for_namespace: bool,
 }
 
 impl Case<'_> {
-    /// Whether the pull secret matters to an image, and what there is to say about it.
+    /// Returns whether an image needs the pull secret, and the finding about the image.
     pub(super) fn image(&self, image: &str) -> (bool, Remark) {
         if let Some(problem) = mistake(image) {
             return (false, error(problem));
@@ -53,17 +53,17 @@ impl Case<'_> {
         let remark = match (is_certain, is_for_namespace) {
             (true, true) => match self.cluster.and_then(|cluster| cluster.secret.as_ref()) {
                 Some(secret) if secret.ours && !holds(secret, registry) => error(format!(
-                    "its host belongs to {place}, which the pull secret does not hold: see `status`"
+                    "its host belongs to {place}, which the pull secret does not contain: see `status`"
                 )),
                 _ => ok(format!("its host belongs to {place}")),
             },
             (true, false) => error(format!(
                 "its host belongs to {place}, which is for other namespaces: add {namespace} to its namespaces"
             )),
-            // All hosts are known, and this is none of them.
+            // All hosts are known, and this host is not among them.
             (false, true) if hosts.is_some() => return (false, unknown_host(host)),
             (false, true) => warning(format!(
-                "its host may belong to {place}, whose hosts the cloud names: --read-secret tells"
+                "its host may belong to {place}, whose hosts the cloud names: --read-secret shows"
             )),
             (false, false) => warning(format!(
                 "its host may belong to {place}, which is for other namespaces: if it does, add {namespace} to its namespaces"
@@ -72,7 +72,8 @@ impl Case<'_> {
         (true, remark)
     }
 
-    /// The registry that has this host: a certain one before one that may, and one for this namespace before another.
+    /// Returns the registry that has this host. Certain matches come before possible ones, and then registries for this
+    /// namespace before others.
     fn match_host(&self, host: &str) -> Option<HostMatch<'_>> {
         let is_for = |registry: &Registry| {
             let patterns = registry.namespaces.as_ref();
@@ -97,14 +98,14 @@ fn unknown_host(host: &str) -> Remark {
     }
 }
 
-/// The host as pull secrets have it. The kubelet takes one in upper case, or with a port, for another
-/// (<https://github.com/kubernetes/kubernetes/blob/master/pkg/credentialprovider/keyring.go>, `URLsMatch`).
+/// Returns the host as it is written in pull secrets. The kubelet treats a host in upper case, or with a port, as a
+/// different host (<https://github.com/kubernetes/kubernetes/blob/master/pkg/credentialprovider/keyring.go>, `URLsMatch`).
 fn plain(host: &str) -> String {
     let lower = host.to_ascii_lowercase();
     lower.strip_suffix(":443").unwrap_or(&lower).to_owned()
 }
 
-/// A reference by the grammar of <https://github.com/distribution/reference>, which container runtimes use.
+/// The grammar of an image reference, from <https://github.com/distribution/reference>, which container runtimes use.
 const REFERENCE: &str = concat!(
     r"^(?:(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[A-Fa-f0-9:]+\])(?::[0-9]+)?/)?",
     r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*",
@@ -112,7 +113,7 @@ const REFERENCE: &str = concat!(
     r"(?:@(?:sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}))?$",
 );
 
-/// Why no container runtime takes this image.
+/// Returns the reason why no container runtime accepts this image.
 fn mistake(image: &str) -> Option<&'static str> {
     static GRAMMAR: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(REFERENCE).ok());
     let is_reference = |image: &str| GRAMMAR.as_ref().is_none_or(|grammar| grammar.is_match(image));
@@ -124,7 +125,7 @@ fn mistake(image: &str) -> Option<&'static str> {
             Some("is a template that was not rendered: render it first")
         }
         _ if holds(&["://"]) => Some("begins with a scheme: begin with the host"),
-        _ if image.contains(char::is_whitespace) => Some("holds a blank: remove it"),
+        _ if image.contains(char::is_whitespace) => Some("contains a blank: remove it"),
         _ if image.ends_with('/') => Some("ends with a slash: name the repository"),
         _ if is_reference(&image.to_ascii_lowercase()) => {
             Some("has an upper-case letter in its repository: write it in lower case")
@@ -133,7 +134,7 @@ fn mistake(image: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a registry has this host; none where only the cloud knows.
+/// Returns whether a registry has this host; `None` if only the cloud knows.
 fn has_host(registry: &Registry, host: &str) -> Option<bool> {
     let Registry { instance, region, domains, .. } = registry;
     let is_one_of = |hosts: &[Host]| hosts.iter().any(|known| known.as_str() == host);
@@ -150,7 +151,7 @@ fn has_host(registry: &Registry, host: &str) -> Option<bool> {
     }
 }
 
-/// Whether the annotations of the pull secret name this registry.
+/// Returns whether the annotations of the pull secret name this registry.
 fn holds(secret: &PullSecret, registry: &Registry) -> bool {
     let instance = instance_name(&registry.instance);
     match &registry.region {
@@ -192,7 +193,7 @@ mod tests {
         check("a.example.com/b:${TAG}", Some("is a template"));
         check("a.example.com/b:$(TAG)", Some("is a template"));
         check("a.example.com/b/", Some("ends with a slash"));
-        check("a.example.com/b ", Some("holds a blank"));
+        check("a.example.com/b ", Some("contains a blank"));
         check("a.example.com/b:", Some("is not the reference"));
         check("a.example.com//b", Some("is not the reference"));
         check("a.example.com/b@sha256:0", Some("is not the reference"));

@@ -1,22 +1,22 @@
-//! How the reference gets into the list of a Pod, and what keeps it out.
+//! Judges how the reference gets into the list of a Pod, and what keeps it out.
 
 use kube::api::ObjectMeta;
 
 use super::Case;
 use super::policy::{Answer, Installed, Rules};
-use crate::commands::explain::gather::Account;
+use crate::commands::explain::gather::AccountLookup;
 use crate::commands::report::remark::{Remark, error, ok, skipped, warning};
 use crate::commands::report::{Line, Mark};
 use crate::configuration::Attach;
 use crate::telemetry::policies::{GUARD, INJECT};
 
 impl Case<'_> {
-    /// What can be said of the policies.
+    /// Returns the findings about the policies.
     pub(super) fn policies(&self) -> Vec<Line> {
         let mut lines = match self.policies {
-            // Where accounts carry the reference, there may well be none.
+            // If service accounts carry the reference, this policy is not necessary.
             _ if self.configuration.attach == Attach::ServiceAccount => Vec::new(),
-            Err(why) => vec![of_policy(INJECT, skipped(format!("not looked at: {why}")))],
+            Err(why) => vec![of_policy(INJECT, skipped(format!("not checked: {why}")))],
             Ok(installed) => self.inject_lines(installed),
         };
         lines.extend(self.verdicts());
@@ -24,10 +24,11 @@ impl Case<'_> {
         lines
     }
 
-    /// What is wrong with the policy that adds the reference: it is absent, is not asked about the subject, or adds another one.
+    /// Returns what is wrong with the policy that adds the reference: it is absent, is not asked about the subject, or
+    /// adds a different reference.
     fn inject_lines(&self, installed: &Installed) -> Vec<Line> {
         let ours = self.pull_secret;
-        // What is wrong with the policy does not matter to a list that has the reference already.
+        // A problem of the policy does not affect a list that already has the reference.
         let is_served = self.subject.lists(ours) || self.is_copied();
         let bad = if is_served { Mark::Warning } else { Mark::Error };
         let Some(rules) = &installed.inject else {
@@ -46,19 +47,19 @@ impl Case<'_> {
         let differences = installed.differences.iter();
         lines.extend(differences.map(|difference| Line::at("policies", warning(difference))));
         if lines.is_empty() {
-            let is = if installed.assumed.is_some() { "is taken to be installed" } else { "is installed" };
+            let is = if installed.assumed.is_some() { "is assumed to be installed" } else { "is installed" };
             let message = format!("{is}, and selects what the configuration selects");
             lines.push(of_policy(INJECT, ok(message)));
         }
         lines
     }
 
-    /// What the policies refuse and warn of when the subject and its Pods are created, in their own words.
+    /// Returns what the policies refuse and warn about when the subject and its Pods are created, in their own words.
     pub(super) fn verdicts(&self) -> Vec<Line> {
         let guard = self.guard().filter(|_| !self.subject.exists).map(|(_, answer)| answer);
         let mut lines = remarks(GUARD, guard);
         match self.injection() {
-            // The policy may read an account that could not be read here.
+            // The policy may be able to read a service account that could not be read here.
             Some(Answer::Refused(message)) if self.may_be_copied() => {
                 let unless = "(unless the service account, which could not be read here, lists it, too)";
                 lines.push(of_policy(INJECT, warning(format!("{message} {unless}"))));
@@ -68,7 +69,8 @@ impl Case<'_> {
         lines
     }
 
-    /// What the policy for workloads would say of another one like it, and whether it is at work at all.
+    /// Returns a warning if the policy for workloads would refuse to create the existing subject again, or if that
+    /// policy is not in force.
     fn later(&self) -> Option<Line> {
         let (rules, answer) = self.guard()?;
         let message = match (answer, self.subject.exists) {
@@ -81,18 +83,18 @@ impl Case<'_> {
         Some(of_policy(GUARD, warning(message)))
     }
 
-    /// The policy for workloads and what it answers; none where it is not there, or never sees such an object.
+    /// Returns the policy for workloads and its answer; `None` if it is not installed, or never sees such an object.
     fn guard(&self) -> Option<(&Rules, Answer)> {
         let guard = self.policies.as_ref().ok()?.guard.as_ref()?;
         Some((guard, guard.guard(self.subject, self.namespace_metadata())?))
     }
 
-    /// The policy that adds the reference; none where it is not there, or not known.
+    /// Returns the policy that adds the reference; `None` if it is not installed or not known.
     fn inject(&self) -> Option<&Rules> {
         self.policies.as_ref().ok()?.inject.as_ref()
     }
 
-    /// What becomes of the Pods to come; none where that cannot be known, and of a Pod that is there.
+    /// Returns the policy's answer about future Pods; `None` if it cannot be known, or if the subject is an existing Pod.
     fn injection(&self) -> Option<Answer> {
         self.inject().filter(|_| !self.is_existing_pod()).map(|rules| self.answer(rules))
     }
@@ -102,25 +104,25 @@ impl Case<'_> {
         rules.inject(self.subject, self.namespace_metadata(), account, self.user)
     }
 
-    /// Whether the subject is a Pod that is there: its list never changes.
+    /// Returns whether the subject is an existing Pod, whose list never changes.
     fn is_existing_pod(&self) -> bool {
         self.subject.is_pod() && self.subject.exists
     }
 
     fn may_be_copied(&self) -> bool {
-        let is_unread = self.cluster.is_some_and(|cluster| cluster.account == Account::Unknown);
+        let is_unread = self.cluster.is_some_and(|cluster| cluster.account == AccountLookup::Unknown);
         let reads =
             |rules: &Rules| rules.settings.as_ref().is_ok_and(|settings| settings.read_service_accounts);
         is_unread && !self.subject.pull_secrets.is_empty() && self.inject().is_some_and(reads)
     }
 
-    /// Whether Kubernetes copies the reference from the service account.
+    /// Returns whether Kubernetes copies the reference from the service account.
     pub(super) fn is_copied(&self) -> bool {
         self.subject.pull_secrets.is_empty()
-            && matches!(self.account_in_cluster(), Account::Found(account) if account.lists(self.pull_secret))
+            && matches!(self.account_in_cluster(), AccountLookup::Found(account) if account.lists(self.pull_secret))
     }
 
-    /// Whether the policy adds the reference to such Pods, whatever the configuration says.
+    /// Returns whether the policy adds the reference to such Pods, independently of the configuration.
     pub(super) fn is_added(&self) -> bool {
         self.inject().is_some_and(|rules| {
             rules.other_secret(self.pull_secret).is_none()
@@ -128,7 +130,7 @@ impl Case<'_> {
         })
     }
 
-    /// What there is to say about the list itself; none where a policy refuses it, which says all there is to say.
+    /// Returns the finding about the list itself; `None` if a policy refuses the list, because the refusal explains everything.
     pub(super) fn list(&self) -> Option<Remark> {
         let (ours, names) = (self.pull_secret, self.names());
         let add = format!("add `- name: {ours}` to it");
@@ -138,14 +140,14 @@ impl Case<'_> {
             (Some(Answer::Refused(_)), _) => return None,
             _ if self.subject.lists(ours) => ok(format!("has {ours}")),
             _ if self.is_existing_pod() && !names.is_empty() => error(format!(
-                "has {names} alone, and the list of a Pod never changes: where it is written, {add}"
+                "contains only {names}, and the list of a Pod never changes: {add} where the Pod is defined"
             )),
             _ if self.is_existing_pod() && attach == Attach::ServiceAccount => error(format!(
                 "lacks {ours}, and the list of a Pod never changes: delete the Pod once its service account lists it"
             )),
             _ if self.is_existing_pod() => error(format!(
-                "lacks {ours}, and the list of a Pod never changes: delete the Pod, so that another one is made; if that one \
-                 lacks it too, look at the policy {INJECT}"
+                "lacks {ours}, and the list of a Pod never changes: delete the Pod so that it is recreated; if the new Pod \
+                 lacks it too, check the policy {INJECT}"
             )),
             _ if self.is_copied() => {
                 ok(format!("is empty: Kubernetes copies {ours} from the service account"))
@@ -161,11 +163,11 @@ impl Case<'_> {
                 ok(format!("is empty: the policy adds {ours} when a Pod is created"))
             }
             (None, Err(_)) => warning(format!(
-                "has {names} alone: manualPullSecrets of the policy decides whether that is refused: {add}"
+                "contains only {names}: manualPullSecrets of the policy decides whether that is refused: {add}"
             )),
             (Some(Answer::LeftAlone(_)), _) => {
                 let alone = self.alone();
-                error(format!("{alone}, and the policy {INJECT} leaves such Pods alone: {add}"))
+                error(format!("{alone}, and the policy {INJECT} does not change such Pods: {add}"))
             }
             (Some(Answer::Added(_)), _) if is_ours => {
                 let has = if names.is_empty() { String::new() } else { format!("has {names}, and ") };
@@ -175,7 +177,7 @@ impl Case<'_> {
         })
     }
 
-    /// Pods that a workload has made, perhaps before it was as it is now.
+    /// Returns the finding about the Pods that a workload has created. They may be older than its current state.
     pub(super) fn pods(&self) -> Option<Remark> {
         let (ours, lists) = (self.pull_secret, &self.subject.lists_of_pods);
         let lack = lists.iter().filter(|list| !list.iter().any(|listed| listed == ours)).count();
@@ -194,27 +196,27 @@ impl Case<'_> {
         self.cluster?.namespace.as_ref()
     }
 
-    fn account_in_cluster(&self) -> &Account {
-        self.cluster.map_or(&Account::Unknown, |cluster| &cluster.account)
+    fn account_in_cluster(&self) -> &AccountLookup {
+        self.cluster.map_or(&AccountLookup::Unknown, |cluster| &cluster.account)
     }
 
-    /// The names in the subject's own list.
+    /// Returns the names in the subject's own list.
     fn names(&self) -> String {
         let names = self.subject.pull_secrets.iter().map(String::as_str).filter(|name| !name.is_empty());
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// What is in the list that the policy sees, which may have come from the service account.
+    /// Describes the list that the policy sees. Its entries may come from the service account.
     fn alone(&self) -> String {
         match (self.names().as_str(), self.account_in_cluster()) {
-            ("", Account::Found(account))
+            ("", AccountLookup::Found(account))
                 if self.subject.pull_secrets.is_empty() && !account.pull_secrets.is_empty() =>
             {
                 let copied = account.pull_secrets.join(", ");
-                format!("is empty, so Kubernetes copies {copied} alone from the service account")
+                format!("is empty, so Kubernetes copies only {copied} from the service account")
             }
             ("", _) => "is empty".to_owned(),
-            (names, _) => format!("has {names} alone"),
+            (names, _) => format!("contains only {names}"),
         }
     }
 }

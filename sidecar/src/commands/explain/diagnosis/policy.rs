@@ -1,7 +1,7 @@
-//! What the policies do with a subject, in their own words.
+//! Predicts what the policies do with a subject, in their own words.
 //!
-//! The judgement and the settings are those of [`acr_credential_core::policy`], which the compiled policy calls, too. What is
-//! here is Kubewarden's part: whether a policy is asked at all.
+//! The judgement and the settings are those of [`acr_credential_core::policy`], which the compiled policy calls, too.
+//! This module adds Kubewarden's part: whether a policy is asked at all.
 
 use acr_credential_core::policy::{
     LookupError, Mistakes, Operation, Request, ServiceAccounts, Settings, Shape, Verdict, judge,
@@ -12,17 +12,17 @@ use kube::core::{Expression, Selector, SelectorExt as _};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use crate::commands::explain::gather::{Account, Labels, Subject};
+use crate::commands::explain::gather::{AccountLookup, Labels, Subject};
 use crate::configuration::Configuration;
 use crate::telemetry::policies::{self, GUARD, INJECT, NAMESPACE_NAME, Policy};
 
-/// The label with which a Pod or a namespace keeps the policies away, when its value is `false`.
+/// The label that keeps the policies away from a Pod or a namespace if its value is `false`.
 const OPT_OUT: &str = "acr-credential-helper.io/inject";
 
-/// Makes the Pods of workloads, as the policies see it.
+/// The user who creates the Pods of workloads, from the policies' point of view.
 const CONTROLLER: &str = "system:serviceaccount:kube-system:replicaset-controller";
 
-/// The policies that judge, or why they cannot be read.
+/// The policies that judge, or the reason why they cannot be read.
 pub(crate) type Policies = Result<Installed, String>;
 
 /// The policies that were read.
@@ -30,44 +30,44 @@ pub(crate) type Policies = Result<Installed, String>;
 pub(crate) struct Installed {
     pub(super) inject: Option<Rules>,
     pub(super) guard: Option<Rules>,
-    /// Where they say something else than the configuration.
+    /// Their differences from the configuration.
     pub(super) differences: Vec<String>,
-    /// Where they come from, if not from a cluster.
+    /// Their origin, if it is not a cluster.
     pub(super) assumed: Option<String>,
 }
 
-/// What one policy does, and to whom.
+/// The effect of one policy, and its selection.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rules {
-    /// Whether it only writes down what it would do.
+    /// Whether it only logs what it would do.
     pub(super) monitors: bool,
-    /// How far Kubewarden is with it; only an `active` one is asked.
+    /// Its status in Kubewarden. Only an `active` policy is asked.
     pub(super) status: Option<String>,
     pub(super) settings: Result<Settings<'static>, Mistakes>,
-    /// What it wants of a namespace's labels.
+    /// Its requirements for the labels of a namespace.
     pub(super) namespace_selector: Vec<Expression>,
-    /// What it wants of an object's own labels.
+    /// Its requirements for an object's own labels.
     pub(super) object_selector: Vec<Expression>,
     /// The names of its `matchConditions`.
     pub(super) conditions: Vec<String>,
 }
 
-/// What a policy answers.
+/// The answer of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Nothing: it is not asked, or has not selected this. Each reason with the way out.
+    /// No answer: the policy is not asked, or does not select the object. Each reason includes the fix.
     LeftOut(Vec<String>),
-    /// It accepts this as it is.
+    /// It accepts the object unchanged.
     Accepted,
     /// It adds the reference, with these warnings.
     Added(Vec<String>),
-    /// It accepts this as it is although the list is manual, with these warnings.
+    /// It accepts the object unchanged although the list is manual, with these warnings.
     LeftAlone(Vec<String>),
-    /// It refuses this, with this message.
+    /// It refuses the object, with this message.
     Refused(String),
 }
 
-impl ServiceAccounts for Account {
+impl ServiceAccounts for AccountLookup {
     fn pull_secrets(&self, _namespace: &str, _name: &str) -> Result<Vec<String>, LookupError> {
         match self {
             Self::Unknown => Ok(Vec::new()),
@@ -78,7 +78,7 @@ impl ServiceAccounts for Account {
 }
 
 impl Installed {
-    /// What was read, beside the configuration; `assumed` says where it comes from, if not from a cluster.
+    /// Compares the policies that were read with the configuration. `assumed` is their origin, if it is not a cluster.
     pub(crate) fn new(
         read: &[(&str, Option<Policy>)],
         configuration: &Configuration,
@@ -106,7 +106,7 @@ impl From<&Policy> for Rules {
             monitors: spec.get("mode").and_then(Value::as_str) == Some("monitor"),
             status: status.clone(),
             settings: policies::settings(spec),
-            // Kubewarden drops `matchLabels` from this one.
+            // Kubewarden drops `matchLabels` from this selector.
             namespace_selector: expressions(spec.get("namespaceSelector"), false),
             object_selector: expressions(spec.get("objectSelector"), true),
             conditions: conditions.map(str::to_owned).collect(),
@@ -115,13 +115,13 @@ impl From<&Policy> for Rules {
 }
 
 impl Rules {
-    /// What this policy, as the one for Pods, answers when the subject's Pods are created; those of a manifest by this user.
-    /// `namespace` is none where it is not known.
+    /// Returns the answer of this policy, as the policy for Pods, when the subject's Pods are created. If the subject
+    /// is a Pod, `user` creates it; a controller creates the Pods of a workload. `namespace` is `None` if it is not known.
     pub(super) fn inject(
         &self,
         subject: &Subject,
         namespace: Option<&ObjectMeta>,
-        account: &Account,
+        account: &AccountLookup,
         user: &str,
     ) -> Answer {
         let misses = self.misses(subject, &subject.labels, namespace);
@@ -130,7 +130,8 @@ impl Rules {
         self.answer(&creation(subject, Shape::Pod, "Pod", user, &pod), account, misses)
     }
 
-    /// What this policy, as the one for workloads, answers when the subject is created; none of what it never sees.
+    /// Returns the answer of this policy, as the policy for workloads, when the subject is created; `None` if the
+    /// policy never sees the subject.
     pub(super) fn guard(&self, subject: &Subject, namespace: Option<&ObjectMeta>) -> Option<Answer> {
         let Subject { kind, own_labels, labels, .. } = subject;
         let shape = subject.shape.filter(|_| !subject.is_pod())?;
@@ -144,17 +145,17 @@ impl Rules {
         let misses = self.misses(subject, own_labels, namespace);
         let object = subject.object.to_string();
         let request = creation(subject, shape, kind, "", &object);
-        Some(self.answer(&request, &Account::Unknown, misses))
+        Some(self.answer(&request, &AccountLookup::Unknown, misses))
     }
 
-    fn answer(&self, request: &Request<'_>, account: &Account, misses: Vec<String>) -> Answer {
+    fn answer(&self, request: &Request<'_>, account: &AccountLookup, misses: Vec<String>) -> Answer {
         let settings = match &self.settings {
             Ok(settings) if misses.is_empty() => settings,
             Ok(_) | Err(_) => return Answer::LeftOut(misses),
         };
         match judge(request, settings, account) {
             Verdict::NotSelected => Answer::LeftOut(vec![
-                "has registries that no image here is from: add the host to them".to_owned(),
+                "leaves out objects without an image from its registries: add the host to them".to_owned(),
             ]),
             Verdict::Accept => Answer::Accepted,
             Verdict::LeaveAlone { warnings, .. } => Answer::LeftAlone(warnings),
@@ -163,13 +164,13 @@ impl Rules {
         }
     }
 
-    /// Why this policy does nothing about an object with these labels, but for its images.
+    /// Returns the reasons, other than its images, why this policy leaves out an object with these labels.
     fn misses(&self, subject: &Subject, labels: &Labels, namespace: Option<&ObjectMeta>) -> Vec<String> {
         let mut misses: Vec<String> = self.out_of_force().into_iter().collect();
         let (place, account) = (&subject.namespace, &subject.service_account);
         if let Some(namespace) = namespace {
             let mut labels = namespace.labels.clone().unwrap_or_default();
-            // Every namespace has it.
+            // Every namespace has this label.
             labels.insert(NAMESPACE_NAME.to_owned(), place.clone());
             let failing = self.namespace_selector.iter().filter(|part| !part.matches(&labels));
             misses.extend(failing.map(|part| match part {
@@ -180,11 +181,11 @@ impl Rules {
                     format!("leaves out {place}: add it to its namespaceSelector")
                 }
                 Expression::NotIn(key, _) if key == NAMESPACE_NAME => {
-                    format!("leaves out {place}: take it out of its namespaceSelector")
+                    format!("leaves out {place}: remove it from its namespaceSelector")
                 }
                 part => {
                     format!(
-                        "leaves out {place}: its namespaceSelector wants {part}: label {place}, or change it"
+                        "leaves out {place}: its namespaceSelector requires {part}: label {place}, or change it"
                     )
                 }
             }));
@@ -194,13 +195,13 @@ impl Rules {
             Expression::NotIn(key, _) if key == OPT_OUT => {
                 format!("leaves out objects with the label {OPT_OUT}=false: remove the label")
             }
-            part => format!("leaves out objects without what its objectSelector wants: {part}"),
+            part => format!("leaves out objects that do not match its objectSelector: {part}"),
         }));
         let Ok(Settings { namespaces, service_accounts, .. }) = &self.settings else { return misses };
         if !namespaces.contains(place) {
             let is_excluded = namespaces.include.iter().any(|pattern| pattern.matches(place));
             misses.push(if is_excluded {
-                format!("leaves out {place}, which its excludedNamespaces have: name {place} exactly in its namespaces")
+                format!("leaves out {place}, which its excludedNamespaces exclude: name {place} exactly in its namespaces")
             } else {
                 format!("leaves out {place}: add it to its namespaces")
             });
@@ -211,12 +212,12 @@ impl Rules {
         misses
     }
 
-    /// Its pull secret, where it is not ours.
+    /// Returns the policy's pull secret, if it is not ours.
     pub(super) fn other_secret(&self, ours: &str) -> Option<&str> {
         self.settings.as_ref().ok().map(|settings| &*settings.pull_secret).filter(|theirs| *theirs != ours)
     }
 
-    /// Why this policy has no effect at all.
+    /// Returns the reason why this policy has no effect at all, if there is one.
     pub(super) fn out_of_force(&self) -> Option<String> {
         if let Err(mistakes) = &self.settings {
             return Some(format!(
@@ -230,7 +231,7 @@ impl Rules {
             Some("active") => return None,
             Some("unscheduled") => "has no policy server: name one in its policyServer",
             Some("scheduled") => "is for a policy server that does not exist: see its policyServer",
-            Some("pending") => "is not served yet: the log of its policy server says why, if that lasts",
+            Some("pending") => "is not served yet: if this lasts, see the log of its policy server",
             Some(other) => return Some(format!("is {other}, not active: `kubectl describe` it")),
             None => "has no status, so it is not active: see whether Kubewarden's controller runs",
         };
@@ -249,10 +250,11 @@ fn creation<'a>(
     Request { shape, kind, operation, namespace, user, object: Some(object), old_object: None }
 }
 
-/// A Pod of the subject when the policies see it: where its list is empty, Kubernetes has copied that of the service account.
-fn pod_at_admission(subject: &Subject, account: &Account) -> Value {
+/// Returns a Pod of the subject as the policies see it: if its list is empty, Kubernetes has already copied the list of
+/// the service account.
+fn pod_at_admission(subject: &Subject, account: &AccountLookup) -> Value {
     let mut pod = subject.pod.clone();
-    if let (Account::Found(account), true, Some(spec)) =
+    if let (AccountLookup::Found(account), true, Some(spec)) =
         (account, subject.pull_secrets.is_empty(), pod.get_mut("spec").and_then(Value::as_object_mut))
     {
         let copied = account.pull_secrets.iter().map(|name| json!({ "name": name })).collect();
@@ -261,7 +263,7 @@ fn pod_at_admission(subject: &Subject, account: &Account) -> Value {
     pod
 }
 
-/// The parts of a label selector, all of which must hold.
+/// Returns the parts of a label selector, all of which must match.
 fn expressions(selector: Option<&Value>, with_match_labels: bool) -> Vec<Expression> {
     let selector = selector.and_then(|selector| LabelSelector::deserialize(selector).ok());
     let Some(mut selector) = selector else { return Vec::new() };

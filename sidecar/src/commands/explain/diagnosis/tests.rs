@@ -79,8 +79,8 @@ fn rules(mut settings: Value) -> Rules {
     Rules::from(&Policy { spec, status: Some("active".to_owned()) })
 }
 
-pub(super) fn account(pull_secrets: &[&str]) -> Account {
-    Account::Found(service_account(pull_secrets, false))
+pub(super) fn account(pull_secrets: &[&str]) -> AccountLookup {
+    AccountLookup::Found(service_account(pull_secrets, false))
 }
 
 fn service_account(pull_secrets: &[&str], enforces_mountable: bool) -> ServiceAccount {
@@ -135,7 +135,7 @@ fn with_policies(inject: Option<Rules>, guard: Option<Rules>) -> World {
     World { policies: Ok(installed(inject, guard)), ..cluster() }
 }
 
-fn with_account(account: Account, world: World) -> World {
+fn with_account(account: AccountLookup, world: World) -> World {
     World { cluster: Cluster { account, ..world.cluster }, ..world }
 }
 
@@ -181,7 +181,7 @@ fn a_pod_that_can_pull_has_a_tick_at_every_step() {
     ✓ service account default: is selected
     ✓ policy acr-credential-helper-inject: is installed, and selects what the configuration selects
     ✓ imagePullSecrets: has acr-credential-secret-aggregation
-    ✓ Secret acr-credential-secret-aggregation: is valid for 50 min, and holds cn-hangzhou/cri-demo
+    ✓ Secret acr-credential-secret-aggregation: is valid for 50 min, and contains cn-hangzhou/cri-demo
     ✓ image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host belongs to acr-registry-info[0]
     ");
 }
@@ -193,9 +193,9 @@ fn a_manifest_is_explained_without_a_cluster() {
     ✓ user: judged as created by a person (change it with --as)
     ✓ namespace team-a: is managed
     ✓ service account default: is selected
-    - policy acr-credential-helper-inject: not looked at: no cluster is asked
+    - policy acr-credential-helper-inject: not checked: no cluster is asked
     ✓ imagePullSecrets: is empty: the policy adds acr-credential-secret-aggregation when a Pod is created
-    - Secret acr-credential-secret-aggregation: not looked at: no cluster was asked
+    - Secret acr-credential-secret-aggregation: not checked: no cluster was queried
     ✓ image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host belongs to acr-registry-info[0]
     "#);
 }
@@ -222,8 +222,8 @@ fn all_that_is_wrong_is_said_at_once_with_the_way_out() {
     ✗ service account builder: is not selected: add builder to service-account, here and in the policies
     ✗ policy acr-credential-helper-inject: leaves out other: add it to its namespaces
     ✗ policy acr-credential-helper-inject: leaves out the service account builder: add it to its serviceAccounts
-    ✗ imagePullSecrets: has regcred alone, and the list of a Pod never changes: where it is written, add `- name: acr-credential-secret-aggregation` to it
-    ✗ Secret acr-credential-secret-aggregation: is missing: `status` and the log of the sidecar say what it waits for
+    ✗ imagePullSecrets: contains only regcred, and the list of a Pod never changes: add `- name: acr-credential-secret-aggregation` to it where the Pod is defined
+    ✗ Secret acr-credential-secret-aggregation: is missing: `status` and the log of the sidecar show what it waits for
     - image gone-registry.cn-hangzhou.cr.aliyuncs.com/a: gone-registry.cn-hangzhou.cr.aliyuncs.com is not among the configured registries; fine if it is public
     ✗ image prod-registry.cn-shanghai.cr.aliyuncs.com/a: its host belongs to acr-registry-info[2], which is for other namespaces: add other to its namespaces
     ✓ image registry-vpc.cn-beijing.aliyuncs.com/a/b: its host belongs to acr-registry-info[1]
@@ -266,9 +266,9 @@ fn without_a_cluster_the_assumed_policies_judge() {
     ✓ user: judged as created by a person (change it with --as)
     ✓ namespace team-a: is managed
     ✓ service account default: is selected
-    ✓ policy acr-credential-helper-inject: is taken to be installed, and selects what the configuration selects
+    ✓ policy acr-credential-helper-inject: is assumed to be installed, and selects what the configuration selects
     ✗ policy acr-credential-helper-inject: Pod team-a/web: spec.imagePullSecrets lists "regcred" without "acr-credential-secret-aggregation", so the Pod would not get it; add "acr-credential-secret-aggregation" to the list, or allow "regcred" in manualPullSecrets.allowed
-    - Secret acr-credential-secret-aggregation: not looked at: no cluster was asked
+    - Secret acr-credential-secret-aggregation: not checked: no cluster was queried
     ✓ image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host belongs to acr-registry-info[0]
     "#);
     let (is_good, text) = explain(&pod_to_come(&["regcred"]), "system:serviceaccount:ci:runner");
@@ -283,11 +283,11 @@ fn without_a_cluster_the_assumed_policies_judge() {
     ✓ user: judged as created by a person (change it with --as)
     ✓ namespace team-a: is managed
     ✓ service account default: is selected
-    ✓ policy acr-credential-helper-inject: is taken to be installed, and selects what the configuration selects
-    ! policy acr-credential-helper-guard: imagePullSecrets lists "regcred" without "acr-credential-secret-aggregation"; Pods get it all the same
+    ✓ policy acr-credential-helper-inject: is assumed to be installed, and selects what the configuration selects
+    ! policy acr-credential-helper-guard: imagePullSecrets lists "regcred" without "acr-credential-secret-aggregation"; Pods get it anyway
     ! policy acr-credential-helper-guard: add "acr-credential-secret-aggregation" to the list, or allow "regcred" in manualPullSecrets.allowed
     ✓ imagePullSecrets: has regcred, and the policy adds acr-credential-secret-aggregation when a Pod is created
-    - Secret acr-credential-secret-aggregation: not looked at: no cluster was asked
+    - Secret acr-credential-secret-aggregation: not checked: no cluster was queried
     ✓ image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host belongs to acr-registry-info[0]
     "#);
 }

@@ -1,4 +1,4 @@
-//! What the cluster has: the object that is asked for, and all that decides about it.
+//! Reads facts from the cluster: the object to explain, and everything that decides about it.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::manifest::Manifest;
-use super::{Account, Cluster, Kind, Subject, pull_secrets};
+use super::{AccountLookup, Cluster, Kind, Subject, pull_secrets};
 use crate::cluster::observed::ServiceAccount;
 use crate::commands::arguments::ClusterArgs;
 use crate::commands::cluster::{self, call, read, unexpected};
 use crate::commands::setup::CommandError;
 use crate::kubernetes::{Collection, FIELD_MANAGER, Metadata, at, decode, request};
 
-/// Reads the object that was asked for, and the lists of the Pods that it has made.
+/// Reads the object to explain, and the lists of the Pods that it has created.
 pub(crate) async fn subject(
     client: &Client,
     namespace: &str,
@@ -39,18 +39,18 @@ pub(crate) async fn subject(
     Ok(Subject { lists_of_pods, ..subject_of(kind.name, object)? })
 }
 
-/// What an object of the cluster says.
+/// Converts an object of the cluster to a subject.
 fn subject_of(kind: &str, mut object: Value) -> Result<Subject, CommandError> {
-    // An answer need not say its kind.
+    // The response may omit the kind.
     if let Some(object) = object.as_object_mut() {
         object.insert("kind".to_owned(), kind.into());
     }
     let mut found = Manifest::default();
     found.read(&object, "default", true).map_err(CommandError::Refused)?;
-    found.subjects.pop().ok_or_else(|| CommandError::Refused(format!("{kind} makes no Pods")))
+    found.subjects.pop().ok_or_else(|| CommandError::Refused(format!("{kind} creates no Pods")))
 }
 
-/// The lists of the Pods that a workload's selector finds, all pages; of one without a selector, none.
+/// Reads the lists of the Pods that a workload's selector finds, from all pages. Without a selector, there are no lists.
 async fn lists_of_pods(
     client: &Client,
     namespace: &str,
@@ -61,7 +61,7 @@ async fn lists_of_pods(
         Some(selector) if selector.get("matchLabels").or(selector.get("matchExpressions")).is_some() => {
             LabelSelector::deserialize(selector)
         }
-        // Of a ReplicationController.
+        // The selector of a ReplicationController.
         Some(labels) => Option::deserialize(labels)
             .map(|match_labels| LabelSelector { match_labels, ..LabelSelector::default() }),
     };
@@ -72,7 +72,7 @@ async fn lists_of_pods(
     cluster::list(client, &pods, "list its Pods", |pod| decode(pod).map(list_that_matters)).await
 }
 
-/// The list of a Pod; none of one that has finished, or is about to go: it pulls nothing any more.
+/// Returns the list of a Pod; `None` if the Pod has finished or is being deleted, because it does not pull any more.
 fn list_that_matters(pod: Pod) -> Option<Vec<String>> {
     let phase = pod.status.and_then(|status| status.phase);
     let has_finished = matches!(phase.as_deref(), Some("Succeeded" | "Failed"));
@@ -80,7 +80,7 @@ fn list_that_matters(pod: Pod) -> Option<Vec<String>> {
     (!is_over).then(|| pull_secrets(&pod.spec.unwrap_or_default()))
 }
 
-/// Reads what is around a subject.
+/// Reads the surroundings of a subject: its namespace, service account and pull secret.
 pub(crate) async fn surroundings(
     client: &Client,
     subject: &Subject,
@@ -112,7 +112,7 @@ pub(crate) async fn surroundings(
     })
 }
 
-/// The hosts in a pull secret. Nothing else of its data is looked at.
+/// Returns the hosts in a pull secret. No other part of its data is read.
 fn hosts_in(secret: &Secret) -> Vec<String> {
     #[derive(Deserialize)]
     struct Document {
@@ -124,8 +124,8 @@ fn hosts_in(secret: &Secret) -> Vec<String> {
     document.map(|document| document.auths.into_keys().collect()).unwrap_or_default()
 }
 
-/// The last Event in which the sidecar warned of the pull secret: that a quota leaves no room for it, for example. That Events
-/// may not be read spoils nothing else.
+/// Returns the sidecar's last warning about the pull secret, for example that a quota leaves no room for it. A missing
+/// right to read Events is not an error.
 async fn last_warning(client: &Client, namespace: &str, pull_secret: &str) -> Option<String> {
     let selector = format!("regarding.name={pull_secret},reportingController={FIELD_MANAGER},type=Warning");
     let events = Collection::whole::<Event>(Some(namespace)).with_fields(&selector);
@@ -137,19 +137,19 @@ async fn last_warning(client: &Client, namespace: &str, pull_secret: &str) -> Op
     note.map(|note| note.chars().filter(|c| !c.is_control()).collect())
 }
 
-/// The service account; that it may not be read spoils nothing else.
-async fn account(client: &Client, subject: &Subject) -> Account {
+/// Reads the service account. A missing right to read it is not an error.
+async fn account(client: &Client, subject: &Subject) -> AccountLookup {
     let account = at::<core::ServiceAccount>(Some(&subject.namespace))
         .get(&subject.service_account, &GetParams::default());
     let whole = |object: &str| {
         let entries = decode::<core::ServiceAccount>(object)?.image_pull_secrets.into_iter().flatten();
         let names = entries.map(|entry| entry.name.into()).collect();
-        Ok(ServiceAccount::written(&Metadata::of(object)?, names))
+        Ok(ServiceAccount::written(&Metadata::parse(object)?, names))
     };
     match read(client, "read the service account", account, whole).await {
-        Err(_) => Account::Unknown,
-        Ok(None) => Account::Absent,
-        Ok(Some(account)) => Account::Found(account),
+        Err(_) => AccountLookup::Unknown,
+        Ok(None) => AccountLookup::Absent,
+        Ok(Some(account)) => AccountLookup::Found(account),
     }
 }
 

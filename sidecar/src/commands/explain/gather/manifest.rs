@@ -1,6 +1,6 @@
-//! Manifests: from a file, or from an object of the cluster, to subjects.
+//! Converts manifests, from a file or from an object of the cluster, to subjects.
 //!
-//! A file may hold Secrets beside the Deployment, so no message quotes it.
+//! A file may contain Secrets beside the Deployment, so no message quotes the file.
 
 use std::path::Path;
 
@@ -14,10 +14,10 @@ use crate::commands::report;
 use crate::commands::setup::{self, CommandError};
 use crate::telemetry::policies::{POLICIES, Policy};
 
-/// Largest file: many times the largest object that a cluster takes, and little to hold in memory.
+/// The size limit of a file: many times the size of the largest object that a cluster accepts, and easy to hold in memory.
 const MAX_BYTES: usize = 16 << 20;
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Manifest {
     pub(crate) subjects: Vec<Subject>,
@@ -25,7 +25,7 @@ pub(crate) struct Manifest {
     pub(crate) passed_over: Vec<String>,
 }
 
-/// Reads the manifests of a file, `-` being standard input.
+/// Reads the manifests of a file; `-` is standard input.
 pub(crate) fn read_file(path: &Path, namespace: &str) -> Result<Manifest, CommandError> {
     let refused = |problem| CommandError::Refused(format!("{}: {problem}", path.display()));
     let mut manifest = Manifest::default();
@@ -36,19 +36,19 @@ pub(crate) fn read_file(path: &Path, namespace: &str) -> Result<Manifest, Comman
     if subjects.is_empty() {
         let those =
             if passed_over.is_empty() { String::new() } else { format!(": {}", passed_over.join(", ")) };
-        return Err(refused(format!("holds no Pod, and nothing with the template of a Pod{those}")));
+        return Err(refused(format!("contains no Pod, and nothing with the template of a Pod{those}")));
     }
     Ok(manifest)
 }
 
-/// All objects of a file, those of its lists included.
+/// Reads all objects of a file, including those in lists.
 pub(crate) fn objects_of(path: &Path) -> Result<Vec<Value>, CommandError> {
     let failed = |source| CommandError::ReadManifest { path: path.to_owned(), source };
     let text = setup::read_just_beyond(MAX_BYTES, path).map_err(failed)?;
     objects(&text).map_err(|problem| CommandError::Refused(format!("{}: {problem}", path.display())))
 }
 
-/// The policies among these objects, taken to be in force.
+/// Returns the policies among these objects, on the assumption that they are in force.
 pub(crate) fn policies_in(objects: &[Value]) -> Vec<(&'static str, Option<Policy>)> {
     let named = |wanted: &str| {
         let is_meant = |object: &&Value| {
@@ -61,16 +61,16 @@ pub(crate) fn policies_in(objects: &[Value]) -> Vec<(&'static str, Option<Policy
     POLICIES.map(|name| (name, named(name))).into()
 }
 
-/// All objects of a text, as `kubectl` reads it: documents of YAML, or of JSON one after the other, lists included. Of equal
-/// keys, the last one counts.
+/// Reads all objects of a text as `kubectl` does: documents of YAML, or JSON documents one after the other, including
+/// those in lists. Of equal keys, the last one counts.
 pub(crate) fn objects(text: &[u8]) -> Result<Vec<Value>, String> {
     const TOO_MUCH: &str = "explain its parts, one after the other";
     if text.len() > MAX_BYTES {
-        return Err(format!("has more than {} MiB: {TOO_MUCH}", MAX_BYTES >> 20));
+        return Err(format!("is larger than {} MiB: {TOO_MUCH}", MAX_BYTES >> 20));
     }
     let text = std::str::from_utf8(text).map_err(|_| "is not UTF-8 text: save it as UTF-8".to_owned())?;
     let (mut documents, read) = json_documents(text);
-    // Behind as many lines as were read, so that places are those of the file.
+    // Empty lines replace the lines that were already read, so that line numbers are those of the file.
     let (before, rest) = text.split_at_checked(read).unwrap_or((text, ""));
     let rest = "\n".repeat(before.matches('\n').count()) + rest;
     let options = serde_saphyr::options! {
@@ -79,8 +79,8 @@ pub(crate) fn objects(text: &[u8]) -> Result<Vec<Value>, String> {
     };
     documents.extend(serde_saphyr::from_multiple_with_options::<Value>(&rest, options).map_err(|error| {
         match error {
-            serde_saphyr::Error::Budget { .. } => format!("holds too many values at once: {TOO_MUCH}"),
-            error => format!("is no YAML{}", report::place_in(&error)),
+            serde_saphyr::Error::Budget { .. } => format!("contains too many values: {TOO_MUCH}"),
+            error => format!("is not valid YAML{}", report::place_in(&error)),
         }
     })?);
     let mut objects = Vec::new();
@@ -90,7 +90,7 @@ pub(crate) fn objects(text: &[u8]) -> Result<Vec<Value>, String> {
     Ok(objects)
 }
 
-/// The documents of JSON at the beginning of a text, and where they end.
+/// Reads the JSON documents at the beginning of a text, and returns them with the place where they end.
 fn json_documents(text: &str) -> (Vec<Value>, usize) {
     let (mut documents, mut read) = (Vec::new(), 0);
     loop {
@@ -108,7 +108,8 @@ fn json_documents(text: &str) -> (Vec<Value>, usize) {
     }
 }
 
-/// The objects of a list, which need not repeat what they are; nothing of an empty document.
+/// Adds the document, or the objects in it if it is a list. Objects in a list may omit their kind and version. An empty
+/// document adds nothing.
 fn flatten(document: Value, objects: &mut Vec<Value>) {
     let kind = text(&document, "/kind").and_then(|kind| kind.strip_suffix("List"));
     let (Some(kind), Some(items)) = (kind, document.get("items").and_then(Value::as_array)) else {
@@ -125,8 +126,8 @@ fn flatten(document: Value, objects: &mut Vec<Value>) {
 }
 
 impl Manifest {
-    /// Reads one Pod, workload, or object of any kind that holds templates of Pods. `exists` says whether it is in the
-    /// cluster.
+    /// Reads one Pod, workload, or object of any kind that contains templates of Pods. `exists` states whether the
+    /// object is in the cluster.
     pub(crate) fn read(&mut self, object: &Value, namespace: &str, exists: bool) -> Result<(), String> {
         let kind = text(object, "/kind").unwrap_or("an object without a kind");
         let group = text(object, "/apiVersion")
@@ -188,7 +189,8 @@ impl Manifest {
     }
 }
 
-/// Where an object of another kind holds templates of Pods: what has containers in its spec, but for the object itself.
+/// Returns where an object of another kind contains templates of Pods: every part with containers in its spec, except
+/// for the object itself.
 fn templates_in(object: &Value) -> Vec<String> {
     fn look(value: &Value, pointer: &str, found: &mut Vec<String>) {
         let is_template = value.pointer("/spec/containers").is_some_and(Value::is_array);
@@ -216,12 +218,12 @@ fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     object.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
-/// A pointer as people write it: `spec.template`.
+/// Formats a pointer as people write it: `spec.template`.
 fn dotted(pointer: &str) -> String {
     pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/")
 }
 
-/// The value there; none where there is nothing, or `null`.
+/// Returns the value at the pointer; `None` if it is absent or `null`.
 fn below<T: DeserializeOwned>(object: &Value, pointer: &str) -> Result<Option<T>, String> {
     let Some(value) = object.pointer(pointer).filter(|value| !value.is_null()) else { return Ok(None) };
     serde_path_to_error::deserialize(value).map(Some).map_err(|error| {
@@ -239,7 +241,7 @@ fn below<T: DeserializeOwned>(object: &Value, pointer: &str) -> Result<Option<T>
             Some("i32" | "i64") => "a whole number is expected",
             Some("a map") => "an object is expected",
             Some(name) if name.starts_with(|c: char| c.is_ascii_uppercase()) => "an object is expected",
-            _ => "is not as Kubernetes wants it",
+            _ => "is not in the form that Kubernetes expects",
         };
         format!("{place}: {expected}")
     })
@@ -362,11 +364,11 @@ items:
             &both[..1],
             &[],
         );
-        // Of a key that is there twice, the last one counts.
+        // If a key occurs twice, the last one counts.
         check_titles("kind: Pod\nmetadata: { name: x, name: a }\nspec: {}\n", &both[..1], &[]);
         check_titles(r#"{"kind":"Service","kind":"Pod","metadata":{"name":"a"},"spec":{}}"#, &both[..1], &[]);
         let error = read(&format!("{a}\n---\nkind: [\n")).unwrap_err();
-        assert!(error.starts_with("is no YAML: line 3"), "{error}");
+        assert!(error.starts_with("is not valid YAML: line 3"), "{error}");
     }
 
     #[test]
@@ -387,7 +389,10 @@ items:
             "{\"kind\": \"Secret\", \"MARKER\n",
         ] {
             let error = read(text).unwrap_err();
-            assert!(error.starts_with("is no YAML: line ") && !error.contains("MARKER"), "{error}\n{text}");
+            assert!(
+                error.starts_with("is not valid YAML: line ") && !error.contains("MARKER"),
+                "{error}\n{text}"
+            );
         }
         let check = |spec: &str, expected: &str| {
             let error = read(&format!("kind: Pod\nmetadata: {{ name: web }}\nspec: {spec}\n")).unwrap_err();
@@ -412,10 +417,10 @@ items:
     #[test]
     fn a_file_that_is_too_large_is_refused_as_such() {
         let error = objects(&vec![b' '; MAX_BYTES + 1]).unwrap_err();
-        assert_eq!(error, "has more than 16 MiB: explain its parts, one after the other");
+        assert_eq!(error, "is larger than 16 MiB: explain its parts, one after the other");
         let many = "- a\n".repeat(300_000);
         let error = objects(many.as_bytes()).unwrap_err();
-        assert_eq!(error, "holds too many values at once: explain its parts, one after the other");
+        assert_eq!(error, "contains too many values: explain its parts, one after the other");
     }
 
     #[test]
@@ -431,7 +436,7 @@ items:
         std::fs::write(&path, "kind: Workflow\nmetadata: { generateName: hello- }\n").unwrap();
         let error = read_file(&path, "default").unwrap_err().to_string();
         assert!(
-            error.ends_with("holds no Pod, and nothing with the template of a Pod: Workflow hello-"),
+            error.ends_with("contains no Pod, and nothing with the template of a Pod: Workflow hello-"),
             "{error}"
         );
     }

@@ -1,4 +1,4 @@
-//! Tells people where the policies disagree with the configuration.
+//! Reports where the policies disagree with the configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use crate::broker::ActiveConfiguration;
 use crate::cluster::controller::Ended;
 use crate::kubernetes::api_error::describe;
 use crate::reason::Reason;
-use crate::telemetry::events::{About, Events};
+use crate::telemetry::events::{Events, Regarding};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::policies;
 
-/// Policies are compared again after so long: they are not watched, since most clusters never change them.
+/// Policies are compared again after this long: they are not watched, because most clusters never change them.
 const POLICIES_AGAIN: Duration = Duration::from_mins(10);
 
-/// All of them together.
+/// The limit for all calls of one comparison together.
 const POLICIES_LIMIT: Duration = Duration::from_secs(15);
 
-/// Tells where the policies in the cluster select something else than the configuration.
+/// Reports where the policies in the cluster select something else than the configuration.
 pub(super) async fn watch(
     client: Client,
     mut active: watch::Receiver<Option<Arc<ActiveConfiguration>>>,
     pull_secret: Arc<str>,
-    about: About,
+    about: Regarding,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     events: Events,

@@ -1,4 +1,4 @@
-//! Tells people how the registries stand.
+//! Reports the status of the registries.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,23 +7,23 @@ use tokio::sync::watch;
 use tokio::time::{Instant, interval_at};
 
 use super::AGAIN;
-use crate::broker::{Entry, HostConflict, Snapshot, Status, conflicts};
+use crate::broker::{HostConflict, RegistryState, Snapshot, Status, conflicts};
 use crate::clock::{Clock as _, SystemClock};
 use crate::cluster::controller::Ended;
 use crate::configuration::Host;
 use crate::reason::Reason;
-use crate::telemetry::events::{About, Events};
+use crate::telemetry::events::{Events, Regarding};
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
-/// An Event names so many hosts of a pair of registries, so that its note has room for the way out.
+/// An Event names this many hosts of a pair of registries, so that its note has room for the fix.
 const MOST_HOSTS: usize = 3;
 
-/// Tells how the registries stand, and who leads.
+/// Reports the status of the registries, and which replica leads.
 pub(super) async fn watch(
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     mut leading: watch::Receiver<bool>,
-    about: About,
+    about: Regarding,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     events: Events,
@@ -39,7 +39,7 @@ pub(super) async fn watch(
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         health.show_registries(Arc::clone(&snapshot));
         metrics.show_registries(&snapshot, SystemClock.now());
-        let now: Vec<_> = snapshot.entries.iter().map(Stand::of).collect();
+        let now: Vec<_> = snapshot.entries.iter().map(Stand::new).collect();
         for stand in now.iter().filter(|stand| again || !before.contains(stand)) {
             let was_bad = before.iter().any(|known| known.place == stand.place && known.is_bad());
             if let Some((reason, note)) = stand.news(was_bad) {
@@ -61,7 +61,7 @@ pub(super) async fn watch(
     }
 }
 
-/// What people are told of hosts that two registries claim: one note for each pair of registries.
+/// Returns the notes about hosts that two registries claim: one note for each pair of registries.
 fn disputes_in(snapshot: &Snapshot) -> Vec<String> {
     let mut pairs: BTreeMap<(usize, usize), Vec<&Host>> = BTreeMap::new();
     for HostConflict { host, winner, loser, finding: _ } in &snapshot.conflicts {
@@ -84,17 +84,17 @@ fn disputes_in(snapshot: &Snapshot) -> Vec<String> {
     notes.collect()
 }
 
-/// What people are told of a registry, when it changes.
+/// The status of a registry as it is reported when it changes.
 #[derive(PartialEq)]
 struct Stand {
     place: String,
     status: Status,
-    /// Whether there is a credential, and a host for it, whatever became of the last call.
+    /// Whether there is a credential, and a host for it, whatever the result of the last call was.
     can_pull: bool,
 }
 
 impl Stand {
-    fn of(entry: &Entry) -> Self {
+    fn new(entry: &RegistryState) -> Self {
         let place = entry.registry.registry.place.clone();
         let can_pull = entry.issued.is_some() && !entry.hosts.is_empty();
         Self { place, status: entry.status.clone(), can_pull }

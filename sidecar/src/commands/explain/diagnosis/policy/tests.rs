@@ -61,7 +61,7 @@ fn check(found: &Answer, expected: &str) {
 
 #[test]
 fn pods_get_the_answer_of_the_policy_itself() {
-    let check = |subject: &Subject, settings: Value, account: &Account, user: &str, expected: &str| {
+    let check = |subject: &Subject, settings: Value, account: &AccountLookup, user: &str, expected: &str| {
         check(&rules(settings).inject(subject, None, account, user), expected);
     };
     let mode = |key: &str, mode: &str, reads: bool| json!({ "manualPullSecrets": { key: mode }, "readServiceAccounts": reads });
@@ -76,8 +76,8 @@ fn pods_get_the_answer_of_the_policy_itself() {
     check(&pod(&["mine"]), mode("pods", "warn", false), &none, "", "Added([\"imagePullSecrets lists");
     check(&pod(&["mine"]), mode("pods", "ignore", false), &none, "", "LeftAlone([])");
     check(&pod(&["mine"]), mode("pods", "reject", true), &account(&["mine"]), "", "Added([])");
-    check(&pod(&["mine"]), mode("pods", "reject", true), &Account::Absent, "", "Added([\"kept a list");
-    check(&pod(&["mine"]), mode("pods", "reject", true), &Account::Unknown, "", refused);
+    check(&pod(&["mine"]), mode("pods", "reject", true), &AccountLookup::Absent, "", "Added([\"kept a list");
+    check(&pod(&["mine"]), mode("pods", "reject", true), &AccountLookup::Unknown, "", refused);
     // Controllers make the Pods of workloads, whoever makes those.
     check(&workload(&["mine"]), json!({}), &none, "", "Added([])");
     let refused = "Refused(\"Pod team-a/web- (generateName; of Deployment web): spec.imagePullSecrets lists";
@@ -88,14 +88,14 @@ fn pods_get_the_answer_of_the_policy_itself() {
     check(&pod(&[""]), json!({}), &account(&[OURS]), "", "Added([])");
     let wrong = subject_of(&json!({ "kind": "Pod", "metadata": { "name": "web" }, "spec": spec(&[]) }));
     let wrong = Subject { pod: json!({ "spec": { "imagePullSecrets": {} } }), ..wrong };
-    check(&wrong, json!({}), &Account::Unknown, "", "Refused(\"Pod in team-a: spec.imagePullSecrets: ");
+    check(&wrong, json!({}), &AccountLookup::Unknown, "", "Refused(\"Pod in team-a: spec.imagePullSecrets: ");
 }
 
 #[test]
 fn pods_that_a_policy_has_not_selected_are_left_out_and_told_why() {
     let namespace = |labels: &Labels| ObjectMeta { labels: Some(labels.clone()), ..ObjectMeta::default() };
     let check = |subject: &Subject, rules: &Rules, labels: &Labels, why: &str| {
-        let found = rules.inject(subject, Some(&namespace(labels)), &Account::Unknown, "");
+        let found = rules.inject(subject, Some(&namespace(labels)), &AccountLookup::Unknown, "");
         let Answer::LeftOut(misses) = &found else { panic!("{why}: {found:?}") };
         assert!(misses.len() == 1 && misses[0].starts_with(why), "{why}: {misses:?}");
     };
@@ -108,11 +108,11 @@ fn pods_that_a_policy_has_not_selected_are_left_out_and_told_why() {
         "leaves out team-a: add it to its names",
     );
     let excluded = json!({ "namespaces": ["team-*"], "excludedNamespaces": ["team-a"] });
-    check(&pod, &settings(excluded), &plain, "leaves out team-a, which its excludedNamespaces have");
+    check(&pod, &settings(excluded), &plain, "leaves out team-a, which its excludedNamespaces exclude");
     let accounts = json!({ "serviceAccounts": ["builder"] });
     check(&pod, &settings(accounts), &plain, "leaves out the service account default: add it");
     let registries = json!({ "registries": ["other.example.com"] });
-    check(&pod, &settings(registries), &plain, "has registries that no image here is from");
+    check(&pod, &settings(registries), &plain, "leaves out objects without an image from its registries");
 
     let selector =
         |on: &str, expression: Value| rules_of(json!({ on: { "matchExpressions": [expression] } }), "active");
@@ -128,7 +128,7 @@ fn pods_that_a_policy_has_not_selected_are_left_out_and_told_why() {
         "leaves out team-a: add it to its namespaceSel",
     );
     let not_by_name = json!({ "key": NAMESPACE_NAME, "operator": "NotIn", "values": ["team-a"] });
-    check(&pod, &selector("namespaceSelector", not_by_name), &plain, "leaves out team-a: take it out of");
+    check(&pod, &selector("namespaceSelector", not_by_name), &plain, "leaves out team-a: remove it from");
     let own_name = json!({ "key": NAMESPACE_NAME, "operator": "In", "values": ["team-a"] });
     let own_name = selector("namespaceSelector", own_name).misses(&pod, &plain, Some(&namespace(&plain)));
     assert_eq!(own_name, Vec::<String>::new());
@@ -137,7 +137,7 @@ fn pods_that_a_policy_has_not_selected_are_left_out_and_told_why() {
         &pod,
         &selector("namespaceSelector", wanted.clone()),
         &plain,
-        "leaves out team-a: its namespaceSelector wants env in (prod): label team-a",
+        "leaves out team-a: its namespaceSelector requires env in (prod): label team-a",
     );
     let opted_out = Subject { labels: label("false"), ..pod.clone() };
     check(&opted_out, &selector("objectSelector", opt_out), &plain, "leaves out objects with the label");
@@ -145,7 +145,7 @@ fn pods_that_a_policy_has_not_selected_are_left_out_and_told_why() {
         &pod,
         &selector("objectSelector", wanted),
         &plain,
-        "leaves out objects without what its objectSelector",
+        "leaves out objects that do not match its objectSelector",
     );
     // Kubewarden drops `matchLabels` of the one selector, and keeps them in the other.
     let labels = json!({ "matchLabels": { "kept": "x" } });
@@ -155,7 +155,7 @@ fn pods_that_a_policy_has_not_selected_are_left_out_and_told_why() {
         &pod,
         &rules_of(json!({ "objectSelector": labels }), "active"),
         &plain,
-        "leaves out objects without",
+        "leaves out objects that do not match its objectSelector",
     );
 
     check(&pod, &rules_of(json!({ "mode": "monitor" }), "active"), &plain, "only monitors");
@@ -255,7 +255,7 @@ async fn policies_are_read_with_their_status() {
         let Installed { inject: Some(inject), guard: None, differences, assumed: None } = read else {
             panic!("one was read: {read:?}");
         };
-        let answer = inject.inject(&subject, None, &Account::Unknown, "");
+        let answer = inject.inject(&subject, None, &AccountLookup::Unknown, "");
         assert_eq!(answer == Answer::Added(Vec::new()), is_asked, "{status}");
         assert_eq!(differences, Vec::<String>::new());
     }

@@ -20,11 +20,11 @@ fn a_list_is_judged_by_where_the_reference_comes_from() {
         "",
         None,
         false,
-        "✗ has regcred alone, and the list of a Pod never changes",
+        "✗ contains only regcred, and the list of a Pod never changes",
     );
     check_list(&pod_to_come(&[]), BY_ACCOUNTS, None, true, "✓ is empty: Kubernetes copies");
     check_list(&pod_to_come(&[]), "", None, true, "✓ is empty: the policy adds");
-    check_list(&pod_to_come(&["regcred"]), "", None, true, "! has regcred alone: manualPullSecrets");
+    check_list(&pod_to_come(&["regcred"]), "", None, true, "! contains only regcred: manualPullSecrets");
     check_list(
         &pod_to_come(&["regcred"]),
         BY_ACCOUNTS,
@@ -63,11 +63,11 @@ fn what_becomes_of_a_manual_list_is_what_the_policys_settings_say() {
     let (list, pod) = (workload(&["regcred"], true), pod_to_come(&["regcred"]));
     check(&list, &cluster(), true, "✓ has regcred, and the policy adds");
     check(&list, &manual("ownedPods", "warn", false), true, "✓ has regcred, and the policy adds");
-    check(&list, &manual("ownedPods", "ignore", false), false, "✗ has regcred alone, and the policy");
+    check(&list, &manual("ownedPods", "ignore", false), false, "✗ contains only regcred, and the policy");
     check(&pod, &manual("pods", "warn", false), true, "✓ has regcred, and the policy adds");
     check(&workload(&[], true), &cluster(), true, "✓ the policy adds");
     check(&workload(&[], true), &with_policies(None, None), false, "✗ is empty, and no policy adds");
-    check(&list, &with_policies(None, None), false, "✗ has regcred alone, and no policy adds");
+    check(&list, &with_policies(None, None), false, "✗ contains only regcred, and no policy adds");
     let allowed = json!({ "manualPullSecrets": { "allowed": ["reg*"] } });
     check(&pod, &with_policies(Some(rules(allowed)), None), true, "✓ has regcred, and the policy adds");
 
@@ -94,9 +94,14 @@ fn what_becomes_of_a_manual_list_is_what_the_policys_settings_say() {
             "✓ has regcred, and the policy adds",
         );
         verdict(subject, &with_account(account(&["other"]), reads()), false, refused);
-        verdict(subject, &with_account(Account::Unknown, reads()), true, &refused.replace('✗', "!"));
+        verdict(subject, &with_account(AccountLookup::Unknown, reads()), true, &refused.replace('✗', "!"));
         // No Pod of such an account is created, but that is another step.
-        verdict(subject, &with_account(Account::Absent, reads()), false, "! kept a list that may be manual");
+        verdict(
+            subject,
+            &with_account(AccountLookup::Absent, reads()),
+            false,
+            "! kept a list that may be manual",
+        );
         verdict(subject, &with_account(account(&["regcred"]), manual(key, "reject", false)), false, refused);
     }
 }
@@ -117,7 +122,7 @@ fn an_empty_list_is_judged_by_what_kubernetes_copies_to_it() {
         "",
         Some(&ignores),
         false,
-        "✗ is empty, so Kubernetes copies regcred alone",
+        "✗ is empty, so Kubernetes copies only regcred",
     );
 }
 

@@ -31,7 +31,10 @@ fn a_policy_that_never_touches_the_pods_stands_in_their_way_unless_they_have_the
         "leaves out team-a, which its excludedNamespaces",
     );
     check(&with(json!({ "serviceAccounts": ["builder"] })), "leaves out the service account default");
-    check(&with(json!({ "registries": ["other.example.com"] })), "has registries that no image");
+    check(
+        &with(json!({ "registries": ["other.example.com"] })),
+        "leaves out objects without an image from its registries",
+    );
     let status = |status: Option<&str>| {
         let rules = rules(json!({}));
         with_policies(Some(Rules { status: status.map(str::to_owned), ..rules }), None)
@@ -65,7 +68,7 @@ fn a_policy_for_another_pull_secret_is_no_help() {
         &workload(&["other"], true),
         &other,
         false,
-        "✗ imagePullSecrets: has other alone, and no policy",
+        "✗ imagePullSecrets: contains only other, and no policy",
     );
     check_policy(&workload(&[OURS], true), &other, true, &format!("! {problem}"));
     // To that policy, ours was written by hand.
@@ -80,7 +83,7 @@ fn a_policy_for_another_pull_secret_is_no_help() {
 #[test]
 fn policies_that_cannot_be_read_spoil_nothing() {
     let unknown = World { policies: Err("forbidden".to_owned()), ..cluster() };
-    check_policy(&workload(&[], true), &unknown, true, "- INJECT not looked at: forbidden");
+    check_policy(&workload(&[], true), &unknown, true, "- INJECT not checked: forbidden");
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn an_exclusion_and_a_selector_are_told_from_a_name_that_is_not_listed() {
         &configuration(""),
         None,
         false,
-        "✗ namespace team-x: is taken out by exclude-namespace: name",
+        "✗ namespace team-x: is excluded by exclude-namespace: name",
     );
     let selector = configuration("watch-namespace-selector: env=prod\n");
     check(&subject(), &selector, None, true, "! namespace team-a: is managed if its labels match");
@@ -19,15 +19,15 @@ fn an_exclusion_and_a_selector_are_told_from_a_name_that_is_not_listed() {
 
 #[test]
 fn a_service_account_is_judged_by_what_it_lists() {
-    let enforcing = |list: &[&str]| Account::Found(service_account(list, true));
-    let check = |account: Account, more: &str, mark: char, rest: &str| {
+    let enforcing = |list: &[&str]| AccountLookup::Found(service_account(list, true));
+    let check = |account: AccountLookup, more: &str, mark: char, rest: &str| {
         let cluster = with_account(account, cluster());
         let line = format!("{mark} service account default: {rest}");
         check(&subject(), &configuration(more), Some(&cluster), mark == '✓', &line);
     };
     let by_accounts = "attach: service-account\n";
-    check(Account::Absent, "", '✗', "does not exist");
-    check(Account::Unknown, "", '✓', "is selected");
+    check(AccountLookup::Absent, "", '✗', "does not exist");
+    check(AccountLookup::Unknown, "", '✓', "is selected");
     check(account(&[]), "", '✓', "is selected");
     check(enforcing(&[]), "", '✗', "enforces mountable secrets and does not list");
     check(enforcing(&[OURS]), "", '✓', "is selected");
@@ -71,12 +71,12 @@ fn a_secret_is_judged_by_its_metadata() {
         check(&subject(), &configuration, Some(&with(change)), false, &format!("{place} {rest}"));
     };
     check(|secret| secret.ours = false, "another manager created it");
-    check(|secret| secret.expires_at = None, "holds no credential");
+    check(|secret| secret.expires_at = None, "contains no credential");
     check(|secret| secret.expires_at = Some(NOW), "expired at 1970-01-01T00:00:00Z");
     let taken = |secret: &mut PullSecret| {
         (secret.intact, secret.other_manager) = (false, Some("kubectl-edit".into()));
     };
-    check(taken, "was changed by kubectl-edit, so what it holds is unknown");
+    check(taken, "was changed by kubectl-edit, so its contents are unknown");
     check(|secret| secret.intact = false, "was changed by an unknown manager");
 }
 
@@ -96,7 +96,7 @@ fn the_mirror_of_a_static_pod_can_use_no_secret() {
     let metadata = json!({ "name": "web-node1", "annotations": { "kubernetes.io/config.mirror": "hash" } });
     let object = |image: &str| json!({ "kind": "Pod", "metadata": metadata, "spec": { "containers": [{ "image": image }] } });
     let private = read(&object("demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1"), true);
-    let line = "✗ Pod: is the mirror of a static Pod, which can use no Secret: its node needs the login";
+    let line = "✗ Pod: is the mirror of a static Pod, which cannot use Secrets: give its node the login";
     check(&private, &configuration(""), Some(&cluster()), false, line);
     let public = chain(&read(&object("nginx"), true), &configuration(""), Some(&cluster()));
     assert_eq!(public.lines().count(), 1, "{public}");
@@ -144,7 +144,7 @@ fn a_registry_that_the_pull_secret_does_not_hold_yet_is_named() {
     let mut cluster = cluster();
     cluster.cluster.secret.as_mut().unwrap().registries = Box::default();
     let line = "✗ image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host belongs to acr-registry-info[0], \
-                which the pull secret does not hold";
+                which the pull secret does not contain";
     check(&subject(), &configuration(""), Some(&cluster), false, line);
 }
 

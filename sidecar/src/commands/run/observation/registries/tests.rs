@@ -56,7 +56,7 @@ async fn a_disputed_host_is_one_event_for_each_change() {
     tokio::spawn(recorder.run());
     let (show, snapshots) = watch::channel(Arc::default());
     let (_lead, leading) = watch::channel(true);
-    let about = About::config_map("kube-system", "acr-configuration");
+    let about = Regarding::config_map("kube-system", "acr-configuration");
     tokio::spawn(super::watch(snapshots, leading, about, Health::new(), Arc::clone(&metrics), events));
 
     let settled: [&[&str]; 3] = [&["a.example.com"], &["b.example.com"], &["c.example.com"]];

@@ -19,13 +19,13 @@ async fn minted() -> Arc<Snapshot> {
     mint_once(Arc::new(cloud), Arc::new(TestClock::new()), registries().into()).await
 }
 
-async fn document() -> Document {
-    Document::default().updated(&*minted().await, epoch())
+async fn document() -> SavedState {
+    SavedState::default().updated(&*minted().await, epoch())
 }
 
 /// Written down, and read again.
-fn reread(document: &Document) -> Document {
-    Document::parse(&document.to_bytes().unwrap()).unwrap()
+fn reread(document: &SavedState) -> SavedState {
+    SavedState::parse(&document.to_bytes().unwrap()).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,7 +71,7 @@ async fn two_registries_with_one_credential_are_written_down_once() {
     let cloud = FakeCloud::new();
     cloud.script().hosts.insert("cri-one", vec!["one.example.com"]);
     let snapshot = mint_once(Arc::new(cloud), Arc::new(TestClock::new()), registries.clone().into()).await;
-    let document = Document::default().updated(&snapshot, epoch());
+    let document = SavedState::default().updated(&snapshot, epoch());
     assert_eq!(document.len(), 1);
     let restored = document.restore(&registries, epoch());
     assert!(restored[&registries[0].key()].hosts.is_some());
@@ -79,7 +79,7 @@ async fn two_registries_with_one_credential_are_written_down_once() {
 
 #[test]
 fn what_is_no_state_of_ours_is_not_used() {
-    let check = |text: &[u8], expected| assert_eq!(Document::parse(text), Err(expected));
+    let check = |text: &[u8], expected| assert_eq!(SavedState::parse(text), Err(expected));
     check(b"", Unusable::Damaged);
     check(b"{", Unusable::Damaged);
     check(br#"{"credentials":[]}"#, Unusable::Damaged);

@@ -18,7 +18,7 @@ const VERSION: u32 = 1;
 
 /// The credentials that a process held at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Document {
+pub struct SavedState {
     version: u32,
     credentials: Vec<Record>,
 }
@@ -30,7 +30,7 @@ pub enum Unusable {
     #[error("its state is damaged")]
     Damaged,
     /// Another release wrote it.
-    #[error("its state has the form {0}, and this release knows {VERSION} alone")]
+    #[error("its state has version {0}, but this release supports only version {VERSION}")]
     OtherVersion(u32),
 }
 
@@ -49,13 +49,13 @@ struct Record {
     hosts: Option<Vec<String>>,
 }
 
-impl Default for Document {
+impl Default for SavedState {
     fn default() -> Self {
         Self { version: VERSION, credentials: Vec::new() }
     }
 }
 
-impl Document {
+impl SavedState {
     /// Reads a document.
     pub fn parse(bytes: &[u8]) -> Result<Self, Unusable> {
         #[derive(Deserialize)]

@@ -1,5 +1,5 @@
-//! The state Secret: credentials in hand, kept in the sidecar's own namespace so that a restart costs no call to the cloud
-//! and no write to the cluster. Never in a tenant's namespace: tenants can write there.
+//! The state Secret: the credentials that this process holds, kept in the sidecar's own namespace so that a restart needs no call
+//! to the cloud and no write to the cluster. It is never in a tenant's namespace, because tenants can write there.
 
 mod document;
 
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use zeroize::Zeroizing;
 
-pub use self::document::Document;
+pub use self::document::SavedState;
 use super::observed::MANAGED_BY;
 use crate::broker::{Held, ResolvedRegistry, Snapshot};
 use crate::clock::Clock;
@@ -34,19 +34,19 @@ pub const STATE_SECRET: &str = "acr-credential-sidecar-state";
 
 const KEY: &str = "state.json";
 
-/// A write that failed is tried again after so long: nothing waits for it.
+/// A write that failed is retried after this long, because nothing waits for it.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// The state Secret, and what is in it.
+/// The state Secret, and its content.
 pub struct Keeper {
     client: Client,
     namespace: Arc<str>,
     clock: Arc<dyn Clock>,
     version: String,
-    document: Document,
+    document: SavedState,
 }
 
-/// The state Secret as it is read. `Debug` shows no data.
+/// The state Secret as it is read. `Debug` does not print its data.
 #[derive(Clone, Deserialize, kube::Resource)]
 #[resource(inherit = Secret)]
 struct StateSecret {
@@ -62,7 +62,7 @@ impl fmt::Debug for StateSecret {
 }
 
 impl Keeper {
-    /// Reads the state Secret. Whatever is wrong with it is said in the log, and costs no more than a few mints.
+    /// Reads the state Secret. If it cannot be used, that is logged, and costs only a few mints.
     pub async fn load(client: Client, namespace: Arc<str>, clock: Arc<dyn Clock>) -> Result<Self, ApiError> {
         let secrets: Api<StateSecret> = Api::namespaced(client.clone(), &namespace);
         let found = within(secrets.get_opt(STATE_SECRET)).await?;
@@ -73,7 +73,7 @@ impl Keeper {
         };
         keeper.version = metadata.resource_version.unwrap_or(keeper.version);
         let bytes = Zeroizing::new(data.remove(KEY).map(|bytes| bytes.0).unwrap_or_default());
-        match Document::parse(&bytes) {
+        match SavedState::parse(&bytes) {
             Ok(document) => keeper.document = document,
             Err(problem) => {
                 tracing::warn!("Secret {STATE_SECRET}: {problem}: credentials will be minted again");
@@ -82,31 +82,31 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// One that knows nothing.
+    /// Creates a keeper that knows no credentials.
     pub fn empty(client: Client, namespace: Arc<str>, clock: Arc<dyn Clock>) -> Self {
-        Self { client, namespace, clock, version: NO_VERSION.to_owned(), document: Document::default() }
+        Self { client, namespace, clock, version: NO_VERSION.to_owned(), document: SavedState::default() }
     }
 
-    /// What of it is of use for these registries.
+    /// Returns the part that these registries can use.
     pub fn restore(&self, registries: &[ResolvedRegistry]) -> HashMap<CredentialKey, Held> {
         let now = self.clock.wall();
         let restored = self.document.restore(registries, now);
         let (kept, known) = (restored.len(), self.document.len());
         if kept > 0 {
-            tracing::info!("{kept} credentials of an earlier process are still good");
+            tracing::info!("{kept} credentials of an earlier process are still valid");
         }
         if kept < known {
             tracing::info!(
-                "{} credentials of an earlier process have expired or are not asked for any more",
+                "{} credentials of an earlier process have expired or are no longer needed",
                 known - kept
             );
         }
         restored
     }
 
-    /// Writes down every change of the credentials, until nobody changes them any more.
+    /// Writes down every change of the credentials, until the snapshots end.
     pub async fn follow(mut self, mut snapshots: watch::Receiver<Arc<Snapshot>>) {
-        // The one that is there before the broker begins holds nothing, and would take everything out of the state.
+        // The snapshot from before the broker starts contains nothing, and would remove everything from the state.
         if snapshots.wait_for(|snapshot| snapshot.version > 0).await.is_err() {
             return;
         }
@@ -137,9 +137,9 @@ impl Keeper {
         }
     }
 
-    /// Writes exactly over the version that was read or written last: a replica that has been replaced without knowing
-    /// it gets a conflict.
-    async fn write(&self, document: &Document) -> Result<String, ApiError> {
+    /// Writes only over the version that was read or written last. A replica that was replaced and does not know it gets a
+    /// conflict.
+    async fn write(&self, document: &SavedState) -> Result<String, ApiError> {
         let bytes = document.to_bytes().map_err(|error| ApiError::Refused(error.to_string()))?;
         let text = Zeroizing::new(STANDARD.encode(&*bytes));
         let body = Redacted(json!({
@@ -166,12 +166,12 @@ impl Keeper {
                 let version = found.and_then(|found| found.metadata.resource_version);
                 self.version = version.unwrap_or_else(|| NO_VERSION.to_owned());
             }
-            Err(failure) => tracing::warn!("Secret {STATE_SECRET}: failed to look at it: {failure}"),
+            Err(failure) => tracing::warn!("Secret {STATE_SECRET}: failed to read it: {failure}"),
         }
     }
 }
 
-/// A body that holds secrets, and does not show them.
+/// A body that contains secrets. `Debug` does not print them.
 #[derive(serde::Serialize)]
 #[serde(transparent)]
 struct Redacted(serde_json::Value);
