@@ -90,6 +90,7 @@ mod tests {
         let account = br#"{"kind":"ServiceAccount","imagePullSecrets":[{"name":"a"},{"name":"b"}]}"#;
         assert_eq!(listed(account).unwrap(), ["a", "b"]);
         assert_eq!(listed(br#"{"kind":"ServiceAccount"}"#).unwrap(), [""; 0]);
+        assert_eq!(listed(br#"{"imagePullSecrets":[null,{"name":"a"}]}"#).unwrap(), ["", "a"]);
         assert_eq!(listed(br#"{"imagePullSecrets":3}"#), None);
     }
 }

@@ -41,7 +41,7 @@ pub fn validate_with(payload: &[u8], accounts: &dyn ServiceAccounts) -> CallResu
     let verdict = match &review {
         Err(malformed) => Verdict::malformed(&malformed.path, &malformed.complaint),
         Ok(review) => match review.request() {
-            None => Verdict::NotSelected,
+            None => Verdict::Accept,
             Some(request) => match Settings::parse(review.settings.0.unwrap_or("null")) {
                 Ok(settings) => judge(&request, &settings, accounts),
                 Err(mistakes) => Verdict::Error { code: 500, message: format!("wrong settings: {mistakes}") },

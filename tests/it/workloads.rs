@@ -184,6 +184,10 @@ fn an_update_is_judged_by_what_it_changes() {
     check(&["old"], &["new"], Some("new"));
     check(&["old", OURS], &["old"], Some("old"));
     check(&[OURS], &["new", OURS], None);
+    // A rollback, with the default settings.
+    let answer =
+        review(&update("apps", "Deployment", &deployment(&[]), &deployment(&["regcred"])), &json!({}));
+    answer.is_warned(&warnings("regcred", "Pods get it anyway"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The cloud itself: state, clock and sessions, and an answer for each request. It does no IO.
 
 mod acr;
+mod admin;
 mod authentication;
 mod faulted;
 mod metadata;
@@ -14,15 +15,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::admin;
 use crate::clock::Clock;
 use crate::error::{ApiError, Envelope, Style};
 use crate::fault::{Action, FaultKind, Faults};
 use crate::generator::Generator;
 use crate::message::{Answer, Request};
-use crate::oidc::{self, Claims, TokenRequest};
+use crate::oidc::{self, Claims, OidcProvider, TokenRequest};
 use crate::record::Record;
-use crate::state::{Mistake, OidcProvider, Secret, State};
+use crate::state::{Mistake, Secret, State};
 
 pub(crate) use authentication::Session;
 pub(crate) use registry::Credential;

@@ -7,7 +7,6 @@
 //! [`Cloud`] answers requests and does no IO; [`FakeCloud`] puts it behind listeners. What is in the cloud is a
 //! [`State`]; `/_admin/` lets other processes do what the methods of [`FakeCloud`] do.
 
-mod admin;
 mod clock;
 mod cloud;
 mod error;
@@ -25,7 +24,7 @@ pub use clock::Clock;
 pub use cloud::{Cloud, Count};
 pub use fault::{Action, Fault, FaultKind, Faults};
 pub use message::{Answer, Delivery, Request};
-pub use oidc::{PublicKey, Signer, TokenRequest};
+pub use oidc::{OidcProvider, PublicKey, Signer, TokenRequest};
 pub use policy::{
     Conditions, Effect, OneOrMany, Operator, Policy, Principal, Statement, TrustPolicy, TrustStatement,
 };
@@ -33,6 +32,6 @@ pub use record::Record;
 pub use server::FakeCloud;
 pub use signature::{Authorization, Rejection};
 pub use state::{
-    AccessKey, Account, Endpoint, Endpoints, Grant, Instance, Metadata, Mistake, OidcProvider, Role, Secret,
+    AccessKey, Account, Endpoint, Endpoints, Grant, Instance, Metadata, Mistake, Role, Secret,
     State, User,
 };

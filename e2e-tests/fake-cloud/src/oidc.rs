@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::policy::OneOrMany;
-use crate::state::OidcProvider;
 
 // Keys for tests, made for this crate: they open nothing.
 const TEST_KEY: &[u8] = include_bytes!("oidc-test-key.der");
@@ -27,6 +26,28 @@ pub struct PublicKey {
     pub n: String,
     /// The exponent, in base64url.
     pub e: String,
+}
+
+/// An OIDC provider.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OidcProvider {
+    /// The issuer, as in the tokens.
+    pub issuer: String,
+    /// Audiences that it takes.
+    #[serde(default = "sts_audience")]
+    pub client_ids: Vec<String>,
+    /// Its RSA keys, as in a JWKS. The fake's own test key if not given.
+    #[serde(default = "test_keys")]
+    pub keys: Vec<PublicKey>,
+}
+
+fn sts_audience() -> Vec<String> {
+    vec!["sts.aliyuncs.com".into()]
+}
+
+fn test_keys() -> Vec<PublicKey> {
+    vec![PublicKey::of_the_fake()]
 }
 
 /// Which of the fake's keys signs.

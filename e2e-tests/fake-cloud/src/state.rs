@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::oidc::PublicKey;
+use crate::oidc::OidcProvider;
 use crate::policy::{Policy, TrustPolicy};
 
 /// Everything that is in the cloud. All but `accounts` has a default.
@@ -110,20 +110,6 @@ pub enum Grant {
     System(String),
     /// One's own.
     Custom(Policy),
-}
-
-/// An OIDC provider.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct OidcProvider {
-    /// The issuer, as in the tokens.
-    pub issuer: String,
-    /// Audiences that it takes.
-    #[serde(default = "sts_audience")]
-    pub client_ids: Vec<String>,
-    /// Its RSA keys, as in a JWKS. The fake's own test key if not given.
-    #[serde(default = "test_keys")]
-    pub keys: Vec<PublicKey>,
 }
 
 /// An ACR Enterprise instance.
@@ -329,12 +315,4 @@ fn six_hours() -> i64 {
 
 fn half_an_hour() -> i64 {
     1800
-}
-
-fn sts_audience() -> Vec<String> {
-    vec!["sts.aliyuncs.com".into()]
-}
-
-fn test_keys() -> Vec<PublicKey> {
-    vec![PublicKey::of_the_fake()]
 }

@@ -60,7 +60,7 @@ async fn a_persons_pod_is_refused_as_the_shipped_policies_refuse_it() -> Result<
     let refusal = "✗ policy acr-credential-helper-inject: Pod team-a/web: spec.imagePullSecrets lists \"corp\" without \
                    \"acr-credential-secret-aggregation\"";
     let manual = pod(PRIVATE, &["corp"]);
-    let assumed = "- policies: those that `manifests` prints for this configuration";
+    let assumed = "- policies: assumed to be those that `manifests` prints for this configuration";
     let person = "judged as created by a person";
     check(&explain(&manual, &[]).await?, 1, &[refusal, assumed, person, "It cannot pull its images."]);
     check(&explain(&pod("nginx", &["corp"]), &[]).await?, 1, &[refusal]);

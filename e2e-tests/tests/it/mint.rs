@@ -313,7 +313,7 @@ async fn faults_that_heal_are_tried_again_and_others_are_not() -> Result<()> {
         assert_eq!(cloud.calls(Action::GetAuthorizationToken) - before, 2, "{kind:?}");
     }
     let stays: [(FaultKind, &[&str]); 4] = [
-        (FaultKind::NonJson, &["no JSON"]),
+        (FaultKind::NonJson, &["not JSON"]),
         (FaultKind::Unsuccessful { code: "EXAMPLE_REFUSAL".to_owned() }, &["EXAMPLE_REFUSAL"]),
         (FaultKind::Life { seconds: -5 }, &["expired"]),
         (FaultKind::ClockSkew { seconds: 7200 }, &["clock", "NTP"]),

@@ -14,9 +14,9 @@ use crate::credential::CredentialKey;
 /// All registries at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// Increases with every change of the fields below; it is 0 until this replica leads and keeps credentials.
+    /// 0 while only `active` is known: in a standby, and in a leader that still loads the state. Then it increases with every change.
     pub version: u64,
-    /// The configuration that all fields belong to; `None` before the first good one.
+    /// The configuration that all fields belong to; `None` before the first good one, and in [`mint_once`](super::mint_once).
     pub active: Option<Arc<ActiveConfiguration>>,
     /// One entry for each registry, in the order of the configuration.
     pub entries: Vec<RegistryState>,
@@ -195,11 +195,14 @@ fn log(before: &RegistryState, after: &RegistryState) {
         Status::Failing(trouble) if before.status != after.status => match until(after) {
             Some(expires_at) if !after.hosts.is_empty() => {
                 tracing::warn!(
-                    "{place}: {}; the last credential stays in use until {expires_at}",
+                    "{place}: {}; the last known credential and hosts stay in use until {expires_at}",
                     trouble.failure
                 );
             }
-            _ => tracing::error!("{place}: {}; there is no credential", trouble.failure),
+            Some(_) => {
+                tracing::error!("{place}: {}; no host is known for the credential", trouble.failure);
+            }
+            None => tracing::error!("{place}: {}; there is no credential", trouble.failure),
         },
         Status::Expired { .. } if !matches!(before.status, Status::Expired { .. }) => {
             tracing::error!("{place}: the credential has expired and is removed until there is a new one");

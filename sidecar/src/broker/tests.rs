@@ -126,13 +126,61 @@ async fn a_snapshot_holds_the_registries_of_its_configuration() {
     let mut world = World::start(&[one()]);
     for registries in [&[one(), two()][..], &[two()], &[one()]] {
         world.active.send_replace(Some(active(registries)));
-        world.snapshots.changed().await.unwrap();
-        let snapshot = Arc::clone(&world.snapshots.borrow_and_update());
-        let expected = &snapshot.active.as_ref().unwrap().registries;
-        assert!(snapshot.entries.iter().map(|entry| &*entry.registry).eq(expected.iter()));
-        world.pass(SECOND).await;
-        world.snapshots.mark_unchanged();
+        let end = Instant::now() + SECOND;
+        while let Ok(changed) = tokio::time::timeout_at(end, world.snapshots.changed()).await {
+            changed.unwrap();
+            let snapshot = Arc::clone(&world.snapshots.borrow_and_update());
+            let expected = &snapshot.active.as_ref().unwrap().registries;
+            assert!(snapshot.entries.iter().map(|entry| &*entry.registry).eq(expected.iter()));
+        }
+        assert_eq!(world.snapshots.borrow().entries.len(), registries.len());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_anything_in_the_configuration_is_published() {
+    let world = World::start(&[one()]);
+    world.pass(SECOND).await;
+    let before = Arc::clone(&world.snapshots.borrow());
+    let mut other = (*active(&[one()])).clone();
+    other.configuration.expiring_threshold = 14 * MINUTE;
+    world.active.send_replace(Some(Arc::new(other.clone())));
+    world.pass(SECOND).await;
+    let after = Arc::clone(&world.snapshots.borrow());
+    assert_eq!((after.version, after.active.as_deref()), (before.version + 1, Some(&other)));
+    assert!(after.entries[0].issued.is_some(), "what is known stays");
+}
+
+/// A standby has to know what to watch, and must not publish a credential.
+#[tokio::test(start_paused = true)]
+async fn a_standby_publishes_the_configuration_alone_until_it_leads() {
+    let (cloud, clock) = (Arc::new(FakeCloud::new()), Arc::new(TestClock::new()));
+    let publisher = SnapshotPublisher::default();
+    let snapshots = publisher.subscribe();
+    let (sender, follow) = watch::channel(None);
+    {
+        let standby = publisher.follow(follow.clone());
+        tokio::pin!(standby);
+        for registries in [&[one()][..], &[two()]] {
+            sender.send_replace(Some(active(registries)));
+            tokio::select! {
+                () = &mut standby => unreachable!("the sender is there"),
+                () = sleep(SECOND) => {}
+            }
+            let snapshot = Arc::clone(&snapshots.borrow());
+            assert_eq!(snapshot.active, Some(active(registries)));
+            assert_eq!((snapshot.version, snapshot.entries.len()), (0, 0));
+        }
+    }
+    // It changes while the state is loaded.
+    sender.send_replace(Some(active(&[one(), two()])));
+    let broker = Broker::new(Arc::clone(&cloud), clock as Arc<dyn Clock>, HashMap::new(), publisher);
+    let broker = tokio::spawn(broker.run(follow));
+    sleep(SECOND).await;
+    let snapshot = Arc::clone(&snapshots.borrow());
+    assert_eq!(snapshot.active, Some(active(&[one(), two()])));
+    assert!(snapshot.version > 0 && snapshot.entries.iter().all(|entry| entry.issued.is_some()));
+    broker.abort();
 }
 
 #[tokio::test(start_paused = true)]
@@ -374,7 +422,7 @@ async fn the_log_tells_each_change_once_and_holds_no_password() {
      INFO registry of cri-two: the credential is valid until 2026-11-24T21:00:00Z
      WARN registry of cri-two: shared.example.com also belongs to registry of cri-one, which comes first and gets it: list the hosts of each in domains, or give them different namespaces
     ERROR registry of cri-three: GetAuthorizationToken: not authorized: check the rights of the identity in the RAM console; there is no credential
-     WARN registry of cri-one: GetAuthorizationToken: no answer: check DNS, firewall, HTTPS_PROXY and SSL_CERT_FILE, or use --vpc-endpoints inside a VPC; the last credential stays in use until 2026-11-24T21:00:00Z
+     WARN registry of cri-one: GetAuthorizationToken: no answer: check DNS, firewall, HTTPS_PROXY and SSL_CERT_FILE, or use --vpc-endpoints inside a VPC; the last known credential and hosts stay in use until 2026-11-24T21:00:00Z
      INFO registry of cri-two: the credential is valid until 2026-11-24T21:40:00Z
     ERROR registry of cri-one: the credential has expired and is removed until there is a new one
      INFO registry of cri-one: the credential is valid until 2026-11-24T22:15:15Z

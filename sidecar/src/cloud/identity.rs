@@ -37,7 +37,7 @@ pub(super) fn first_keys(
             let keys = Keys::new(pair.id.as_str(), pair.secret.expose_secret(), None).ok_or_else(|| {
                 unavailable("the entry's access key contains blanks or invalid characters", "correct it")
             })?;
-            Ok(FirstKeys::Here(Session::permanent(keys, Source::KeyPair)))
+            Ok(FirstKeys::Here(Session::without_expiry(keys, Source::KeyPair)))
         }
         IdentitySource::KeySecret(name) => {
             key_secret(settings.key_secrets.as_deref(), name.as_str()).map(FirstKeys::Here)
@@ -118,7 +118,7 @@ fn environment_keys(environment: &Environment) -> Result<Session, CloudError> {
             "correct the variables",
         )
     })?;
-    Ok(Session::permanent(keys, Source::Environment))
+    Ok(Session::without_expiry(keys, Source::Environment))
 }
 
 fn environment_oidc(environment: &Environment, last: bool) -> Result<FirstKeys, CloudError> {
@@ -169,7 +169,7 @@ fn key_secret(directory: Option<&Path>, name: &str) -> Result<Session, CloudErro
     };
     let keys = Keys::new(&read("access-key-id")?, &read("access-key-secret")?, None)
         .ok_or_else(|| broken("contains an access key with invalid characters".to_owned()))?;
-    Ok(Session::permanent(keys, Source::KeySecret(name.to_owned())))
+    Ok(Session::without_expiry(keys, Source::KeySecret(name.to_owned())))
 }
 
 /// Reads a file that contains one word, with or without a line end. The error completes "the file …".

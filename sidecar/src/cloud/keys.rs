@@ -26,7 +26,8 @@ pub struct Keys {
 pub struct Session {
     /// The keys.
     pub keys: Keys,
-    /// When the keys expire; `None` for the keys of a RAM user, which do not expire.
+    /// When the keys expire; `None` if that is not known: for the keys of a RAM user, which do not expire, and for a session in the
+    /// environment.
     pub expires_at: Option<Timestamp>,
     /// The origin of the keys.
     pub origin: Origin,
@@ -74,8 +75,8 @@ impl Keys {
 }
 
 impl Session {
-    /// Creates a session of a RAM user's keys, which do not expire.
-    pub fn permanent(keys: Keys, source: Source) -> Self {
+    /// Creates a session of keys whose expiry is not known.
+    pub fn without_expiry(keys: Keys, source: Source) -> Self {
         Self { keys, expires_at: None, origin: source.into(), kept_as: None }
     }
 
@@ -214,7 +215,7 @@ mod tests {
     #[test]
     fn debug_shows_no_key() {
         let keys = Keys::new("MARKER-id", "MARKER-secret", Some("MARKER-token")).unwrap();
-        let session = Session::permanent(keys, Source::KeyPair);
+        let session = Session::without_expiry(keys, Source::KeyPair);
         assert!(!format!("{session:?}").contains("MARKER"));
     }
 }

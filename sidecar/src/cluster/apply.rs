@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Client, Resource};
 use serde::Serialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -21,8 +22,7 @@ use zeroize::Zeroizing;
 use super::desired::DesiredSecret;
 use super::observed::{EXPIRES_AT, HASH, INPUTS, MANAGED_BY, PullSecret, REGISTRIES, ServiceAccount};
 use super::plan::{AccountAction, SecretAction, Version};
-use crate::kubernetes::FIELD_MANAGER;
-use crate::kubernetes::{ApiError, Metadata, NO_VERSION, as_metadata, at, request, within};
+use crate::kubernetes::{ApiError, FIELD_MANAGER, Metadata, NO_VERSION, as_metadata, at, request, within};
 
 /// Writes pull secrets and the lists of them.
 #[derive(Clone)]
@@ -83,7 +83,9 @@ impl Writer {
                 self.update(namespace, content, version).await
             }
             SecretAction::Delete(Version { uid, resource_version }) => {
-                let deleted = self.delete(namespace, uid, Some(resource_version)).await;
+                let name = &self.pull_secret;
+                let deleted =
+                    delete::<Secret>(&self.client, namespace, name, uid, Some(resource_version)).await;
                 return Some(deleted.map(|_| Written::Deleted(uid.clone())));
             }
         };
@@ -119,30 +121,33 @@ impl Writer {
         let written = within(request(&self.client, patch)).await?;
         read(&written).map(|metadata| PullSecret::from_metadata(&metadata))
     }
+}
 
-    /// Deletes the Secret with this uid, in this version if there is one. Returns the finalizers that it waits for.
-    pub async fn delete(
-        &self,
-        namespace: &str,
-        uid: &str,
-        resource_version: Option<&str>,
-    ) -> Result<Vec<String>, ApiError> {
-        let exactly = Preconditions {
-            uid: Some(uid.to_owned()),
-            resource_version: resource_version.map(ToOwned::to_owned),
-        };
-        let params = DeleteParams::default().preconditions(exactly);
-        let delete = as_metadata(at::<Secret>(Some(namespace)).delete(&self.pull_secret, &params));
-        match within(request(&self.client, delete)).await {
-            // If the object is gone, the answer is a Status; if it waits for a finalizer, the answer is the object.
-            Ok(answer) => {
-                let object = Metadata::parse(&answer).ok();
-                let finalizers = object.map(|object| object.finalizers()).unwrap_or_default();
-                Ok(finalizers.into_iter().map(Cow::into_owned).collect())
-            }
-            Err(ApiError::Gone) => Ok(Vec::new()),
-            Err(failure) => Err(failure),
+/// Deletes the object with this uid, in this version if one is given. Returns the finalizers that it waits for.
+pub async fn delete<K>(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    resource_version: Option<&str>,
+) -> Result<Vec<String>, ApiError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    let exactly = Preconditions {
+        uid: Some(uid.to_owned()),
+        resource_version: resource_version.map(ToOwned::to_owned),
+    };
+    let params = DeleteParams::default().preconditions(exactly);
+    match within(request(client, as_metadata(at::<K>(Some(namespace)).delete(name, &params)))).await {
+        // If the object is gone, the answer is a Status; if it waits for a finalizer, the answer is the object.
+        Ok(answer) => {
+            let object = Metadata::parse(&answer).ok();
+            let finalizers = object.map(|object| object.finalizers()).unwrap_or_default();
+            Ok(finalizers.into_iter().map(Cow::into_owned).collect())
         }
+        Err(ApiError::Gone) => Ok(Vec::new()),
+        Err(failure) => Err(failure),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Reacts to events: plans for the namespace in which something happened, and writes the difference.
 //!
 //! One task owns all knowledge, plans, and never waits for a write; writes run beside it. `events` finds the namespaces
-//! that an event concerns, and `work` plans for one namespace and takes in the results of the plan.
+//! that an event concerns, `work` plans for one namespace, `outcome` takes in the results of the plan, and `report` counts.
 
 mod events;
+mod outcome;
+mod report;
 mod work;
 
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use self::work::Done;
+use self::outcome::Done;
 use super::apply::Writer;
 use super::desired::DesiredSecrets;
 use super::observer::Observer;

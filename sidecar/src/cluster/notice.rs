@@ -22,9 +22,11 @@ impl Notice {
             ApiError::WrongType => Reason::PullSecretWrongType,
             ApiError::Immutable => Reason::PullSecretImmutable,
             ApiError::Forbidden(_) => Reason::WriteForbidden,
-            ApiError::Quota(_) | ApiError::Refused(_) | ApiError::Busy { .. } | ApiError::Unreachable(_) => {
-                Reason::WriteFailed
-            }
+            ApiError::Quota(_)
+            | ApiError::Invalid(_)
+            | ApiError::Refused(_)
+            | ApiError::Busy { .. }
+            | ApiError::Unreachable(_) => Reason::WriteFailed,
         };
         Some(Self { about, reason, message: error.to_string() })
     }

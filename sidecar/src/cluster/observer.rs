@@ -88,8 +88,8 @@ impl Observer {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reports something about the object with this uid. Returns whether an Event is sent, so that the caller logs it as well: it
-    /// may have been reported recently, or there may be too many Events.
+    /// Reports something about the object with this uid. Returns whether the caller should log it: it may
+    /// have been reported recently, or there may be too many Events.
     pub fn notice(&self, namespace: &str, notice: &Notice, uid: Option<&str>) -> bool {
         let Notice { about, reason, message } = notice;
         let Some(events) = &self.events else { return true };

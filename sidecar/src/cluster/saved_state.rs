@@ -26,8 +26,7 @@ use super::observed::MANAGED_BY;
 use crate::broker::{Held, ResolvedRegistry, Snapshot};
 use crate::clock::Clock;
 use crate::credential::CredentialKey;
-use crate::kubernetes::FIELD_MANAGER;
-use crate::kubernetes::{ApiError, NO_VERSION, within};
+use crate::kubernetes::{ApiError, FIELD_MANAGER, NO_VERSION, within};
 
 /// Name of the state Secret.
 pub const STATE_SECRET: &str = "acr-credential-sidecar-state";

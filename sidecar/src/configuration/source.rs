@@ -181,24 +181,29 @@ fn lift(entries: &mut Vec<(String, Node)>, findings: &mut Findings) {
         let Node::Map(within) = node else { return false };
         within.iter().any(|(key, _)| CONFIG_MAP.has(key))
     };
+    let is_key = |line: &str| line.split_once(':').is_some_and(|(key, _)| CONFIG_MAP.has(key));
     for (at, (key, node)) in std::mem::take(entries).into_iter().enumerate() {
-        let read = match &node {
+        let (read, is_broken) = match &node {
             Node::Scalar(text) if !CONFIG_MAP.has(&key) && text.contains('\n') => {
                 // Mistakes within the text are reported when the user has moved it to its place.
-                tree::read(text, "data", &mut Findings::default())
+                let read = tree::read(text, "data", &mut Findings::default());
+                let is_broken = read.is_none() && text.lines().any(is_key);
+                (read, is_broken)
             }
-            node @ Node::Map(_) if !CONFIG_MAP.has(&key) => Some(node.clone()),
-            _ => None,
+            node @ Node::Map(_) if !CONFIG_MAP.has(&key) => (Some(node.clone()), false),
+            _ => (None, false),
         };
-        match read.filter(is_whole) {
-            Some(Node::Map(within)) => {
-                findings.mistake(
-                    "data",
-                    format!("key {} contains keys that belong one level up", at + 1),
-                    "write them in its place, directly below data",
-                );
-                entries.extend(within);
-            }
+        let read = read.filter(is_whole);
+        if read.is_some() || is_broken {
+            findings.mistake(
+                "data",
+                format!("key {} contains keys that belong one level up", at + 1),
+                "write them in its place, directly below data",
+            );
+        }
+        match read {
+            Some(Node::Map(within)) => entries.extend(within),
+            _ if is_broken => {}
             _ => entries.push((key, node)),
         }
     }

@@ -38,6 +38,9 @@ pub enum ApiError {
     /// The API server does not accept such an object.
     #[error("the API server refuses it: {0}")]
     Refused(String),
+    /// The object is not valid.
+    #[error("the API server refuses it: {0}")]
+    Invalid(String),
     /// The API server is overloaded, or does not work.
     #[error("the API server cannot do it now: {message}")]
     Busy {
@@ -55,7 +58,8 @@ impl ApiError {
     fn from_status(status: &Status) -> Self {
         let details = status.details.as_ref();
         let causes = details.map(|details| details.causes.as_slice()).unwrap_or_default();
-        let message = status.message.clone();
+        let message =
+            if status.message.is_empty() { format!("HTTP {}", status.code) } else { status.message.clone() };
         match status.code {
             409 => Self::Conflict,
             404 | 410 => Self::Gone,
@@ -69,6 +73,7 @@ impl ApiError {
             401 | 403 => Self::Forbidden(message),
             422 if causes.iter().any(|cause| cause.field == "type") => Self::WrongType,
             422 if message.contains("field is immutable when `immutable` is set") => Self::Immutable,
+            422 => Self::Invalid(message),
             429 | 500.. => {
                 let seconds =
                     details.map(|details| details.retry_after_seconds).filter(|seconds| *seconds > 0);
@@ -102,6 +107,7 @@ impl ApiError {
             Self::Forbidden(_) => "Forbidden",
             Self::Quota(_) => "Quota",
             Self::Refused(_) => "Refused",
+            Self::Invalid(_) => "Invalid",
             Self::Busy { .. } => "Busy",
             Self::Unreachable(_) => "Unreachable",
         }
@@ -117,12 +123,14 @@ impl From<&Error> for ApiError {
     }
 }
 
-/// Waits for the answer to a call of the controller for a limited time: an endless call would block its namespace.
+/// Waits for the answer to a call for a limited time: an endless call of the controller would block its namespace.
 pub async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, ApiError> {
     const LIMIT: Duration = Duration::from_secs(10);
     match tokio::time::timeout(LIMIT, call).await {
         Ok(result) => result.map_err(|error| ApiError::from(&error)),
-        Err(_) => Err(ApiError::Unreachable(format!("no data arrived within {} s", LIMIT.as_secs()))),
+        Err(_) => {
+            Err(ApiError::Unreachable(format!("no complete answer arrived within {} s", LIMIT.as_secs())))
+        }
     }
 }
 
@@ -130,7 +138,7 @@ pub async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T
 pub fn describe(error: &Error) -> String {
     match error {
         Error::Api(status) if status.message.is_empty() => {
-            format!("the API server answered {} {}", status.code, ApiError::from_status(status).name())
+            format!("the API server answered {}", status.code)
         }
         Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
         _ => of_plugin(error).unwrap_or_else(|| {
@@ -187,7 +195,10 @@ mod tests {
         check(403, "Forbidden");
         check(404, "Gone");
         check(409, "Conflict");
+        check(410, "Gone");
         check(418, "Refused");
+        check(422, "Invalid");
+        check(429, "Busy");
         check(500, "Busy");
         check(503, "Busy");
     }
@@ -213,6 +224,6 @@ mod tests {
     fn the_line_says_what_the_server_said_once() {
         let error = answered(403, "secrets \"a\" is forbidden");
         assert_eq!(describe(&error), "the API server answered 403: secrets \"a\" is forbidden");
-        assert_eq!(describe(&answered(500, "")), "the API server answered 500 Busy");
+        assert_eq!(describe(&answered(500, "")), "the API server answered 500");
     }
 }

@@ -176,11 +176,11 @@ async fn body(
     request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
 ) -> Result<Body, Error> {
     let request = request.map_err(Error::BuildRequest)?;
-    within(async { Ok(Box::pin(client.request_stream(request).await?) as Body) }).await
+    piece(async { Ok(Box::pin(client.request_stream(request).await?) as Body) }).await
 }
 
 /// Waits for a piece of an answer.
-async fn within<T>(piece: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+async fn piece<T>(piece: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timeout(SILENCE, piece).await.unwrap_or_else(|_| {
         let problem = format!("no data arrived within {} s", SILENCE.as_secs());
         Err(Error::ReadEvents(io::Error::new(io::ErrorKind::TimedOut, problem)))
@@ -225,7 +225,7 @@ impl Page {
     /// Reads to the end of an item. Returns false at the end of the page.
     async fn advance(&mut self) -> Result<bool, Error> {
         loop {
-            let text = within(async { self.text.fill_buf().await.map_err(Error::ReadEvents) }).await?;
+            let text = piece(async { self.text.fill_buf().await.map_err(Error::ReadEvents) }).await?;
             if text.is_empty() {
                 return Ok(false);
             }

@@ -94,7 +94,7 @@ struct Follower<'f, M, F> {
     message: F,
     pauses: ExponentialBackoff,
     /// The cause of the current failure.
-    failing: Option<&'static str>,
+    failing: Option<(Option<u16>, &'static str)>,
 }
 
 impl<M: Send, F: Fn(Change<'_>) -> Option<M> + Send + Sync> Follower<'_, M, F> {
@@ -193,7 +193,8 @@ impl<M: Send, F: Fn(Change<'_>) -> Option<M> + Send + Sync> Follower<'_, M, F> {
 
     /// Reports a failure, and waits until the next try.
     async fn fail(&mut self, error: &Error) -> End {
-        let cause = ApiError::from(error).name();
+        let code = if let Error::Api(status) = error { Some(status.code) } else { None };
+        let cause = (code, ApiError::from(error).name());
         if self.failing.replace(cause) != Some(cause) {
             tracing::warn!("failed to watch {}, trying again: {}", self.name, describe(error));
         }

@@ -56,7 +56,7 @@ pub struct Timing {
     pub retry: Duration,
 }
 
-/// Is called for each call that failed.
+/// Is called for each call that the API server refused, or that could not be sent.
 pub type OnFailure = Box<dyn Fn(Verb, &ApiError) + Send + Sync>;
 
 /// A candidate for the Lease.
@@ -72,14 +72,14 @@ pub struct Election<S> {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
     /// Another replica has the Lease.
-    #[error("the lease was taken over by {0:?}: this process stops and restarts as a standby")]
+    #[error("the Lease was taken over by {0:?}: this process stops and restarts as a standby")]
     To(String),
     /// No replica has it, or it was deleted.
     #[error("another process deleted or released the Lease: this process stops and restarts as a standby")]
     ToNobody,
     /// It could not be renewed in time, or this process was frozen.
     #[error(
-        "the lease could not be renewed within {} s: this process stops and restarts as a standby",
+        "the Lease could not be renewed within {} s: this process stops and restarts as a standby",
         .0.as_secs()
     )]
     NotRenewed(Duration),

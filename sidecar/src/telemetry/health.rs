@@ -21,10 +21,10 @@ const MORE: &str = "for details, see the log or run `acr-credential-sidecar stat
 
 /// The health of the whole process.
 #[derive(Debug, Default)]
-pub struct Health(Mutex<Board>);
+pub struct Health(Mutex<Conditions>);
 
 #[derive(Debug, Default)]
-struct Board {
+struct Conditions {
     loops: BTreeMap<&'static str, Beat>,
     gates: BTreeMap<&'static str, Option<String>>,
     notes: BTreeMap<&'static str, String>,
@@ -69,7 +69,7 @@ impl Health {
 
     /// Watches a loop that makes a round within `limit` when it works, whatever it waits for.
     pub fn heartbeat(self: &Arc<Self>, name: &'static str, limit: Duration) -> Heartbeat {
-        self.board().loops.insert(name, Beat { last: Instant::now(), limit });
+        self.conditions().loops.insert(name, Beat { last: Instant::now(), limit });
         Heartbeat { health: Arc::clone(self), name }
     }
 
@@ -81,32 +81,32 @@ impl Health {
 
     /// Sets a condition that may change repeatedly: `missing` states what is missing, and is `None` if the condition is met.
     pub fn show(&self, name: &'static str, missing: Option<&str>) {
-        self.board().gates.insert(name, missing.map(str::to_owned));
+        self.conditions().gates.insert(name, missing.map(str::to_owned));
     }
 
     /// Sets a warning about a problem that does not keep the sidecar from doing its work; `None` removes the warning.
     pub fn note(&self, name: &'static str, wrong: Option<String>) {
-        let mut board = self.board();
+        let mut conditions = self.conditions();
         match wrong {
-            Some(wrong) => board.notes.insert(name, wrong),
-            None => board.notes.remove(name),
+            Some(wrong) => conditions.notes.insert(name, wrong),
+            None => conditions.notes.remove(name),
         };
     }
 
     /// Sets the status of the registries; together they are one condition.
     pub fn show_registries(&self, snapshot: Arc<Snapshot>) {
-        self.board().snapshot = snapshot;
+        self.conditions().snapshot = snapshot;
     }
 
     /// Sets whether this replica writes. A standby is as ready as the leader.
     pub fn show_leader(&self, is_leader: bool) {
-        self.board().is_leader = is_leader;
+        self.conditions().is_leader = is_leader;
     }
 
     /// Returns whether all loops make progress.
     pub fn livez(&self, now: Instant) -> ProbePage {
-        let board = self.board();
-        let lines = board.loops.iter().map(|(name, Beat { last, limit })| {
+        let conditions = self.conditions();
+        let lines = conditions.loops.iter().map(|(name, Beat { last, limit })| {
             let silent = now.saturating_duration_since(*last);
             let stuck = (silent > *limit).then(|| {
                 format!("has not run for {} s; the limit is {} s", silent.as_secs(), limit.as_secs())
@@ -118,20 +118,20 @@ impl Health {
 
     /// Returns whether the sidecar does its work.
     pub fn readyz(&self, now: Moment) -> ProbePage {
-        let board = self.board();
-        let gates = board.gates.iter().map(|(name, missing)| ((*name).to_owned(), missing.clone()));
-        let registries = (!board.snapshot.entries.is_empty())
-            .then(|| ("registries".to_owned(), lacking(&board.snapshot.entries, now)));
+        let conditions = self.conditions();
+        let gates = conditions.gates.iter().map(|(name, missing)| ((*name).to_owned(), missing.clone()));
+        let registries = (!conditions.snapshot.entries.is_empty())
+            .then(|| ("registries".to_owned(), lacking(&conditions.snapshot.entries, now)));
         let mut footer = String::new();
-        for (name, wrong) in &board.notes {
+        for (name, wrong) in &conditions.notes {
             push_line(&mut footer, '!', name, Some(wrong));
         }
-        let disputed = board.snapshot.conflicts.len();
+        let disputed = conditions.snapshot.conflicts.len();
         if disputed > 0 {
             push_line(&mut footer, '!', "hosts", Some(&format!("disputed: {disputed}")));
         }
         let is_odd = !footer.is_empty();
-        footer.push_str(if board.is_leader {
+        footer.push_str(if conditions.is_leader {
             "leader: this replica writes\n"
         } else {
             "standby: another replica writes, or none does yet\n"
@@ -143,8 +143,8 @@ impl Health {
         page
     }
 
-    fn board(&self) -> MutexGuard<'_, Board> {
-        // Every change of the board is one assignment, so the board is complete even after a panic.
+    fn conditions(&self) -> MutexGuard<'_, Conditions> {
+        // Every change of the conditions is one assignment, so the conditions is complete even after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -152,7 +152,7 @@ impl Health {
 impl Heartbeat {
     /// Records that the loop made a round.
     pub fn beat(&self) {
-        if let Some(beat) = self.health.board().loops.get_mut(self.name) {
+        if let Some(beat) = self.health.conditions().loops.get_mut(self.name) {
             beat.last = Instant::now();
         }
     }
@@ -160,7 +160,7 @@ impl Heartbeat {
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        self.health.board().loops.remove(self.name);
+        self.health.conditions().loops.remove(self.name);
     }
 }
 

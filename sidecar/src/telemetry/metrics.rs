@@ -84,7 +84,7 @@ macro_rules! or_default {
 metrics! {
     /// Managed namespaces.
     pub managed_namespaces: Gauge,
-    /// Selected service accounts whose list lacks the pull secret still.
+    /// Selected service accounts whose list still lacks the pull secret.
     pub service_accounts_pending: Gauge,
     /// Managed namespaces with a Secret of that name that is not ours.
     pub foreign_secrets: Gauge,

@@ -93,7 +93,7 @@ async fn a_leader_without_an_api_server_ends_and_a_standby_waits() -> Result<()>
     let code = timeout(LONG, leader.ended()).await.context("the leader does not end")??;
     assert_eq!(code, Some(1));
     let log = leader.log()?;
-    assert!(log.contains("the lease could not be renewed within 10 s: this process stops"), "{log}");
+    assert!(log.contains("the Lease could not be renewed within 10 s: this process stops"), "{log}");
     until_page(&mut standby, "/livez", "the standby is alive", |status, _| status == 200).await?;
 
     proxy.be_out_of_reach(false);

@@ -139,7 +139,7 @@ async fn a_refused_session_is_dropped_unless_it_was_renewed_already() {
     fixture.get(key.clone()).await.unwrap();
     let first = |kept_as: Option<SessionKey>| {
         let keys = Keys::new("STS.0", "secret", None).unwrap();
-        Session { kept_as, ..Session::permanent(keys, Source::Environment) }
+        Session { kept_as, ..Session::without_expiry(keys, Source::Environment) }
     };
     assert!(fixture.sessions.forget(&first(Some(key.clone()))).await);
     assert_eq!(fixture.get(key.clone()).await.unwrap(), "STS.1");

@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use super::{Writer, read};
 use crate::cluster::observed::ServiceAccount;
 use crate::cluster::plan::{AccountAction, Version};
-use crate::kubernetes::FIELD_MANAGER;
-use crate::kubernetes::{ApiError, at, request, within};
+use crate::kubernetes::{ApiError, FIELD_MANAGER, at, request, within};
 
 impl Writer {
     /// Writes a new list to a service account.
@@ -47,7 +46,7 @@ impl Writer {
                 // The API server accepts dates in managedFields that it cannot read itself, and then it accepts no patch of such
                 // an object. This patch empties them
                 // (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields>).
-                Err(ApiError::Refused(_)) => {
+                Err(ApiError::Invalid(_)) => {
                     let metadata = json!({
                         "name": name, "uid": uid, "resourceVersion": resource_version, "managedFields": [{}],
                     });

@@ -188,6 +188,23 @@ async fn a_list_that_holds_nothing_more_is_taken_away_so_that_nobody_owns_it() {
     "#);
 }
 
+/// Other managers must not lose their entries because an admission webhook refuses the write.
+#[tokio::test(start_paused = true)]
+async fn only_an_object_that_the_api_server_calls_invalid_loses_its_managed_fields() {
+    for (code, is_retried) in [(422, true), (400, false)] {
+        let (writer, mut server) = writer();
+        let answers = async {
+            answer(&mut server, code, refusal(code, "no", &Value::Null)).await;
+            if is_retried { Some(answer(&mut server, 200, written()).await) } else { None }
+        };
+        let actions = vec![account("default", &["other"], false)];
+        let (outcome, second) = tokio::join!(writer.apply("team-a", &SecretAction::Leave, actions), answers);
+        assert_eq!(outcome.service_accounts[0].1.is_ok(), is_retried);
+        let clears = |body: String| body.contains("\"managedFields\": [\n      {}\n    ]");
+        assert_eq!(second.map(clears), is_retried.then_some(true));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_reference_is_made_to_a_pull_secret_that_could_not_be_written() {
     let (writer, mut server) = writer();
@@ -212,7 +229,7 @@ async fn a_call_that_hangs_ends() {
     let (outcome, held) = tokio::join!(writer.apply("team-a", &action, Vec::new()), server.next_request());
     assert_eq!(
         outcome.pull_secret,
-        Some(Err(ApiError::Unreachable("no data arrived within 10 s".to_owned())))
+        Some(Err(ApiError::Unreachable("no complete answer arrived within 10 s".to_owned())))
     );
     drop(held);
 }
@@ -247,7 +264,8 @@ fn answers_are_told_apart_by_what_to_do_next() {
         "WrongType",
     );
     check(422, "data: Forbidden: field is immutable when `immutable` is set", &none, "Immutable");
-    check(422, "something else", &none, "Refused");
+    check(422, "something else", &none, "Invalid");
+    check(400, "something else", &none, "Refused");
     check(429, "too many requests", &none, "Busy");
     check(503, "", &none, "Busy");
 }

@@ -21,7 +21,7 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// Starts the time.
+    /// Starts the countdown.
     pub(super) fn start() -> Self {
         Self { end: Instant::now() + LIMIT }
     }
@@ -31,7 +31,7 @@ impl Deadline {
         Instant::now() >= self.end
     }
 
-    /// Waits until there is no obstacle. An obstacle is a sentence that names it, and how to remove it.
+    /// Waits until there is no obstacle. An obstacle is a sentence that names it and says how to remove it.
     pub(super) async fn wait(
         self,
         obstacle: impl AsyncFn() -> Result<Option<String>, CommandError>,

@@ -12,8 +12,7 @@ use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
 use crate::cluster::observed::{self, LONGEST_LIST};
 use crate::cluster::saved_state::STATE_SECRET;
-use crate::kubernetes::FIELD_MANAGER;
-use crate::kubernetes::{Collection, Metadata};
+use crate::kubernetes::{Collection, FIELD_MANAGER, Metadata};
 use crate::telemetry::policies;
 
 /// The first steps, which are done on demand.

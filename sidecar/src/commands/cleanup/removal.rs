@@ -3,20 +3,19 @@
 use futures::StreamExt as _;
 use futures::stream;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{DeleteParams, GetParams, ObjectMeta, Preconditions};
-use kube::{Api, Client};
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::Client;
+use kube::api::{GetParams, ObjectMeta};
 
 use super::super::Exit;
-use super::super::cluster::{self, FoundSecret, call, get, unexpected};
+use super::super::cluster::{self, FoundSecret, get, unexpected};
 use super::super::report::{self, Line, Mark};
 use super::super::setup::CommandError;
 use super::deadline::{Deadline, pause};
 use super::leftovers::{Leftovers, ListingAccount, list_too_long, place};
-use crate::cluster::apply::Writer;
+use crate::cluster::apply::{Writer, delete};
 use crate::cluster::observed::{self, PullSecret};
 use crate::cluster::plan::AccountAction;
-use crate::kubernetes::api_error::is_status;
 use crate::kubernetes::{ApiError, Metadata, at};
 
 /// Number of objects that are written at the same time.
@@ -40,6 +39,8 @@ enum Removal {
     Done,
     /// The object has changed: another writer writes it.
     Conflict,
+    /// The API server does not answer, or has too much to do.
+    Unanswered(CommandError),
     /// The object stays, for this reason.
     Held(String),
 }
@@ -78,13 +79,13 @@ impl Leftovers {
                         }
                         continue;
                     }
-                    Ok(Removal::Conflict) if !deadline.is_over() => {
+                    Ok(Removal::Conflict | Removal::Unanswered(_)) if !deadline.is_over() => {
                         again.push(task);
                         continue;
                     }
                     Ok(Removal::Conflict) => "left alone: other writers keep changing it".to_owned(),
                     Ok(Removal::Held(why)) => why,
-                    Err(error) => {
+                    Ok(Removal::Unanswered(error)) | Err(error) => {
                         failed += 1;
                         report::line_to_stderr(&Line::new(Mark::Error, task.place(), error));
                         continue;
@@ -158,7 +159,7 @@ async fn take_off(
             // An account that is gone has no list.
             Ok(_) | Err(ApiError::Gone) => return Ok(Removal::Done),
             Err(ApiError::Conflict) => {}
-            Err(failure) => return Err(failed("write it", &failure)),
+            Err(failure) => return failed("write it", &failure),
         }
     }
     Ok(Removal::Conflict)
@@ -168,49 +169,48 @@ async fn take_off(
 /// the same Secret and still ours.
 async fn remove(client: &Client, secret: &FoundSecret) -> Result<Removal, CommandError> {
     let FoundSecret { name, namespace, facts: PullSecret { uid, resource_version, .. } } = secret;
-    let writer = Writer::new(client.clone(), name.as_str().into());
-    let mut deleted = writer.delete(namespace, uid, Some(resource_version)).await;
+    let mut deleted = delete::<Secret>(client, namespace, name, uid, Some(resource_version)).await;
     if matches!(deleted, Err(ApiError::Conflict)) {
         match cluster::secret(client, namespace, name, "read its metadata").await? {
             None => return Ok(Removal::Done),
             Some(now) if now.facts.uid == *uid && now.facts.surely_ours => {
-                deleted = writer.delete(namespace, uid, None).await;
+                deleted = delete::<Secret>(client, namespace, name, uid, None).await;
             }
             Some(_) => {
                 return Ok(Removal::Held("left alone: another manager has taken it over".to_owned()));
             }
         }
     }
-    match deleted {
-        Ok(finalizers) if finalizers.is_empty() => Ok(Removal::Done),
-        Ok(finalizers) => {
-            let noun = if finalizers.len() == 1 { "finalizer" } else { "finalizers" };
-            let names = finalizers.join(", ");
-            Ok(Removal::Held(format!("is being deleted, held by the {noun} {names}")))
-        }
-        Err(ApiError::Conflict) => Ok(Removal::Conflict),
-        Err(failure) => Err(failed("delete it", &failure)),
-    }
+    removal(deleted)
 }
 
 async fn delete_lease(client: &Client, lease: &ObjectMeta) -> Result<Removal, CommandError> {
     let ObjectMeta { name, namespace, uid, resource_version, .. } = lease;
-    let exactly = Preconditions { uid: uid.clone(), resource_version: resource_version.clone() };
-    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace.as_deref().unwrap_or_default());
-    let params = DeleteParams::default().preconditions(exactly);
-    call("delete it", async {
-        match leases.delete(name.as_deref().unwrap_or_default(), &params).await {
-            Ok(_) => Ok(Removal::Done),
-            Err(error) if is_status(&error, 404) => Ok(Removal::Done),
-            Err(error) if is_status(&error, 409) => Ok(Removal::Conflict),
-            Err(error) => Err(error),
-        }
-    })
-    .await
+    let [name, namespace, uid] = [name, namespace, uid].map(|text| text.as_deref().unwrap_or_default());
+    removal(delete::<Lease>(client, namespace, name, uid, resource_version.as_deref()).await)
 }
 
-fn failed(action: &str, failure: &ApiError) -> CommandError {
-    CommandError::Cluster { action: action.to_owned(), problem: failure.to_string() }
+fn removal(deleted: Result<Vec<String>, ApiError>) -> Result<Removal, CommandError> {
+    let finalizers = match deleted {
+        Ok(finalizers) => finalizers,
+        Err(failure) => return failed("delete it", &failure),
+    };
+    let noun = match finalizers.len() {
+        0 => return Ok(Removal::Done),
+        1 => "finalizer",
+        _ => "finalizers",
+    };
+    Ok(Removal::Held(format!("is being deleted, held by the {noun} {}", finalizers.join(", "))))
+}
+
+/// A conflict, or an API server that cannot answer now, may pass: the write is tried again.
+fn failed(action: &str, failure: &ApiError) -> Result<Removal, CommandError> {
+    let error = CommandError::Cluster { action: action.to_owned(), problem: failure.to_string() };
+    match failure {
+        ApiError::Conflict => Ok(Removal::Conflict),
+        ApiError::Busy { .. } | ApiError::Unreachable(_) => Ok(Removal::Unanswered(error)),
+        _ => Err(error),
+    }
 }
 
 #[cfg(test)]

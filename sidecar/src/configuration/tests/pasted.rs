@@ -309,6 +309,13 @@ attach: is not one of pod, service-account and both: did you mean pod?
 ",
         );
     }
+    // The text is broken, so nothing of it is read, but its place is reported.
+    check(
+        "kind: ConfigMap\ndata:\n  config.yaml: |\n    watch-namespace: all\n    attach: \"pod\" x\n",
+        "
+data: key 1 contains keys that belong one level up: write them in its place, directly below data
+",
+    );
     check(
         "kind: ConfigMap\nmetadata:\n  name: acr-configuration\n  data:\n    attach: pods\n",
         "

@@ -63,7 +63,7 @@ impl Case<'_> {
             // All hosts are known, and this host is not among them.
             (false, true) if hosts.is_some() => return (false, unknown_host(host)),
             (false, true) => warning(format!(
-                "its host may belong to {place}, whose hosts the cloud names: --read-secret shows"
+                "its host may belong to {place}, whose hosts the cloud names: --read-secret shows whether it does"
             )),
             (false, false) => warning(format!(
                 "its host may belong to {place}, which is for other namespaces: if it does, add {namespace} to its namespaces"

@@ -155,7 +155,8 @@ impl Rules {
         };
         match judge(request, settings, account) {
             Verdict::NotSelected => Answer::LeftOut(vec![
-                "leaves out objects without an image from its registries: add the host to them".to_owned(),
+                "leaves out objects without an image from its registries: add the host to its registries"
+                    .to_owned(),
             ]),
             Verdict::Accept => Answer::Accepted,
             Verdict::LeaveAlone { warnings, .. } => Answer::LeftAlone(warnings),
