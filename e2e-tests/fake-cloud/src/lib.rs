@@ -32,6 +32,5 @@ pub use record::Record;
 pub use server::FakeCloud;
 pub use signature::{Authorization, Rejection};
 pub use state::{
-    AccessKey, Account, Endpoint, Endpoints, Grant, Instance, Metadata, Mistake, Role, Secret,
-    State, User,
+    AccessKey, Account, Endpoint, Endpoints, Grant, Instance, Metadata, Mistake, Role, Secret, State, User,
 };
