@@ -84,6 +84,14 @@ pub struct Registry {
     pub identity: Identity,
 }
 
+impl Registry {
+    /// Returns whether a managed namespace gets this registry.
+    pub fn is_for(&self, namespace: &str) -> bool {
+        let patterns = self.namespaces.as_ref();
+        patterns.is_none_or(|all| all.iter().any(|pattern| pattern.matches(namespace)))
+    }
+}
+
 /// An ACR instance within a region.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Instance {

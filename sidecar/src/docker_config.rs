@@ -66,12 +66,9 @@ impl RegistrySet {
         registries: impl IntoIterator<Item = &'a ResolvedRegistry>,
         namespace: &str,
     ) -> Self {
-        let gets = |entry: &ResolvedRegistry| match &entry.registry.namespaces {
-            None => true,
-            Some(patterns) => patterns.iter().any(|pattern| pattern.matches(namespace)),
-        };
         let registries = registries.into_iter().enumerate();
-        Self(registries.filter(|(_, entry)| gets(entry)).map(|(position, _)| position).collect())
+        let gets = registries.filter(|(_, entry)| entry.registry.is_for(namespace));
+        Self(gets.map(|(position, _)| position).collect())
     }
 
     /// Returns the positions, in ascending order.

@@ -1,6 +1,6 @@
 //! Reports the controller's work: to metrics, to health, and to people by Events.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -58,7 +58,7 @@ pub struct Observer {
     heartbeat: Heartbeat,
     health: Arc<Health>,
     /// Since when each watch fails, by [`Kind`].
-    failing: Mutex<[Option<Instant>; 3]>,
+    failing: [Option<Instant>; 3],
 }
 
 impl Observer {
@@ -73,19 +73,14 @@ impl Observer {
             health.show(kind.name(), Some("the first list has not been read yet"));
         }
         let heartbeat = health.heartbeat("controller", STUCK_AFTER);
-        Self { pull_secret, metrics, events, heartbeat, health, failing: Mutex::default() }
+        Self { pull_secret, metrics, events, heartbeat, health, failing: Default::default() }
     }
 
     /// Shows since when a watch fails: the first failure counts, until it works again.
-    fn show_failing(&self, kind: Kind, since: Option<Instant>) {
-        if let Some(failing) = self.failing().get_mut(kind as usize) {
+    fn show_failing(&mut self, kind: Kind, since: Option<Instant>) {
+        if let Some(failing) = self.failing.get_mut(kind as usize) {
             *failing = since.map(|since| failing.unwrap_or(since));
         }
-    }
-
-    fn failing(&self) -> MutexGuard<'_, [Option<Instant>; 3]> {
-        // Each change is one assignment, so the value is complete even after a panic.
-        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports something about the object with this uid. Returns whether the caller should log it: it may
@@ -106,7 +101,7 @@ impl Observer {
     }
 
     /// Records that a list is complete for the first time.
-    pub fn synced(&self, kind: Kind) {
+    pub fn synced(&mut self, kind: Kind) {
         self.show_failing(kind, None);
         match kind {
             Kind::Namespace | Kind::PullSecret => self.health.show(kind.name(), None),
@@ -116,13 +111,13 @@ impl Observer {
     }
 
     /// Records that a list or watch failed; it is retried.
-    pub fn watch_failed(&self, kind: Kind) {
+    pub fn watch_failed(&mut self, kind: Kind) {
         self.metrics.watch_failed(kind.name());
         self.show_failing(kind, Some(Instant::now()));
     }
 
     /// Records that a list or watch works again after a failure.
-    pub fn watch_works(&self, kind: Kind) {
+    pub fn watch_works(&mut self, kind: Kind) {
         self.show_failing(kind, None);
         self.health.show(kind.name(), None);
     }
@@ -146,7 +141,7 @@ impl Observer {
     pub fn round(&self, waiting: usize) {
         self.heartbeat.beat();
         for kind in [Kind::Namespace, Kind::PullSecret, Kind::ServiceAccount] {
-            let since = self.failing().get(kind as usize).copied().flatten();
+            let since = self.failing.get(kind as usize).copied().flatten();
             if since.is_some_and(|since| since.elapsed() > FAILING_FOR_LONG) {
                 let text =
                     "changes are not seen: the watch has been failing for more than a minute: see the log";

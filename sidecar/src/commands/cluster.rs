@@ -19,7 +19,7 @@ use super::setup::CommandError;
 use crate::cluster::observed::PullSecret;
 use crate::configuration::{self, Configuration, Mistakes};
 use crate::kubernetes::FIELD_MANAGER;
-use crate::kubernetes::api_error::{describe, is_status};
+use crate::kubernetes::api_error::{describe, is_status, with_causes};
 use crate::kubernetes::retry_after;
 use crate::kubernetes::{Collection, Metadata, Place, at, request};
 
@@ -108,13 +108,7 @@ fn problem_of(error: &KubeconfigError) -> String {
     if let KubeconfigError::Parse(error) = error {
         return format!("is not a kubeconfig{}", report::place_in(error));
     }
-    let first: &dyn std::error::Error = error;
-    let causes = std::iter::successors(first.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| {
-        let more = cause.to_string();
-        // Many wrapper errors repeat their cause.
-        if text.contains(&more) { text } else { format!("{text}: {more}") }
-    })
+    with_causes(error)
 }
 
 /// Waits for an answer of the API server, for at most [`CALL_LIMIT`].

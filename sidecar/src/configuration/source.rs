@@ -177,35 +177,33 @@ fn has_own_keys(root: &Node) -> bool {
 /// Moves keys of the configuration out of a key that is not a key of the configuration, such as the name of a file, and
 /// reports that key.
 fn lift(entries: &mut Vec<(String, Node)>, findings: &mut Findings) {
-    let is_whole = |node: &Node| {
-        let Node::Map(within) = node else { return false };
-        within.iter().any(|(key, _)| CONFIG_MAP.has(key))
-    };
     let is_key = |line: &str| line.split_once(':').is_some_and(|(key, _)| CONFIG_MAP.has(key));
+    let keys_of = |node: &Node| match node {
+        Node::Map(within) if within.iter().any(|(key, _)| CONFIG_MAP.has(key)) => Some(within.clone()),
+        _ => None,
+    };
     for (at, (key, node)) in std::mem::take(entries).into_iter().enumerate() {
-        let (read, is_broken) = match &node {
-            Node::Scalar(text) if !CONFIG_MAP.has(&key) && text.contains('\n') => {
-                // Mistakes within the text are reported when the user has moved it to its place.
-                let read = tree::read(text, "data", &mut Findings::default());
-                let is_broken = read.is_none() && text.lines().any(is_key);
-                (read, is_broken)
+        let within = match &node {
+            _ if CONFIG_MAP.has(&key) => None,
+            // Mistakes within the text are reported when the user has moved it to its place. Of a broken text nothing is read.
+            Node::Scalar(text) if text.contains('\n') => {
+                match tree::read(text, "data", &mut Findings::default()) {
+                    Some(read) => keys_of(&read),
+                    None => text.lines().any(is_key).then(Vec::new),
+                }
             }
-            node @ Node::Map(_) if !CONFIG_MAP.has(&key) => (Some(node.clone()), false),
-            _ => (None, false),
+            node => keys_of(node),
         };
-        let read = read.filter(is_whole);
-        if read.is_some() || is_broken {
-            findings.mistake(
-                "data",
-                format!("key {} contains keys that belong one level up", at + 1),
-                "write them in its place, directly below data",
-            );
-        }
-        match read {
-            Some(Node::Map(within)) => entries.extend(within),
-            _ if is_broken => {}
-            _ => entries.push((key, node)),
-        }
+        let Some(within) = within else {
+            entries.push((key, node));
+            continue;
+        };
+        findings.mistake(
+            "data",
+            format!("key {} contains keys that belong one level up", at + 1),
+            "write them in its place, directly below data",
+        );
+        entries.extend(within);
     }
 }
 

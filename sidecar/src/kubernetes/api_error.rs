@@ -141,20 +141,18 @@ pub fn describe(error: &Error) -> String {
             format!("the API server answered {}", status.code)
         }
         Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
-        _ => of_plugin(error).unwrap_or_else(|| {
-            let mut text = error.to_string();
-            let mut cause = std::error::Error::source(error);
-            while let Some(error) = cause {
-                let more = error.to_string();
-                // Many wrappers repeat their cause.
-                if !text.contains(&more) {
-                    text = format!("{text}: {more}");
-                }
-                cause = error.source();
-            }
-            text
-        }),
+        _ => of_plugin(error).unwrap_or_else(|| with_causes(error)),
     }
+}
+
+/// Returns an error and all its causes as one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let more = cause.to_string();
+        // Many wrappers repeat their cause.
+        if text.contains(&more) { text } else { format!("{text}: {more}") }
+    })
 }
 
 /// Returns the failure of a kubeconfig's exec plugin. kube's own texts contain the output of the plugin, including tokens, and

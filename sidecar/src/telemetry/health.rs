@@ -144,7 +144,7 @@ impl Health {
     }
 
     fn conditions(&self) -> MutexGuard<'_, Conditions> {
-        // Every change of the conditions is one assignment, so the conditions is complete even after a panic.
+        // Every change of the conditions is one assignment, so they are complete even after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -75,16 +75,13 @@ impl Case<'_> {
     /// Returns the registry that has this host. Certain matches come before possible ones, and then registries for this
     /// namespace before others.
     fn match_host(&self, host: &str) -> Option<HostMatch<'_>> {
-        let is_for = |registry: &Registry| {
-            let patterns = registry.namespaces.as_ref();
-            patterns.is_none_or(|all| all.iter().any(|pattern| pattern.matches(&self.subject.namespace)))
-        };
         [(true, true), (true, false), (false, true), (false, false)].into_iter().find_map(
             |(is_certain, is_for_namespace)| {
                 let answer = is_certain.then_some(true);
                 let mut registries = self.configuration.registries.iter();
-                let found =
-                    registries.find(|it| is_for(it) == is_for_namespace && has_host(it, host) == answer);
+                let found = registries.find(|it| {
+                    it.is_for(&self.subject.namespace) == is_for_namespace && has_host(it, host) == answer
+                });
                 found.map(|registry| HostMatch { registry, is_certain, is_for_namespace })
             },
         )
