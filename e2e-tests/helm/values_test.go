@@ -367,7 +367,7 @@ func TestVersionsAndNamesOfPublicationAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	image := "ghcr.io/acr-credential-helper/acr-credential-sidecar:v" + version[1]
-	module := "ghcr.io/acr-credential-helper/policies/acr-credential-helper-policy"
+	module := "ghcr.io/acr-credential-helper/acr-credential-helper-policy"
 	for _, test := range []struct{ where, text, has string }{
 		{"Chart.yaml", chart, "\nversion: " + version[1] + "\n"},
 		{"Chart.yaml", chart, "\nappVersion: " + version[1] + "\n"},
