@@ -8,6 +8,7 @@
 
 mod examples;
 mod kubelet;
+mod languages;
 mod links;
 mod promql;
 mod runner;
