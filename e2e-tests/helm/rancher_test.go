@@ -19,7 +19,6 @@ type question struct {
 	Type              string     `json:"type"`
 	Default           any        `json:"default"`
 	Options           []string   `json:"options"`
-	ShowIf            string     `json:"show_if"`
 	ShowSubquestionIf any        `json:"show_subquestion_if"`
 	Subquestions      []question `json:"subquestions"`
 	Description       string     `json:"description"`
@@ -63,9 +62,6 @@ func TestRancherAsksForValuesThatThereAreAndShowsTheirDefaults(t *testing.T) {
 		}
 		if described := options(t, schema, path); !slices.Equal(described, question.Options) {
 			t.Errorf("%s can be %v, not %v", name, described, question.Options)
-		}
-		if variable, _, ok := strings.Cut(question.ShowIf, "="); ok && at(values, strings.Split(variable, ".")...) == nil {
-			t.Errorf("%s depends on %s, which does not exist", name, variable)
 		}
 		if question.Label == "" {
 			t.Errorf("%s has no label", name)

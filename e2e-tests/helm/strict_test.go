@@ -204,6 +204,7 @@ func TestValuesThatCanBeMeantAreTaken(t *testing.T) {
 		"global: {imageRegistry: 'registry.example.com:5000/mirror', cattle: {clusterId: c-1}, of: others}",
 		"global: {cattle: null}",
 		"strategy: {type: Recreate}",
+		"{imagePullSecrets: null, metrics: {podMonitor: {interval: null, scrapeTimeout: 1s}, serviceMonitor: {scrapeTimeout: null}}}",
 		"namespaceSelector: [{key: a, operator: Exists, values: []}]",
 		`namespaceSelector: [{key: example.com/a_B.c, operator: In, values: ["", A.b_c]}]`,
 		"expiringThreshold: 1m",

@@ -84,8 +84,10 @@
 {{- define "acr.check.monitors" -}}
 {{- range $name := list "podMonitor" "serviceMonitor" }}
   {{- with get $.Values.metrics $name }}
-    {{- if gt (include "acr.seconds" .scrapeTimeout | float64) (include "acr.seconds" .interval | float64) }}
-      {{- fail (printf "metrics.%s.scrapeTimeout: %s is longer than interval, %s: write a shorter timeout" $name .scrapeTimeout .interval) }}
+    {{- if and .interval .scrapeTimeout }}
+      {{- if gt (include "acr.seconds" .scrapeTimeout | float64) (include "acr.seconds" .interval | float64) }}
+        {{- fail (printf "metrics.%s.scrapeTimeout: %s is longer than interval, %s: write a shorter timeout" $name .scrapeTimeout .interval) }}
+      {{- end }}
     {{- end }}
   {{- end }}
 {{- end }}

@@ -74,8 +74,7 @@ selector:
     app.kubernetes.io/name: {{ include "acr.sidecar" . }}
 {{- end }}
 
-{{/* Takes the monitor's values. */}}
-
+{{/* Takes the values of the monitor. */}}
 {{- define "acr.monitoring.endpoint" -}}
 - port: http
   path: /metrics
@@ -124,7 +123,7 @@ several charts keep the paths of the originals.
 {{/* What the sidecar's Pods and those of its other commands have in common. */}}
 {{- define "acr.pod" -}}
 {{- $secrets := list }}
-{{- range concat (.Values.global.imagePullSecrets | default list) .Values.imagePullSecrets }}
+{{- range concat (.Values.global.imagePullSecrets | default list) (.Values.imagePullSecrets | default list) }}
   {{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
 {{- end }}
 {{- with uniq $secrets -}}
