@@ -10,8 +10,9 @@ LABEL org.opencontainers.image.title="acr-credential-sidecar" \
       org.opencontainers.image.documentation="https://github.com/acr-credential-helper/acr-credential-helper/blob/main/docs/operations.md" \
       org.opencontainers.image.vendor="acr-credential-helper authors"
 
+ARG TARGETOS
 ARG TARGETARCH
-COPY dist/${TARGETARCH}/acr-credential-sidecar /acr-credential-sidecar
+COPY dist/${TARGETOS}_${TARGETARCH}/acr-credential-sidecar /acr-credential-sidecar
 
 # By number, so that `runAsNonRoot` can be checked without the image's own list of users.
 USER 65532:65532

@@ -12,10 +12,11 @@ CONFORMANCE := e2e-tests/fake-cloud/conformance
 CONFORMANCE_VENV := e2e-tests/target/conformance
 FAKE_CLOUD := e2e-tests/target/debug/fake-cloud
 CLUSTER_SOURCES := $(filter-out %_test.go,$(wildcard e2e-tests/cluster/*.go)) e2e-tests/cluster/go.mod e2e-tests/cluster/go.sum
-# The architecture as images name it, and the binary that the image holds.
-ARCHITECTURE := $(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
-STATIC_TARGET := $(shell uname -m)-unknown-linux-musl
-STATIC := dist/$(ARCHITECTURE)/acr-credential-sidecar
+# What `make binary` builds for, as Rust names it, and as archives and images name it: linux_amd64.
+TARGET ?= $(shell uname -m)-unknown-linux-musl
+TARGET_OS := $(or $(findstring linux,$(TARGET)),$(findstring windows,$(TARGET)),darwin)
+PLATFORM := $(TARGET_OS)_$(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(firstword $(subst -, ,$(TARGET)))))
+BINARY := acr-credential-sidecar$(if $(filter windows,$(TARGET_OS)),.exe)
 # Helm and helm-docs, in the versions that e2e-tests/helm/go.mod names.
 HELM := e2e-tests/helm/bin/helm
 HELM_DOCS := e2e-tests/helm/bin/helm-docs
@@ -128,14 +129,29 @@ lint: toolchain $(HELM) ## Check formatting, lints, words and, where cargo-deny 
 	@if command -v cargo-deny > /dev/null; then cargo deny check bans licenses sources; \
 	  else echo 'cargo-deny is not installed: dependencies are not checked'; fi
 
+.PHONY: fmt
+fmt: ## Format the code
+	cargo fmt --all
+	cargo fmt --all $(E2E_MANIFEST)
+	gofmt -w e2e-tests/cluster e2e-tests/helm
+
 .PHONY: policy
-policy: wasm ## Build the wasm module, and annotate it where kwctl is installed
+policy: policy.wasm ## Build the wasm module, and annotate it where kwctl is installed
 	@if command -v kwctl > /dev/null; then $(MAKE) --no-print-directory annotated-policy.wasm; \
 	  else echo 'kwctl is not installed: the module is not annotated'; fi
 	@ls -l $(WASM)
 
-annotated-policy.wasm: wasm metadata.yml README.md ## Add the metadata to the wasm module (needs kwctl)
-	kwctl annotate -m metadata.yml -u README.md -o annotated-policy.wasm $(WASM)
+policy.wasm: wasm ## Build the wasm module as Kubewarden's tools name it
+	cp $(WASM) $@
+
+annotated-policy.wasm: policy.wasm metadata.yml README.md ## Add the metadata to the wasm module (needs kwctl)
+	release/absolute-links.sh < README.md > target/README.md
+	kwctl annotate -m metadata.yml -u target/README.md -o $@ policy.wasm
+
+.PHONY: artifacthub-pkg.yml
+artifacthub-pkg.yml: ## Write Artifact Hub's package out of metadata.yml and questions-ui.yml (needs kwctl)
+	kwctl scaffold artifacthub --output target/$@
+	release/artifacthub-pkg.sh < target/$@ > $@
 
 .PHONY: e2e-tests
 e2e-tests: annotated-policy.wasm ## Run the kwctl tests (need kwctl, bats and jq)
@@ -154,7 +170,7 @@ chart: $(HELM) ## Write the README of the chart, deploy/ and the snapshots of th
 clean: ## Remove everything that was built
 	cargo clean
 	cargo clean $(E2E_MANIFEST)
-	rm -rf e2e-tests/cluster/bin e2e-tests/helm/bin annotated-policy.wasm dist
+	rm -rf e2e-tests/cluster/bin e2e-tests/helm/bin policy.wasm annotated-policy.wasm dist
 
 .PHONY: toolchain
 toolchain:
@@ -172,14 +188,22 @@ sidecar: toolchain ## Build the sidecar
 	cargo build --locked -p acr-credential-sidecar
 
 .PHONY: static
-static: toolchain ## Build the sidecar as one static binary, as the image holds it (on Linux)
-	$(call say,Building the binary of the image)
-	rustup target add $(STATIC_TARGET)
-	@# ring's C code asks nothing of a C library, so the machine's own compiler serves. No path of this machine gets into the binary.
-	CC_$(subst -,_,$(STATIC_TARGET))=cc \
+static: binary ## Build the sidecar as one static binary, as the image holds it (on Linux)
+
+.PHONY: binary
+binary: toolchain ## Build the sidecar for TARGET, such as aarch64-apple-darwin, in dist/
+	$(call say,Building the sidecar for $(TARGET))
+	rustup target add $(TARGET)
+	@# ring's C code asks nothing of a C library, so the machine's own compiler serves for musl. No path of this machine gets into the binary.
+	$(if $(findstring musl,$(TARGET)),CC_$(subst -,_,$(TARGET))="$${CC_$(subst -,_,$(TARGET)):-cc}") \
 	  RUSTFLAGS='--remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo' \
-	  cargo $(AUDITABLE) build --locked --release --target $(STATIC_TARGET) -p acr-credential-sidecar
-	install -D target/$(STATIC_TARGET)/release/acr-credential-sidecar $(STATIC)
+	  cargo $(AUDITABLE) build --locked --release --target $(TARGET) -p acr-credential-sidecar
+	mkdir -p dist/$(PLATFORM)
+	cp target/$(TARGET)/release/$(BINARY) dist/$(PLATFORM)/
+
+.PHONY: release-files
+release-files: ## Pack the binaries in dist/ with checksums and the manifests for krew and Hauler, in dist/release/
+	release/pack.sh
 
 .PHONY: guests
 guests: toolchain

@@ -61,7 +61,7 @@ pub fn sidecar_static_binary() -> Result<PathBuf> {
         "aarch64" => "arm64",
         other => other,
     };
-    let default = format!("../dist/{architecture}/acr-credential-sidecar");
+    let default = format!("../dist/linux_{architecture}/acr-credential-sidecar");
     configured("SIDECAR_STATIC_BIN", &default, "run `make static`")
 }
 

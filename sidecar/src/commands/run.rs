@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use kube::Client;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -265,8 +264,7 @@ fn failed(error: &dyn std::error::Error) -> Exit {
 
 /// Returns a receiver that becomes true when the process has to end.
 fn stop() -> Result<watch::Receiver<bool>, CommandError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::StartRuntime)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::StartRuntime)?;
+    let (mut terminate, mut interrupt) = signals().map_err(CommandError::StartRuntime)?;
     let (tell, stop) = watch::channel(false);
     tokio::spawn(async move {
         tokio::select! {
@@ -278,6 +276,19 @@ fn stop() -> Result<watch::Receiver<bool>, CommandError> {
         tell.closed().await;
     });
     Ok(stop)
+}
+
+/// Returns what a supervisor and what a terminal send to end the process.
+#[cfg(unix)]
+fn signals() -> std::io::Result<(tokio::signal::unix::Signal, tokio::signal::unix::Signal)> {
+    use tokio::signal::unix::{SignalKind, signal};
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+}
+
+/// Returns what a supervisor and what a terminal send to end the process.
+#[cfg(windows)]
+fn signals() -> std::io::Result<(tokio::signal::windows::CtrlShutdown, tokio::signal::windows::CtrlC)> {
+    Ok((tokio::signal::windows::ctrl_shutdown()?, tokio::signal::windows::ctrl_c()?))
 }
 
 async fn becomes_true(mut flag: watch::Receiver<bool>) {

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Packages the chart into DIRECTORY with the changes of its version, out of CHANGELOG.md, as Artifact Hub shows them. Before a
+# release these are the changes under "Unreleased".
+#
+# Usage: release/package-chart.sh DIRECTORY
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+mkdir -p "$1"
+version="$(awk '/^version: / { print $2 }' charts/acr-credential-helper/Chart.yaml)"
+stage="$(mktemp -d)"
+trap 'rm -rf "$stage"' EXIT
+cp -R charts/acr-credential-helper "$stage/"
+
+section=Unreleased
+if grep --quiet --fixed-strings "## [$version]" CHANGELOG.md; then section="$version"; fi
+# One entry for each item: its lines are joined, and Markdown that Artifact Hub does not render is removed.
+awk -v section="## [$section]" '
+  function flush() {
+    if (item == "") return
+    while (match(item, /\[[^]]*\]\([^)]*\)/)) {
+      link = substr(item, RSTART, RLENGTH)
+      sub(/^\[/, "", link); sub(/\]\(.*/, "", link)
+      item = substr(item, 1, RSTART - 1) link substr(item, RSTART + RLENGTH)
+    }
+    gsub(/[`*]/, "", item)
+    gsub(/\047/, "\047\047", item)
+    print "    - kind: " kind "\n      description: \047" item "\047"
+    item = ""
+  }
+  index($0, section) == 1 { inside = 1; next }
+  inside && /^## / { exit }
+  !inside { next }
+  /^### / { flush(); kind = tolower($2); next }
+  /^- / { flush(); item = substr($0, 3); next }
+  /^  / && item != "" { sub(/^ +/, " "); item = item $0; next }
+  { flush() }
+  END { flush() }
+' CHANGELOG.md > "$stage/changes"
+[[ -s "$stage/changes" ]] || { echo "CHANGELOG.md has no changes under [$section]" >&2; exit 1; }
+sed -i -e '/^annotations:$/a\  artifacthub.io/changes: |' "$stage/acr-credential-helper/Chart.yaml"
+sed -i -e "/^  artifacthub.io\/changes: |\$/r $stage/changes" "$stage/acr-credential-helper/Chart.yaml"
+"${HELM:-helm}" package --destination "$1" "$stage/acr-credential-helper"
