@@ -27,7 +27,7 @@ const PAGES: [(&str, usize, usize); 8] = [
     ("docs/install-manifests.md", 4, 2),
     ("docs/choices.md", 4, 1),
     ("docs/scenarios.md", 13, 0),
-    ("docs/rrsa.md", 3, 1),
+    ("docs/rrsa.md", 3, 3),
     ("docs/private-network.md", 1, 1),
     ("docs/multi-tenant.md", 8, 0),
     ("docs/migrate-from-aliyun-acr-credential-helper.md", 20, 1),
