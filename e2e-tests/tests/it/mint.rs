@@ -337,23 +337,51 @@ async fn a_machine_whose_clock_is_off_is_told_by_how_much() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_file_is_private_and_is_replaced_as_a_whole_or_not_at_all() -> Result<()> {
+async fn a_file_is_private_and_is_written_as_a_whole_or_not_at_all() -> Result<()> {
     let cloud = cloud().await?;
     let sidecar = puller(&cloud)?;
     let path = sidecar.file("auth.json", "what was there before")?;
+    let ended = mint(&sidecar, EXAMPLE, &["--to", "auth.json"]).await?;
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.contains("--to auth.json is not a docker config, and is left alone"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(std::fs::read_to_string(&path)?, "what was there before");
+    assert_eq!(cloud.calls(Action::GetAuthorizationToken), 0);
+
+    let before = r#"{"auths":{"images.example.test":{"auth":"OLD"},"other.example.test":{"auth":"KEPT"}},"credsStore":"x"}"#;
+    sidecar.file("auth.json", before)?;
     let ended =
         mint(&sidecar, &format!("{EXAMPLE}\n- instanceId: cri-unknown"), &["--to", "auth.json"]).await?;
     assert_eq!(ended.code, Some(1));
-    assert_eq!(std::fs::read_to_string(&path)?, "what was there before");
+    assert_eq!(std::fs::read_to_string(&path)?, before);
 
     let ended = mint(&sidecar, EXAMPLE, &["--to", "auth.json"]).await?;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""));
+    assert!(ended.stderr.contains("! auth.json: credsStore is set: docker"), "{}", ended.stderr);
+    let text = std::fs::read_to_string(&path)?;
+    assert!(text.contains(r#""other.example.test": {"auth":"KEPT"}"#), "{}", ended.stderr);
+    let document: Value = serde_json::from_str(&text)?;
     assert_eq!(
-        (ended.code, ended.stdout.as_str(), ended.stderr.as_str()),
-        (Some(0), "", "wrote auth.json\n")
+        (document["auths"].as_object().map(serde_json::Map::len), &document["credsStore"]),
+        (Some(4), &"x".into())
     );
+    assert!(!text.contains("OLD"));
+
+    std::fs::remove_file(&path)?;
+    let ended = mint(&sidecar, EXAMPLE, &["--to", "auth.json"]).await?;
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), "wrote auth.json\n"));
     assert_eq!(std::fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
     assert!(std::fs::read_to_string(&path)?.starts_with(r#"{"auths":{"example-registry-vpc"#));
     assert_eq!(std::fs::read_dir(sidecar.directory())?.count(), 2, "nothing else is left behind");
+
+    let ended = mint(&sidecar, EXAMPLE, &["--to", "auth.json", "--output", "json"]).await?;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("is a docker config"), "{}", ended.stderr);
+    let ended = mint(&sidecar, EXAMPLE, &["--to", "-"]).await?;
+    assert!(ended.stdout.starts_with(r#"{"auths":"#) && ended.stderr.is_empty());
     Ok(())
 }
 

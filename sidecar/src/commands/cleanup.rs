@@ -57,7 +57,7 @@ pub(super) fn run(args: CleanupArgs) -> Result<Exit, CommandError> {
         return Err(CommandError::Refused(advice.to_owned()));
     }
     setup::runtime()?.block_on(async {
-        let client = cluster::connect(&cluster).await?;
+        let client = cluster::connect(&cluster)?;
         if !dry_run && stop.is_none() {
             refuse_while_led(cluster::leader(&client, &cluster, Timestamp::now()).await?.as_ref())?;
         }

@@ -1,26 +1,26 @@
 //! The commands' access to a cluster: a client, and functions that read objects. They list only the metadata of Secrets.
 
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::GetParams;
-use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Api, Client, Config};
+use kube::{Api, Client};
 use tokio::time::timeout;
-use tower::util::MapResponseLayer;
 
+mod connection;
+mod kubeconfig;
+mod proxy;
+
+pub(super) use self::connection::{connect, connect_without_retries, namespace_of_context};
 use super::arguments::ClusterArgs;
 use super::report::{self, Line, Mark};
 use super::setup::CommandError;
 use crate::cluster::observed::PullSecret;
 use crate::configuration::{self, Configuration, Mistakes};
 use crate::kubernetes::FIELD_MANAGER;
-use crate::kubernetes::api_error::{describe, is_status, with_causes};
-use crate::kubernetes::retry_after;
+use crate::kubernetes::api_error::{describe, is_status};
 use crate::kubernetes::{Collection, Metadata, Place, at, request};
 
 /// The time limit of a call. kube itself would wait forever.
@@ -51,64 +51,6 @@ impl FoundSecret {
             namespace: metadata.namespace.into_owned(),
         })
     }
-}
-
-pub(super) async fn connect(args: &ClusterArgs) -> Result<Client, CommandError> {
-    Client::try_from(config(args).await?).map_err(|error| not_found(describe(&error)))
-}
-
-/// Returns a client that tries each call only once: the controller itself decides what to do after a failure, and when.
-pub(super) async fn connect_without_retries(args: &ClusterArgs) -> Result<Client, CommandError> {
-    let mut config = config(args).await?;
-    config.default_retry = false;
-    let builder = ClientBuilder::try_from(config).map_err(|error| not_found(describe(&error)))?;
-    Ok(builder.with_layer(&MapResponseLayer::new(retry_after::into_status)).build())
-}
-
-fn not_found(problem: String) -> CommandError {
-    CommandError::Cluster { action: "find the cluster".to_owned(), problem }
-}
-
-async fn config(args: &ClusterArgs) -> Result<Config, CommandError> {
-    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
-    let config = match (&args.kubeconfig, &args.context) {
-        (Some(path), _) => {
-            let kubeconfig = read_kubeconfig(path).map_err(not_found)?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await
-        }
-        (None, Some(_)) => Config::from_kubeconfig(&options).await,
-        (None, None) => {
-            const ADVICE: &str =
-                "there is no kubeconfig, and this is not a Pod: use --kubeconfig or set KUBECONFIG";
-            return Config::infer().await.map_err(|_| not_found(ADVICE.to_owned()));
-        }
-    };
-    config.map_err(|error| not_found(problem_of(&error)))
-}
-
-/// Returns the namespace of the kubeconfig's context; `None` if there is no kubeconfig. No cluster is asked.
-pub(super) fn namespace_of_context(args: &ClusterArgs) -> Option<String> {
-    let kubeconfig = match &args.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
-    };
-    let kubeconfig = kubeconfig.ok()?;
-    let wanted = args.context.as_ref().or(kubeconfig.current_context.as_ref())?;
-    let context = kubeconfig.contexts.iter().find(|context| context.name == *wanted)?;
-    context.context.as_ref()?.namespace.clone().filter(|namespace| !namespace.is_empty())
-}
-
-fn read_kubeconfig(path: &Path) -> Result<Kubeconfig, String> {
-    Kubeconfig::read_from(path).map_err(|error| format!("{}: {}", path.display(), problem_of(&error)))
-}
-
-/// Describes what is wrong with a kubeconfig. The parser's own message quotes lines of the file, which may contain
-/// tokens and keys.
-fn problem_of(error: &KubeconfigError) -> String {
-    if let KubeconfigError::Parse(error) = error {
-        return format!("is not a kubeconfig{}", report::place_in(error));
-    }
-    with_causes(error)
 }
 
 /// Waits for an answer of the API server, for at most [`CALL_LIMIT`].
@@ -230,27 +172,4 @@ pub(super) async fn leader(
         let is_alive = renewed.is_some_and(|renewed| now.duration_since(renewed).as_secs() <= duration);
         Some(Leader { name, is_alive })
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    #[test]
-    fn a_kubeconfig_that_cannot_be_read_is_not_shown() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("config");
-        for (text, place) in [
-            ("users:\n- name: a\n  user: { token: MARKER\n", "is not a kubeconfig: line "),
-            ("users:\n- name: a\n  user: MARKER\n", "is not a kubeconfig: line 3"),
-        ] {
-            fs::write(&path, text).unwrap();
-            let error = read_kubeconfig(&path).unwrap_err();
-            assert!(error.contains(place) && !error.contains("MARKER"), "{error}");
-        }
-        let error = read_kubeconfig(&dir.path().join("absent")).unwrap_err();
-        assert!(error.contains("No such file"), "{error}");
-    }
 }

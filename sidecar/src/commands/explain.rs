@@ -85,7 +85,7 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
     };
     let explanation = setup::runtime()?.block_on(async {
         let needs_cluster = file.is_none() || written.is_none();
-        let client = if needs_cluster { Some(cluster::connect(&cluster).await?) } else { None };
+        let client = if needs_cluster { Some(cluster::connect(&cluster)?) } else { None };
         let outcome = match (written, &client) {
             (None, Some(client)) => cluster::configuration(client, &cluster).await?,
             (written, _) => written,

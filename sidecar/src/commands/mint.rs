@@ -1,5 +1,7 @@
 //! `mint`: mints credentials once.
 
+mod file;
+
 use super::arguments::CloudArgs;
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::file::{Destination, Merged};
 use super::Exit;
 use super::report::{self, Line, Mark};
 use super::setup::{self, CommandError};
@@ -31,7 +34,8 @@ pub struct MintArgs {
     /// What to write. Only docker-config holds secrets [default: docker-config, but table on a terminal].
     #[arg(long, short, value_enum)]
     pub output: Option<MintOutput>,
-    /// Write to this file (mode 0600, replaced as a whole) instead of standard output; then docker-config is the default.
+    /// Write to this file (mode 0600) instead of standard output, which is "-"; then docker-config is the default. A docker
+    /// config that is there keeps everything except the logins of our hosts.
     #[arg(long, value_name = "FILE")]
     pub to: Option<PathBuf>,
     /// The connection to the cloud.
@@ -66,11 +70,19 @@ Exit codes: 0 minted, 1 something could not be minted (then no docker config is 
 
 pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
     let MintArgs { config, registry, output, to, cloud } = args;
+    let to = to.filter(|path| path != Path::new("-"));
     let Some(configuration) = setup::configuration(&config)? else { return Ok(Exit::Findings) };
     let registries = chosen(configuration.registries, registry)?;
     // Passwords must not appear on a screen that others may see.
     let on_screen = to.is_none() && std::io::stdout().is_terminal();
     let output = output.unwrap_or(if on_screen { MintOutput::Table } else { MintOutput::DockerConfig });
+    // What cannot be written is reported before anything is minted.
+    let destination = to.map(Destination::find).transpose()?;
+    match (&destination, output) {
+        (Some(file), MintOutput::DockerConfig) => drop(file.with_logins(file::NO_LOGINS)?),
+        (Some(file), MintOutput::Table | MintOutput::Json) => file.refuse_docker_config()?,
+        (None, _) => {}
+    }
     let cloud = setup::cloud(cloud)?;
 
     let (snapshot, unresolved) = setup::runtime()?.block_on(async {
@@ -114,14 +126,24 @@ pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
             (serde_json::to_string_pretty(&document)? + "\n").into_bytes().into()
         }
     };
-    if let Some(path) = to {
-        write_file(&path, &text).map_err(|source| CommandError::WriteFile { path: path.clone(), source })?;
-        report::to_stderr(format_args!("wrote {}", path.display()));
-    } else {
+    let Some(file) = destination else {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(&text)?;
         stdout.flush()?;
+        return Ok(exit);
+    };
+    let name = file.named.display();
+    if output == MintOutput::DockerConfig {
+        // Read again as late as possible: another program may have logged in meanwhile.
+        let Merged { bytes, warnings } = file.with_logins(&text)?;
+        file.write(&bytes)?;
+        for warning in warnings {
+            report::line_to_stderr(&Line::new(Mark::Warning, &name, warning));
+        }
+    } else {
+        file.write(&text)?;
     }
+    report::to_stderr(format_args!("wrote {name}"));
     Ok(exit)
 }
 
@@ -225,18 +247,4 @@ fn table(minted: &[Minted<'_>], now: Timestamp) -> String {
         column.set_padding((0, 2));
     }
     table.trim_fmt() + "\n"
-}
-
-/// Writes the file as a whole, readable only by its owner.
-fn write_file(path: &Path, text: &[u8]) -> std::io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    // Temporary files have the mode 0600 from the start.
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(text)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

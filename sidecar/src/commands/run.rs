@@ -86,7 +86,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
     let cloud = setup::cloud(cloud)?;
     let replica = replica.unwrap_or_else(|| format!("{FIELD_MANAGER}-{:08x}", fastrand::u32(..)));
     runtime()?.block_on(async {
-        let client = cluster::connect_without_retries(&cluster).await?;
+        let client = cluster::connect_without_retries(&cluster)?;
         let parts = Wiring::new(client, cloud, &cluster)?;
         match (dry_run, once) {
             (true, _) => parts.finish(settings, Mode::DryRun(Box::new(show))).await,

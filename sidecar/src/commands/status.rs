@@ -46,7 +46,7 @@ pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
     let StatusArgs { output, cluster } = args;
     let now = Timestamp::now();
     let status = setup::runtime()?.block_on(async {
-        let client = cluster::connect(&cluster).await?;
+        let client = cluster::connect(&cluster)?;
         let configuration = cluster::configuration(&client, &cluster).await?;
         let usable = configuration.as_ref().and_then(|configuration| configuration.as_ref().ok());
         let namespaces = Collection::metadata::<Namespace>(None);

@@ -141,6 +141,8 @@ pub fn describe(error: &Error) -> String {
             format!("the API server answered {}", status.code)
         }
         Error::Api(status) => format!("the API server answered {}: {}", status.code, status.message),
+        // kube's own text only adds `ServiceError`.
+        Error::Service(cause) => of_plugin(error).unwrap_or_else(|| with_causes(&**cause)),
         _ => of_plugin(error).unwrap_or_else(|| with_causes(error)),
     }
 }

@@ -1,16 +1,21 @@
 //! The commands for people, on a cluster.
 
+use std::net::SocketAddr;
+
 use acr_e2e_tests::cluster::PATIENCE;
+use acr_e2e_tests::helm::Helm;
 use acr_e2e_tests::installation::pod;
 use acr_e2e_tests::sidecar::{Ended, Sidecar};
 use acr_e2e_tests::wait::wait_until;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
-use super::stage::{INSTANCE, Stage, logins};
+use super::stage::{INSTANCE, Identity, Stage, logins};
 use crate::mint;
 use crate::support::create;
 
@@ -63,28 +68,117 @@ async fn one_turn_with_a_mistake_says_it_and_fails() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_proxy_in_the_environment_leads_to_the_cluster_unless_no_proxy_names_it() -> Result<()> {
-    // Nobody listens at either.
-    let kubeconfig = serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{ "name": "test", "cluster": { "server": "https://127.0.0.1:1" } }],
-        "users": [{ "name": "test", "user": { "token": "x" } }],
-        "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
-        "current-context": "test",
-    });
+async fn a_proxy_in_the_environment_leads_to_the_cluster_and_loopback_is_direct() -> Result<()> {
     let cloud = mint::cloud().await?;
-    let status = async |without: &str| {
-        let sidecar = Sidecar::new(&cloud)?;
-        let sidecar = sidecar.with("HTTPS_PROXY", "http://127.0.0.1:2").with("NO_PROXY", without);
+    // Nobody listens at any of these.
+    let status = async |server: &str| {
+        let kubeconfig = serde_json::json!({
+            "clusters": [{ "name": "test", "cluster": { "server": server } }],
+            "contexts": [{ "name": "test", "context": { "cluster": "test" } }],
+            "current-context": "test",
+        });
+        let sidecar = Sidecar::new(&cloud)?.with("HTTPS_PROXY", "http://me:MARKER@127.0.0.1:2");
         sidecar.file("kubeconfig", &kubeconfig.to_string())?;
         sidecar.run(&["status", "--kubeconfig=kubeconfig"]).await
     };
-    for (without, is_proxied) in [("example.com", true), ("127.0.0.1", false)] {
-        let ended = status(without).await?;
+    for (server, is_proxied) in [("https://api.example.test:6443", true), ("https://127.0.0.1:1", false)] {
+        let ended = status(server).await?;
         ended_with(2, &ended);
         assert!(ended.stderr.contains("Connection refused"), "{}", ended.stderr);
-        assert_eq!(ended.stderr.contains("tunnel"), is_proxied, "{}", ended.stderr);
+        let names_proxy = ended.stderr.contains("through the proxy http://127.0.0.1:2: ");
+        assert_eq!(names_proxy, is_proxied, "{}", ended.stderr);
+        assert!(!ended.stderr.contains("MARKER"), "{}", ended.stderr);
+    }
+    Ok(())
+}
+
+/// Starts a proxy that leads every CONNECT to this address, and returns its own.
+async fn connect_proxy(to: String) -> Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let to = to.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(client.read_u8().await?);
+                }
+                assert!(head.starts_with(b"CONNECT api.example.test:6443 "));
+                let mut server = TcpStream::connect(to).await?;
+                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+                tokio::io::copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+    Ok(address)
+}
+
+#[tokio::test]
+async fn the_cluster_is_found_by_several_kubeconfigs_and_through_a_proxy() -> Result<()> {
+    let stage = Stage::new("kubeconfigs-").await?;
+    let api_server = stage.cluster.server().strip_prefix("https://").context("no HTTPS")?.to_owned();
+    let proxy = connect_proxy(api_server).await?;
+    let text = std::fs::read_to_string(stage.sidecar.directory().join("kubeconfig"))?;
+    let mut rest: Value = serde_json::from_str(&text)?;
+    let users = serde_json::json!({ "users": rest["users"].take() });
+    // Only the proxy knows this name.
+    rest["clusters"][0]["cluster"]["server"] = "https://api.example.test:6443".into();
+    rest["clusters"][0]["cluster"]["tls-server-name"] = "127.0.0.1".into();
+    rest["contexts"][0]["context"]["namespace"] = stage.name.as_str().into();
+
+    let sidecar = Sidecar::new(stage.cloud())?
+        .with("KUBECONFIG", "absent::users:rest")
+        .with("HTTPS_PROXY", format!("http://{proxy}"));
+    sidecar.file("users", &users.to_string())?;
+    sidecar.file("rest", &rest.to_string())?;
+    let sidecar_namespace = format!("--sidecar-namespace={}", stage.name);
+    let ended = sidecar.run(&["explain", "pod", "absent", &sidecar_namespace]).await?;
+    ended_with(2, &ended);
+    assert!(ended.stderr.contains(&format!("{}/absent", stage.name)), "{}", ended.stderr);
+
+    sidecar.file("users", r#"{"users": [{"name": "test", "user": {"token": "MARKER"}}]}"#)?;
+    let ended = sidecar.run(&["status", &sidecar_namespace]).await?;
+    ended_with(2, &ended);
+    assert!(ended.stderr.contains("does not accept the token of the user test"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("MARKER"), "{}", ended.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn helm_pulls_with_the_login_that_mint_adds_to_its_file() -> Result<()> {
+    let stage = Stage::with_registry("helm-login-", Identity::User).await?;
+    let registry = stage.cluster.registry().context("there is no registry")?;
+    // The same registry by another name.
+    let ours = registry.replace("127.0.0.1", "localhost");
+    let at = |name: &str| stage.sidecar.directory().join(name).display().to_string();
+    let helm = Helm::new(stage.cluster)?;
+    let run = async |arguments: &[&str]| {
+        let file = format!("--registry-config={}", at("auth.json"));
+        let ended = helm.run(&[arguments, &[&file]].concat(), "").await?;
+        Ok::<_, anyhow::Error>((ended.success, ended.stderr))
+    };
+    let (pushed, pulled) = (format!("oci://{registry}/charts"), format!("oci://{ours}/charts/web"));
+    let (package, destination) = (at("web-1.0.0.tgz"), format!("--destination={}", at("")));
+    let push = ["push", &package, &pushed, "--plain-http"];
+    let pull = ["pull", &pulled, "--version=1.0.0", "--plain-http", &destination];
+
+    stage.sidecar.file("web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n")?;
+    let login = ["registry", "login", registry, "--plain-http"];
+    let seeder = ["--username=seeder", "--password=EXAMPLE-seeder-password"];
+    for arguments in [&["package", &at("web"), &destination], &[&login[..], &seeder].concat()[..], &push] {
+        let (success, stderr) = run(arguments).await?;
+        assert!(success, "{arguments:?}: {stderr}");
+    }
+    let (success, _) = run(&pull).await?;
+    assert!(!success, "a login for {registry} is none for {ours}");
+
+    let entries = format!("{}  domains: {ours}", INSTANCE);
+    let ended = mint::mint(&stage.sidecar, &entries, &["--to", "auth.json"]).await?;
+    ended_with(0, &ended);
+    for arguments in [&pull[..], &push] {
+        let (success, stderr) = run(arguments).await?;
+        assert!(success, "{arguments:?}: {stderr}");
     }
     Ok(())
 }
