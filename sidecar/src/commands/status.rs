@@ -161,9 +161,9 @@ enum State {
     Foreign,
     Contested,
     Leftover,
-    /// There is none, and it is not known whether there should be one.
+    /// It does not exist, and it is not known whether it should.
     Absent,
-    /// The namespace is not managed, and there is none of ours.
+    /// The namespace is not managed and has no pull secret of the sidecar.
     Unmanaged,
     /// It could not be read.
     Unknown,
@@ -638,7 +638,15 @@ mod tests {
     fn the_wide_output_has_a_line_for_each_pull_secret() {
         let text = example().text(true, NOW);
         let (_, wide) = text.split_once("leftover    1  team-e\n\n").unwrap();
-        insta::assert_snapshot!(wide, @"");
+        insta::assert_snapshot!(wide, @r"
+        NAMESPACE  STATE                        EXPIRES IN  REGISTRIES                                 HASH
+        team-a     fresh                        50 min      cn-hangzhou/cri-demo, cn-beijing/personal
+        team-b     stale                        expired     cn-hangzhou/cri-demo
+        team-c     foreign
+        team-d     missing
+        team-e     leftover                     50 min      cn-hangzhou/cri-demo
+        team-f     contested (by kubectl-edit)
+        ");
         assert!(text.contains("FIRST EXPIRES IN  LAST EXPIRES IN"), "{text}");
     }
 

@@ -318,13 +318,29 @@ fn tenant(subject: &Subject, world: &World) -> (bool, String) {
 fn a_tenant_is_shown_what_it_may_read_and_nothing_is_called_good_that_was_not_read() {
     let (is_good, text) = tenant(&subject(), &cluster());
     assert!(is_good);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    - configuration: not checked: you may not get configmaps
+    - namespace team-a: exists; the configuration, which is not known, decides whether it is managed
+    - service account default: exists; the configuration, which is not known, decides whether it is selected
+    - policy acr-credential-helper-inject: not checked: you may not get clusteradmissionpolicies
+    ✓ imagePullSecrets: has acr-credential-secret-aggregation
+    ✓ Secret acr-credential-secret-aggregation: is valid for 50 min, and contains cn-hangzhou/cri-demo
+    ! image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host may belong to cn-hangzhou/cri-demo, which the pull secret contains: --read-secret shows whether it does
+    ");
     // With the role `view`, the pull secret is not seen either.
     let mut world = cluster();
     world.cluster.secret = Seen::Unknown("you may not get secrets".to_owned());
     let (is_good, text) = tenant(&workload(&[], true), &world);
     assert!(is_good);
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    - configuration: not checked: you may not get configmaps
+    - namespace team-a: exists; the configuration, which is not known, decides whether it is managed
+    - service account default: exists; the configuration, which is not known, decides whether it is selected
+    - policy acr-credential-helper-inject: not checked: you may not get clusteradmissionpolicies
+    - imagePullSecrets: is empty: whether the policy adds acr-credential-secret-aggregation when a Pod is created was not checked
+    - Secret acr-credential-secret-aggregation: not checked: you may not get secrets
+    - image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: whether the pull secret has a login for its host was not checked
+    ");
     let nothing = World { cluster: Cluster::default(), ..cluster() };
     let (is_good, text) = tenant(&workload(&[], true), &nothing);
     assert!(is_good && !text.contains('✓'), "{text}");

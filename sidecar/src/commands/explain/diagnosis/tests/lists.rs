@@ -23,7 +23,7 @@ fn a_list_is_judged_by_where_the_reference_comes_from() {
         "✗ contains only regcred, and the list of a Pod never changes",
     );
     check_list(&pod_to_come(&[]), BY_ACCOUNTS, None, true, "✓ is empty: Kubernetes copies");
-    check_list(&pod_to_come(&[]), "", None, true, "✓ is empty: the policy adds");
+    check_list(&pod_to_come(&[]), "", None, true, "- is empty: whether the policy adds");
     check_list(&pod_to_come(&["regcred"]), "", None, true, "! contains only regcred: manualPullSecrets");
     check_list(
         &pod_to_come(&["regcred"]),
