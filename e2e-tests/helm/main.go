@@ -58,6 +58,7 @@ var deployed = map[string][]string{
 	"guard.yaml":           {"policies/guard.yaml"},
 	"serviceaccounts.yaml": {"policies/serviceaccounts.yaml"},
 	"rbac.yaml":            {"policies/rbac.yaml"},
+	"view.yaml":            {"policies/view.yaml"},
 	"sidecar.yaml": {
 		"sidecar/serviceaccount.yaml",
 		"sidecar/rbac.yaml",

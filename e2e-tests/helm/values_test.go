@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -245,8 +246,9 @@ func TestTheSelectorOfThePoliciesLetsThroughWhatTheSettingsSelect(t *testing.T) 
 
 func TestWhatIsSwitchedOffIsNotRendered(t *testing.T) {
 	for _, test := range []struct{ values, absent string }{
-		{"policies: {enabled: false}", "policies/inject.yaml policies/guard.yaml policies/rbac.yaml"},
+		{"policies: {enabled: false}", "policies/inject.yaml policies/guard.yaml policies/rbac.yaml policies/view.yaml"},
 		{"policies: {readServiceAccounts: false}", "policies/rbac.yaml"},
+		{"policies: {viewRole: false}", "policies/view.yaml"},
 		{"policies: {guard: {enabled: false}}", "policies/guard.yaml"},
 		{"attach: service-account", "policies/inject.yaml policies/rbac.yaml"},
 		{"{}", "policies/serviceaccounts.yaml sidecar/networkpolicy.yaml monitoring/podmonitor.yaml monitoring/servicemonitor.yaml monitoring/prometheusrule.yaml monitoring/dashboard.yaml extra.yaml"},
@@ -400,5 +402,29 @@ func TestVersionsAndNamesOfPublicationAgree(t *testing.T) {
 		if !strings.Contains(test.text, test.has) {
 			t.Errorf("%s lacks %q", test.where, test.has)
 		}
+	}
+}
+
+func TestTheRoleForPeopleNamesEachPolicyAndGivesNothingElse(t *testing.T) {
+	rendered, err := renderWith("policies: {serviceaccounts: {enabled: true}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := decoded(t, rendered, "policies/view.yaml")[0]
+	var names []any
+	for _, policy := range []string{"inject", "guard", "serviceaccounts"} {
+		names = append(names, at(decoded(t, rendered, "policies/"+policy+".yaml")[0], "metadata", "name"))
+	}
+	expected := []any{map[string]any{
+		"apiGroups":     []any{"policies.kubewarden.io"},
+		"resources":     []any{"clusteradmissionpolicies"},
+		"resourceNames": names,
+		"verbs":         []any{"get"},
+	}}
+	if rules := at(role, "rules"); !reflect.DeepEqual(rules, expected) {
+		t.Errorf("the rules are %v", rules)
+	}
+	if aggregated := at(role, "metadata", "labels", "rbac.authorization.k8s.io/aggregate-to-view"); aggregated != "true" {
+		t.Errorf("it is added to view: %v", aggregated)
 	}
 }

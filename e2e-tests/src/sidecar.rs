@@ -144,6 +144,15 @@ impl Sidecar {
         Ok(Ended { code: output.status.code(), stdout: text(output.stdout)?, stderr: text(output.stderr)? })
     }
 
+    /// Starts a command that does not end by itself, whose output can be read. It is killed when it is dropped.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn endless(&self, arguments: &[&str]) -> Result<Child> {
+        let mut command = self.command()?;
+        command.args(arguments).stdout(Stdio::piped()).spawn().context("failed to start the command")
+    }
+
     fn command(&self) -> Result<Command> {
         let mut command = match &self.binary {
             Some(binary) => Command::new(binary),

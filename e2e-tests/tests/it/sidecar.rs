@@ -12,3 +12,4 @@ mod rights;
 mod scenarios;
 pub mod stage;
 mod story;
+mod tenants;

@@ -34,12 +34,56 @@ pub(super) struct FoundSecret {
     pub(super) facts: PullSecret,
 }
 
+/// What is known about something in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Seen<T> {
+    Found(T),
+    Absent,
+    /// Nothing is known, for this reason.
+    Unknown(String),
+}
+
 /// The replica that holds the Lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Leader {
     pub(super) name: String,
     /// Whether it has renewed the Lease recently enough to be alive.
     pub(super) is_alive: bool,
+}
+
+/// No cluster was queried.
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Self::Unknown("no cluster was queried".to_owned())
+    }
+}
+
+impl<T> Seen<T> {
+    /// Converts the result of a read. A missing right is not an error: the other facts are still worth knowing.
+    pub(super) fn of(read: Result<Option<T>, CommandError>) -> Result<Self, CommandError> {
+        match read {
+            Ok(found) => Ok(found.map_or(Self::Absent, Self::Found)),
+            Err(CommandError::Forbidden { action, .. }) => Ok(Self::Unknown(format!("you may not {action}"))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns what was found.
+    pub(super) fn found(&self) -> Option<&T> {
+        match self {
+            Self::Found(found) => Some(found),
+            Self::Absent | Self::Unknown(_) => None,
+        }
+    }
+
+    /// Converts what was found.
+    pub(super) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Seen<U> {
+        match self {
+            Self::Found(found) => Seen::Found(convert(found)),
+            Self::Absent => Seen::Absent,
+            Self::Unknown(why) => Seen::Unknown(why),
+        }
+    }
 }
 
 impl FoundSecret {
@@ -58,12 +102,22 @@ pub(super) async fn call<T>(
     action: impl Into<String>,
     answer: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, CommandError> {
-    let problem = match timeout(CALL_LIMIT, answer).await {
-        Ok(Ok(answer)) => return Ok(answer),
-        Ok(Err(error)) => describe(&error),
-        Err(_) => format!("the API server did not answer within {} s", CALL_LIMIT.as_secs()),
-    };
-    Err(CommandError::Cluster { action: action.into(), problem })
+    match timeout(CALL_LIMIT, answer).await {
+        Ok(answer) => answer.map_err(|error| failed(action, &error)),
+        Err(_) => {
+            let problem = format!("the API server did not answer within {} s", CALL_LIMIT.as_secs());
+            Err(CommandError::Cluster { action: action.into(), problem })
+        }
+    }
+}
+
+fn failed(action: impl Into<String>, error: &kube::Error) -> CommandError {
+    let (action, problem) = (action.into(), describe(error));
+    if is_status(error, 403) {
+        CommandError::Forbidden { action, problem }
+    } else {
+        CommandError::Cluster { action, problem }
+    }
 }
 
 /// Lists the objects of a collection that `reduce` keeps. An object that cannot be read is reported by name and left out.
@@ -75,9 +129,7 @@ pub(super) async fn list<T>(
 ) -> Result<Vec<T>, CommandError> {
     let mut listing = collection.list(client);
     let mut all = Vec::new();
-    let failed =
-        |error: &kube::Error| CommandError::Cluster { action: action.to_owned(), problem: describe(error) };
-    while let Some(object) = listing.next().await.map_err(|error| failed(&error))? {
+    while let Some(object) = listing.next().await.map_err(|error| failed(action, &error))? {
         match reduce(object) {
             Ok(kept) => all.extend(kept),
             Err(error) => {
@@ -123,10 +175,9 @@ pub(super) async fn secret(
     client: &Client,
     namespace: &str,
     name: &str,
-    action: &str,
 ) -> Result<Option<FoundSecret>, CommandError> {
     let found = at::<Secret>(Some(namespace)).get_metadata(name, &GetParams::default());
-    read(client, action, found, FoundSecret::parse).await
+    read(client, &format!("get secrets named {name} in {namespace}"), found, FoundSecret::parse).await
 }
 
 /// Returns the error for a response that is not what was requested.
@@ -137,8 +188,10 @@ pub(super) fn unexpected(action: &str, error: &serde_json::Error) -> CommandErro
 /// Lists all Secrets with the pull secret's name. Because of the field selector, a right to only this name is enough.
 pub(super) async fn pull_secrets(client: &Client, name: &str) -> Result<Vec<FoundSecret>, CommandError> {
     let by_name = Collection::metadata::<Secret>(None).named(name);
-    list(client, &by_name, &format!("list the Secrets {name}"), |object| FoundSecret::parse(object).map(Some))
-        .await
+    list(client, &by_name, &format!("list secrets named {name} in all namespaces"), |object| {
+        FoundSecret::parse(object).map(Some)
+    })
+    .await
 }
 
 /// Reads the configuration in the cluster; returns `None` if there is no ConfigMap.
@@ -148,7 +201,7 @@ pub(super) async fn configuration(
 ) -> Result<Option<Result<Configuration, Mistakes>>, CommandError> {
     let ClusterArgs { sidecar_namespace, config_map, .. } = args;
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), sidecar_namespace);
-    let action = format!("read the ConfigMap {config_map} in {sidecar_namespace}");
+    let action = format!("get configmaps named {config_map} in {sidecar_namespace}");
     let found = call(action, api.get_opt(config_map)).await?;
     Ok(found.map(|found| {
         let parsed = configuration::from_data(&found.data.unwrap_or_default());
@@ -163,7 +216,7 @@ pub(super) async fn leader(
     now: Timestamp,
 ) -> Result<Option<Leader>, CommandError> {
     let api: Api<Lease> = Api::namespaced(client.clone(), &args.sidecar_namespace);
-    let action = format!("read the Lease {FIELD_MANAGER} in {}", args.sidecar_namespace);
+    let action = format!("get leases named {FIELD_MANAGER} in {}", args.sidecar_namespace);
     let lease = call(action, api.get_opt(FIELD_MANAGER)).await?;
     Ok(lease.and_then(|lease| lease.spec).and_then(|spec| {
         let name = spec.holder_identity.filter(|holder| !holder.is_empty())?;

@@ -16,9 +16,9 @@ use kube::Client;
 use self::diagnosis::Case;
 use self::diagnosis::policy::{Installed, Policies};
 use self::gather::manifest::{self, Manifest};
-use self::gather::{KINDS, Kind};
+use self::gather::{Cluster, KINDS, Kind};
 use self::render::{Explained, Explanation};
-use super::cluster::{self, call};
+use super::cluster::{self, Seen, call};
 use super::report::remark::skipped;
 use super::report::{Line, Mark};
 use super::setup::{self, CommandError};
@@ -74,8 +74,11 @@ Examples:
   And when a CI runner creates it?
     acr-credential-sidecar explain -f pod.yaml --config acr-configuration.yaml --as system:serviceaccount:ci:runner
 
-Exit codes: 0 no error was found (warnings, marked with !, do not count), 1 an error or a refusal, marked with ✗, 2 wrong
-usage, or the cluster did not answer.";
+Needs only the right to get the Pod or workload, as the role view of its namespace gives it. What you may not read is
+marked with -, and the line names the right. The role edit adds the pull secret: its metadata, and with --read-secret its hosts.
+
+Exit codes: 0 no error was found (warnings, marked with !, and what was not checked, marked with -, do not count), 1 an
+error or a refusal, marked with ✗, 2 wrong usage, or the cluster did not answer.";
 
 pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
     let ExplainArgs { object, file, namespace, config, policies, user, read_secret, output, cluster } = args;
@@ -87,8 +90,9 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
         let needs_cluster = file.is_none() || written.is_none();
         let client = if needs_cluster { Some(cluster::connect(&cluster)?) } else { None };
         let outcome = match (written, &client) {
-            (None, Some(client)) => cluster::configuration(client, &cluster).await?,
-            (written, _) => written,
+            (Some(written), _) => Seen::Found(written),
+            (None, Some(client)) => Seen::of(cluster::configuration(client, &cluster).await)?,
+            (None, None) => Seen::default(),
         };
         let of_context = || match &client {
             Some(client) => Some(client.default_namespace().to_owned()),
@@ -106,34 +110,40 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
         };
         // Mistakes in the configuration are findings, not wrong usage.
         let configuration = match outcome {
-            Some(Ok(configuration)) => {
-                let policies = judges(policies.as_deref(), &configuration, client.as_ref(), &cluster).await?;
-                Ok((configuration, policies))
-            }
-            Some(Err(Mistakes(mistakes))) => Err(mistakes),
-            None => {
+            Seen::Found(Ok(configuration)) => Ok(Ok(configuration)),
+            Seen::Unknown(why) => Ok(Err(why)),
+            Seen::Found(Err(Mistakes(mistakes))) => Err(mistakes),
+            Seen::Absent => {
                 let ClusterArgs { sidecar_namespace, config_map, .. } = &cluster;
                 let problem = format!("there is no ConfigMap {config_map} in {sidecar_namespace}");
                 Err(vec![Finding { place: "configuration".to_owned(), problem, fix: "create it".to_owned() }])
             }
         };
+        let configuration = match configuration {
+            Ok(configuration) => {
+                let known = configuration.as_ref().ok();
+                let policies = judges(policies.as_deref(), known, client.as_ref(), &cluster).await?;
+                Ok((configuration, policies))
+            }
+            Err(mistakes) => Err(mistakes),
+        };
         let mut explained = Vec::new();
         for subject in subjects {
             let surroundings = match &client {
                 Some(client) => {
-                    Some(gather::cluster::surroundings(client, &subject, &cluster, read_secret).await?)
+                    gather::cluster::surroundings(client, &subject, &cluster, read_secret).await?
                 }
-                None => None,
+                None => Cluster::default(),
             };
             let findings = match &configuration {
                 Ok((configuration, policies)) => {
                     let case = Case {
                         subject: &subject,
-                        configuration,
+                        configuration: configuration.as_ref().map_err(String::as_str),
                         pull_secret: &cluster.pull_secret,
                         policies,
                         user: user.as_deref().unwrap_or_default(),
-                        cluster: surroundings.as_ref(),
+                        cluster: &surroundings,
                         now: Timestamp::now(),
                     };
                     case.diagnose()
@@ -151,17 +161,16 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
     Ok(explanation.write(output)?)
 }
 
-/// Returns the policies that judge: those of the file, of the cluster, or those that `manifests` prints. If the
-/// policies of the cluster cannot be read, the other steps are not affected.
+/// Returns the policies that judge: those of the file, of the cluster, or those that `manifests` prints.
 async fn judges(
     file: Option<&Path>,
-    configuration: &Configuration,
+    configuration: Option<&Configuration>,
     client: Option<&Client>,
     args: &ClusterArgs,
 ) -> Result<Policies, CommandError> {
     let ClusterArgs { pull_secret, sidecar_namespace, .. } = args;
-    let (read, assumed) = match (file, client) {
-        (Some(path), _) => {
+    let (read, assumed) = match (file, client, configuration) {
+        (Some(path), _, _) => {
             let read = manifest::policies_in(&manifest::objects_of(path)?);
             if read.iter().all(|(_, policy)| policy.is_none()) {
                 let (path, names) = (path.display(), POLICIES.join(", "));
@@ -169,11 +178,21 @@ async fn judges(
             }
             (read, Some(format!("assumed to be those in {}", path.display())))
         }
-        (None, Some(client)) => match call("read the policies", policies::read(client)).await {
-            Ok(read) => (read, None),
-            Err(error) => return Ok(Err(error.to_string())),
-        },
-        (None, None) => {
+        (None, Some(client), _) => {
+            let mut read = Vec::new();
+            for name in POLICIES {
+                let action = format!("get clusteradmissionpolicies named {name}");
+                match Seen::of(call(action, policies::read_one(client, name)).await)? {
+                    Seen::Found(policy) => read.push((name, Some(policy))),
+                    Seen::Absent => read.push((name, None)),
+                    Seen::Unknown(why) => return Ok(Err(format!("{why}; {VIEW} gives this right"))),
+                }
+            }
+            (read, None)
+        }
+        // Without a cluster, there is always a configuration.
+        (None, None, None) => return Ok(Err("no cluster was queried".to_owned())),
+        (None, None, Some(configuration)) => {
             let documents = manifests::documents(configuration, false, pull_secret, sidecar_namespace);
             let objects =
                 manifest::objects(documents.join("---\n").as_bytes()).map_err(CommandError::Refused)?;
@@ -183,6 +202,9 @@ async fn judges(
     };
     Ok(Ok(Installed::new(&read, configuration, pull_secret, assumed)))
 }
+
+/// The role that lets people read the policies. They are not in a namespace, so a binding in a namespace is not enough.
+const VIEW: &str = "a ClusterRoleBinding to the ClusterRole acr-credential-helper-view";
 
 /// Parses the object to explain, as `kubectl` writes it: `pod NAME` or `pod/NAME`, with any name of the kind.
 fn named(object: &[String]) -> Result<(&'static Kind, &str), CommandError> {

@@ -111,6 +111,13 @@ pub(super) fn to_stdout(text: impl fmt::Display) -> io::Result<()> {
     writeln!(anstream::stdout(), "{}", visible(&text.to_string()))
 }
 
+/// Clears the terminal that standard output is.
+pub(super) fn clear() -> io::Result<()> {
+    let mut terminal = anstream::stdout();
+    terminal.write_all(b"\x1b[2J\x1b[H")?;
+    terminal.flush()
+}
+
 /// Writes a line to standard output, with colours where a terminal shows them.
 pub(super) fn line_to_stdout(indent: &str, line: &Line) -> io::Result<()> {
     writeln!(anstream::stdout(), "{indent}{}", line.coloured())

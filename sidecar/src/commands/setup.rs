@@ -35,6 +35,9 @@ pub(super) enum CommandError {
     /// `action` and `problem` are written for people; kube's own texts are not.
     #[error("failed to {action}: {problem}")]
     Cluster { action: String, problem: String },
+    /// Like `Cluster`, because a right is missing. `action` names the right: `get secrets named NAME in NAMESPACE`.
+    #[error("failed to {action}: {problem}")]
+    Forbidden { action: String, problem: String },
     #[error("{0}")]
     Refused(String),
     #[error("failed to listen on {address}")]

@@ -2,90 +2,189 @@
 
 mod warnings;
 
-use super::arguments::{ClusterArgs, Output};
-use clap::Args;
+use super::arguments::{self, ClusterArgs, Output};
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
+use kube::api::GetParams;
 use serde::Serialize;
 
 use self::warnings::Warning;
 use super::Exit;
-use super::cluster::{self, FoundSecret, Leader};
-use super::report;
+use super::cluster::{self, FoundSecret, Leader, Seen};
+use super::report::remark::skipped;
+use super::report::{self, Line};
 use super::setup::{self, CommandError};
 use crate::cluster::observed::{self as observed, PullSecret};
 use crate::configuration::{Configuration, Finding, Mistakes};
-use crate::kubernetes::{Collection, Metadata};
+use crate::kubernetes::{Collection, Metadata, at};
 
 /// The number of names of a kind that are shown to people.
 const SHOWN: usize = 10;
+
+/// The shortest pause between two reads of `--watch`.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 #[command(after_help = STATUS_HELP)]
 pub struct StatusArgs {
+    /// Show only this namespace [default: all namespaces].
+    #[arg(long, short, value_name = "NAMESPACE", value_parser = arguments::namespace)]
+    pub namespace: Option<String>,
+    /// Show the state again whenever it changes, until interrupted.
+    #[arg(long, short)]
+    pub watch: bool,
     /// What to write.
-    #[arg(long, short, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub output: StatusOutput,
     /// The cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
 }
 
-const STATUS_HELP: &str = "\
-Reads only metadata, never the contents of a Secret. Needs the rights to list namespaces and, by its name, the pull secret, \
-and to get the ConfigMap. With the right to list Events in the sidecar's namespace, it also \
-shows the problems that the sidecar reports.
-
-Exit codes: 0 all is well, 1 a managed namespace has no good pull secret, 2 wrong usage, or the cluster did not answer.";
-
-pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
-    let StatusArgs { output, cluster } = args;
-    let now = Timestamp::now();
-    let status = setup::runtime()?.block_on(async {
-        let client = cluster::connect(&cluster)?;
-        let configuration = cluster::configuration(&client, &cluster).await?;
-        let usable = configuration.as_ref().and_then(|configuration| configuration.as_ref().ok());
-        let namespaces = Collection::metadata::<Namespace>(None);
-        let namespaces = cluster::list(&client, &namespaces, "list the namespaces", |object| {
-            Metadata::parse(object).map(|metadata| known(&metadata, usable))
-        });
-        let namespaces = namespaces.await?;
-        let secrets = cluster::pull_secrets(&client, &cluster.pull_secret).await?;
-        // The leader and the warnings are less important than the rest, so a missing right to read them is not an error.
-        let leader = cluster::leader(&client, &cluster, now).await.map_err(|error| error.to_string());
-        let warnings = warnings::read(&client, &cluster, now).await;
-        let status = Status::new(configuration.as_ref(), &namespaces, secrets, leader, now);
-        Ok::<_, CommandError>(status.with(warnings.map_err(|error| error.to_string())))
-    })?;
-    let text = |status: &Status| report::to_stdout(status.text(now).trim_end());
-    Ok(report::finish(output, status.ok, &status, text)?)
+/// The output format of `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusOutput {
+    /// One of the formats of every command.
+    Common(Output),
+    /// For people, with a line for each namespace.
+    Wide,
 }
 
-/// A namespace, and whether it is managed, as far as that is known.
-type Known = (String, Option<bool>);
+impl ValueEnum for StatusOutput {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Common(Output::Text), Self::Wide, Self::Common(Output::Json)]
+    }
 
-/// The state of the cluster.
-#[derive(Debug, Serialize)]
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Common(output) => output.to_possible_value(),
+            Self::Wide => Some(PossibleValue::new("wide").help("For people, with a line for each namespace")),
+        }
+    }
+}
+
+const STATUS_HELP: &str = "\
+Reads only metadata, never the contents of a Secret. Needs the rights to list namespaces and, by its name, the pull secret. \
+With -n, it needs no right outside of that namespace: the role edit is enough, and with the role view the pull secret is not \
+seen. What you may not read is marked with -, and the line names the right.
+
+--watch reads everything again every 2 seconds, or less often: a tenth of the time at most is spent on reading. A terminal \
+shows the last state; a pipe gets each state that differs from the one before.
+
+Exit codes: 0 no problem was found (what was not checked, marked with -, does not count), 1 a managed namespace has no good \
+pull secret, or the configuration has mistakes, 2 wrong usage, or the cluster did not answer.";
+
+pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
+    let StatusArgs { namespace, watch, output, cluster } = args;
+    let (output, is_wide) = match output {
+        StatusOutput::Common(output) => (output, false),
+        StatusOutput::Wide => (Output::Text, true),
+    };
+    let repaints = watch && output == Output::Text && io::stdout().is_terminal();
+    setup::runtime()?.block_on(async {
+        let client = cluster::connect(&cluster)?;
+        let mut shown: Option<Status> = None;
+        loop {
+            let (now, started) = (Timestamp::now(), Instant::now());
+            match Status::read(&client, &cluster, namespace.as_deref(), is_wide, now).await {
+                Ok(status) if repaints || shown.as_ref() != Some(&status) => {
+                    if repaints {
+                        report::clear()?;
+                    } else if shown.is_some() && output == Output::Text {
+                        report::to_stdout("")?;
+                    }
+                    let text = |status: &Status| report::to_stdout(status.text(is_wide, now).trim_end());
+                    let exit = report::finish(output, status.ok, &status, text)?;
+                    if !watch {
+                        return Ok(exit);
+                    }
+                    shown = Some(status);
+                }
+                Ok(_) => {}
+                // What was watched before is watched on: the API server may only be restarting.
+                Err(error) if shown.is_some() => report::error(&error),
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(PAUSE.max(started.elapsed() * 10)).await;
+        }
+    })
+}
+
+/// A namespace: its name, whether it is managed, as far as that is known, and its pull secret.
+#[derive(Debug)]
+struct Known {
+    name: String,
+    is_managed: Option<bool>,
+    secret: Seen<PullSecret>,
+}
+
+/// The state of the cluster, or of one namespace.
+#[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
     ok: bool,
     configuration: Vec<String>,
-    leader: String,
+    /// `None` if it is not known.
+    leader: Option<String>,
     registries: Vec<Registry>,
     namespaces: Namespaces,
+    /// Each pull secret, if they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pull_secrets: Vec<Row>,
     /// The sidecar's recent warnings.
     warnings: Vec<Warning>,
-    /// The reason why the warnings are not known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    warnings_unknown: Option<String>,
+    /// What could not be read, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_checked: Vec<Line>,
+    /// Whether it is about one namespace, so that there is nothing to count.
+    #[serde(skip)]
+    is_single: bool,
+}
+
+/// The state of a pull secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::IntoStaticStr)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+enum State {
+    Fresh,
+    Stale,
+    Missing,
+    Foreign,
+    Contested,
+    Leftover,
+    /// It does not exist, and it is not known whether it should.
+    Absent,
+    /// The namespace is not managed and has no pull secret of the sidecar.
+    Unmanaged,
+    /// It could not be read.
+    Unknown,
+}
+
+/// The pull secret of one namespace.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    namespace: String,
+    state: State,
+    expires_at: Option<Timestamp>,
+    registries: Vec<String>,
+    /// Pull secrets with the same hash have the same content.
+    hash: String,
+    /// The manager that created or changed it instead of the sidecar.
+    other_manager: Option<String>,
 }
 
 /// A registry, with facts from the pull secrets that contain it.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Registry {
     name: String,
@@ -96,7 +195,7 @@ struct Registry {
 }
 
 /// The namespaces, grouped by the state of their pull secrets.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Namespaces {
     /// `None` while the configuration cannot be used, because the number is then not known.
@@ -115,99 +214,245 @@ struct Namespaces {
 }
 
 impl Status {
+    /// Reads the state of one namespace, or of all namespaces.
+    async fn read(
+        client: &Client,
+        args: &ClusterArgs,
+        namespace: Option<&str>,
+        is_wide: bool,
+        now: Timestamp,
+    ) -> Result<Self, CommandError> {
+        let configuration = Seen::of(cluster::configuration(client, args).await)?;
+        let usable = configuration.found().and_then(|configuration| configuration.as_ref().ok());
+        let (namespaces, mut not_checked) = match namespace {
+            Some(name) => one(client, name, &args.pull_secret, usable).await?,
+            None => (all(client, &args.pull_secret, usable).await?, Vec::new()),
+        };
+        let leader = Seen::of(cluster::leader(client, args, now).await)?;
+        let warnings = Seen::of(warnings::read(client, args, now).await.map(Some))?;
+        not_checked.extend(unknown("configuration", &configuration));
+        not_checked.extend(unknown("leader", &leader));
+        not_checked.extend(unknown("warnings", &warnings));
+        let status = Self::new(&configuration, &namespaces, leader, now);
+        let pull_secrets = if is_wide || namespace.is_some() { status.pull_secrets } else { Vec::new() };
+        let warnings = warnings.found().cloned().unwrap_or_default();
+        Ok(Self { pull_secrets, warnings, not_checked, is_single: namespace.is_some(), ..status })
+    }
+
     fn new(
-        configuration: Option<&Result<Configuration, Mistakes>>,
+        configuration: &Seen<Result<Configuration, Mistakes>>,
         namespaces: &[Known],
-        secrets: Vec<FoundSecret>,
-        leader: Result<Option<Leader>, String>,
+        leader: Seen<Leader>,
         now: Timestamp,
     ) -> Self {
-        let (configuration, mistakes) = match configuration {
-            Some(Ok(configuration)) => (Some(configuration), Vec::new()),
-            Some(Err(mistakes)) => (None, mistakes.0.iter().map(Finding::to_string).collect()),
-            None => (None, vec!["there is no such ConfigMap".to_owned()]),
+        let mistakes = match configuration {
+            Seen::Found(Ok(_)) | Seen::Unknown(_) => Vec::new(),
+            Seen::Found(Err(mistakes)) => mistakes.0.iter().map(Finding::to_string).collect(),
+            Seen::Absent => vec!["there is no such ConfigMap".to_owned()],
         };
-        let registries = registries(&secrets);
-        let namespaces = Namespaces::new(configuration.is_some(), namespaces, secrets, now);
-        let Namespaces { stale, missing, foreign, contested, .. } = &namespaces;
+        let is_usable = matches!(configuration, Seen::Found(Ok(_)));
+        let pull_secrets: Vec<_> = namespaces.iter().map(|namespace| Row::new(namespace, now)).collect();
+        let managed = namespaces.iter().filter(|namespace| namespace.is_managed == Some(true)).count();
+        let grouped = Namespaces::new(is_usable.then_some(managed), &pull_secrets);
+        let Namespaces { stale, missing, foreign, contested, .. } = &grouped;
         let is_fine = [stale, missing, foreign, contested].iter().all(|names| names.is_empty());
+        let concerns = |row: &Row| !matches!(row.state, State::Absent | State::Unmanaged);
         Self {
             ok: mistakes.is_empty() && is_fine,
             configuration: mistakes,
             leader: match leader {
-                Ok(Some(Leader { name, is_alive: true, .. })) => name,
-                Ok(_) => "none; no sidecar is running".to_owned(),
-                Err(problem) => format!("unknown, {problem}"),
+                Seen::Found(Leader { name, is_alive: true }) => Some(name),
+                Seen::Found(_) | Seen::Absent => Some("none; no sidecar is running".to_owned()),
+                Seen::Unknown(_) => None,
             },
-            registries,
-            namespaces,
+            registries: registries(namespaces),
+            namespaces: grouped,
+            pull_secrets: pull_secrets
+                .into_iter()
+                .filter(|row| namespaces.len() == 1 || concerns(row))
+                .collect(),
             warnings: Vec::new(),
-            warnings_unknown: None,
+            not_checked: Vec::new(),
+            is_single: false,
         }
     }
 
-    fn with(self, warnings: Result<Vec<Warning>, String>) -> Self {
-        match warnings {
-            Ok(warnings) => Self { warnings, ..self },
-            Err(problem) => Self { warnings_unknown: Some(problem), ..self },
-        }
-    }
-
-    fn text(&self, now: Timestamp) -> String {
-        let Self { ok: _, configuration, leader, registries, namespaces, warnings, warnings_unknown } = self;
-        let mut text = String::new();
+    fn text(&self, is_wide: bool, now: Timestamp) -> String {
+        let mut parts = Vec::new();
+        let mut head = String::new();
         // Writing to a String cannot fail.
-        for mistake in configuration {
-            let _ = writeln!(text, "configuration: {mistake}");
+        for mistake in &self.configuration {
+            let _ = writeln!(head, "configuration: {mistake}");
         }
-        let _ = writeln!(text, "leader: {leader}\n");
-        let mut table = report::table(["REGISTRY", "NAMESPACES", "FIRST EXPIRES IN"]);
-        for Registry { name, namespaces, first_expiry, last_expiry: _ } in registries {
-            let left = match first_expiry {
-                Some(expiry) if *expiry > now => report::time_left(now, *expiry),
-                Some(_) | None => "expired".to_owned(),
-            };
-            table.add_row([report::one_line(name).into_owned(), namespaces.to_string(), left]);
+        if let Some(leader) = &self.leader {
+            let _ = writeln!(head, "leader: {leader}");
         }
-        text.push_str(&table.trim_fmt());
-        text.push_str("\n\n");
-        text.push_str(&namespaces.table());
-        let mut table = report::table(["WARNINGS", ""]);
-        for Warning { at, reason, message } in warnings {
-            table.add_row([format!("{} ago", report::time_left(*at, now)), format!("{reason}: {message}")]);
+        for line in &self.not_checked {
+            let _ = writeln!(head, "{line}");
         }
-        if let Some(problem) = warnings_unknown {
-            table.add_row(["unknown", problem]);
+        parts.push(head.trim_end().to_owned());
+        let left = |expiry: Option<Timestamp>| match expiry {
+            Some(expiry) if expiry > now => report::time_left(now, expiry),
+            Some(_) | None => "expired".to_owned(),
+        };
+        if !self.is_single {
+            let last = if is_wide { "LAST EXPIRES IN" } else { "" };
+            let mut table = report::table(["REGISTRY", "NAMESPACES", "FIRST EXPIRES IN", last]);
+            for Registry { name, namespaces, first_expiry, last_expiry } in &self.registries {
+                let last = if is_wide { left(*last_expiry) } else { String::new() };
+                let name = report::one_line(name).into_owned();
+                table.add_row([name, namespaces.to_string(), left(*first_expiry), last]);
+            }
+            parts.push(table.trim_fmt());
+            parts.push(self.namespaces.table());
         }
-        if !table.is_empty() {
-            text.push_str("\n\n");
-            text.push_str(&table.trim_fmt());
+        if !self.pull_secrets.is_empty() {
+            let hash = if is_wide { "HASH" } else { "" };
+            let mut table = report::table(["NAMESPACE", "STATE", "EXPIRES IN", "REGISTRIES", hash]);
+            for row in &self.pull_secrets {
+                let expires = row.expires_at.map(|at| left(Some(at))).unwrap_or_default();
+                let hash: String = if is_wide { row.hash.chars().take(12).collect() } else { String::new() };
+                let hash = report::one_line(&hash).into_owned();
+                table.add_row([row.namespace.clone(), row.state(), expires, shown(&row.registries), hash]);
+            }
+            parts.push(table.trim_fmt());
         }
-        text
+        if !self.warnings.is_empty() {
+            let mut table = report::table(["WARNINGS", ""]);
+            for Warning { at, reason, message } in &self.warnings {
+                let ago = format!("{} ago", report::time_left(*at, now));
+                table.add_row([ago, format!("{reason}: {message}")]);
+            }
+            parts.push(table.trim_fmt());
+        }
+        parts.join("\n\n")
+    }
+}
+
+/// Reads one namespace, as far as the user may, and returns what could not be read, too.
+async fn one(
+    client: &Client,
+    name: &str,
+    pull_secret: &str,
+    configuration: Option<&Configuration>,
+) -> Result<(Vec<Known>, Vec<Line>), CommandError> {
+    let namespace = at::<Namespace>(None).get_metadata(name, &GetParams::default());
+    let whether = |object: &str| Metadata::parse(object).map(|metadata| known(&metadata, configuration));
+    let action = format!("get namespaces named {name}");
+    let namespace = Seen::of(cluster::read(client, &action, namespace, whether).await)?;
+    let secret = Seen::of(cluster::secret(client, name, pull_secret).await)?;
+    let not_checked =
+        unknown("namespace", &namespace).into_iter().chain(unknown("pull secret", &secret)).collect();
+    let is_managed = match namespace {
+        Seen::Found(Some((_, is_managed))) => is_managed,
+        Seen::Unknown(_) => None,
+        Seen::Found(None) | Seen::Absent => {
+            let problem = format!("the namespace {name} does not exist, or is being deleted");
+            return Err(CommandError::Refused(problem));
+        }
+    };
+    let name = name.to_owned();
+    Ok((vec![Known { name, is_managed, secret: secret.map(|secret| secret.facts) }], not_checked))
+}
+
+/// Lists all namespaces and their pull secrets.
+async fn all(
+    client: &Client,
+    pull_secret: &str,
+    configuration: Option<&Configuration>,
+) -> Result<Vec<Known>, CommandError> {
+    let namespaces = Collection::metadata::<Namespace>(None);
+    let namespaces = cluster::list(client, &namespaces, "list namespaces", |object| {
+        Metadata::parse(object).map(|metadata| known(&metadata, configuration))
+    });
+    let namespaces = namespaces.await.map_err(|error| match error {
+        CommandError::Forbidden { action, problem } => {
+            let problem = format!("{problem} (status -n NAMESPACE needs no right outside of that namespace)");
+            CommandError::Forbidden { action, problem }
+        }
+        error => error,
+    })?;
+    Ok(with_secrets(namespaces, cluster::pull_secrets(client, pull_secret).await?))
+}
+
+fn with_secrets(namespaces: Vec<(String, Option<bool>)>, secrets: Vec<FoundSecret>) -> Vec<Known> {
+    let mut secrets: HashMap<String, PullSecret> =
+        secrets.into_iter().map(|secret| (secret.namespace, secret.facts)).collect();
+    let with = |(name, is_managed): (String, _)| {
+        let secret = secrets.remove(&name).map_or(Seen::Absent, Seen::Found);
+        Known { name, is_managed, secret }
+    };
+    namespaces.into_iter().map(with).collect()
+}
+
+/// Returns a line for something that could not be read.
+fn unknown<T>(what: &str, seen: &Seen<T>) -> Option<Line> {
+    match seen {
+        Seen::Unknown(why) => Some(Line::at(what, skipped(format!("not checked: {why}")))),
+        Seen::Found(_) | Seen::Absent => None,
+    }
+}
+
+impl Row {
+    fn new(Known { name, is_managed, secret }: &Known, now: Timestamp) -> Self {
+        let state = match (secret, *is_managed) {
+            (Seen::Unknown(_), _) => State::Unknown,
+            (Seen::Absent, Some(true)) => State::Missing,
+            (Seen::Absent, None) => State::Absent,
+            (Seen::Found(secret), Some(false)) if secret.ours => State::Leftover,
+            (Seen::Absent | Seen::Found(_), Some(false)) => State::Unmanaged,
+            (Seen::Found(secret), _) if !secret.ours => State::Foreign,
+            (Seen::Found(secret), _) if secret.contested_by().is_some() => State::Contested,
+            (Seen::Found(secret), _) if secret.expires_at.is_some_and(|at| at > now) => State::Fresh,
+            (Seen::Found(_), _) => State::Stale,
+        };
+        // Nothing that the annotations promise counts once another manager has changed them.
+        let believed = secret.found().filter(|secret| is_believed(secret));
+        let other = secret.found().and_then(|secret| match state {
+            State::Contested => secret.contested_by(),
+            State::Foreign => secret.other_manager.as_deref(),
+            _ => None,
+        });
+        Self {
+            namespace: name.clone(),
+            state,
+            expires_at: believed.and_then(|secret| secret.expires_at),
+            registries: believed.map(names).into_iter().flatten().map(str::to_owned).collect(),
+            hash: believed.map(|secret| secret.hash.to_string()).unwrap_or_default(),
+            other_manager: other.map(str::to_owned),
+        }
+    }
+
+    fn state(&self) -> String {
+        let state: &'static str = self.state.into();
+        match &self.other_manager {
+            Some(by) => format!("{state} (by {})", report::one_line(by)),
+            None => state.to_owned(),
+        }
     }
 }
 
 impl Namespaces {
-    fn new(is_configured: bool, namespaces: &[Known], secrets: Vec<FoundSecret>, now: Timestamp) -> Self {
-        let secrets: HashMap<String, PullSecret> =
-            secrets.into_iter().map(|secret| (secret.namespace, secret.facts)).collect();
-        let managed = namespaces.iter().filter(|(_, managed)| *managed == Some(true)).count();
-        let mut sorted = Self { managed: is_configured.then_some(managed), ..Self::default() };
-        for (name, managed) in namespaces {
-            match (secrets.get(name), *managed) {
-                (None, Some(true)) => sorted.missing.push(name.clone()),
-                (Some(secret), Some(false)) if secret.ours => sorted.leftover.push(name.clone()),
-                (None, _) | (Some(_), Some(false)) => {}
-                (Some(secret), _) if !secret.ours => sorted.foreign.push(name.clone()),
-                (Some(secret), _) => match secret.contested_by() {
-                    Some(by) => {
-                        sorted.contested.push(name.clone());
-                        sorted.contested_by.insert(name.clone(), by.to_owned());
-                    }
-                    None if secret.expires_at.is_some_and(|at| at > now) => sorted.fresh += 1,
-                    None => sorted.stale.push(name.clone()),
-                },
-            }
+    fn new(managed: Option<usize>, rows: &[Row]) -> Self {
+        let mut sorted = Self { managed, ..Self::default() };
+        for Row { namespace, state, other_manager, .. } in rows {
+            let group = match state {
+                State::Fresh => {
+                    sorted.fresh += 1;
+                    continue;
+                }
+                State::Absent | State::Unmanaged | State::Unknown => continue,
+                State::Stale => &mut sorted.stale,
+                State::Missing => &mut sorted.missing,
+                State::Foreign => &mut sorted.foreign,
+                State::Leftover => &mut sorted.leftover,
+                State::Contested => {
+                    let by = other_manager.clone().unwrap_or_default();
+                    sorted.contested_by.insert(namespace.clone(), by);
+                    &mut sorted.contested
+                }
+            };
+            group.push(namespace.clone());
         }
         sorted
     }
@@ -244,19 +489,28 @@ fn shown(names: &[String]) -> String {
     }
 }
 
-/// Returns what is known about a namespace. A namespace that is being deleted is left out, because nothing can be written there.
-fn known(metadata: &Metadata<'_>, configuration: Option<&Configuration>) -> Option<Known> {
+/// Returns the name of a namespace, and whether it is managed, as far as that is known. A namespace that is being deleted is
+/// left out, because nothing can be written there.
+fn known(metadata: &Metadata<'_>, configuration: Option<&Configuration>) -> Option<(String, Option<bool>)> {
     let selector = configuration.and_then(|configuration| configuration.namespace_selector.as_ref());
     let facts = observed::Namespace::from_metadata(metadata, selector);
     let is_managed = configuration.map(|configuration| facts.is_managed(&metadata.name, configuration));
     (!facts.terminating).then(|| (metadata.name.clone().into_owned(), is_managed))
 }
 
-fn registries(secrets: &[FoundSecret]) -> Vec<Registry> {
+fn is_believed(secret: &PullSecret) -> bool {
+    secret.ours && secret.intact
+}
+
+fn names(secret: &PullSecret) -> impl Iterator<Item = &str> {
+    secret.registries.split(',').filter(|name| !name.is_empty())
+}
+
+fn registries(namespaces: &[Known]) -> Vec<Registry> {
     let mut found: BTreeMap<&str, Registry> = BTreeMap::new();
-    let believed = |facts: &&PullSecret| facts.ours && facts.intact;
-    for facts in secrets.iter().map(|secret| &secret.facts).filter(believed) {
-        for name in facts.registries.split(',').filter(|name| !name.is_empty()) {
+    let secrets = namespaces.iter().filter_map(|namespace| namespace.secret.found());
+    for facts in secrets.filter(|secret| is_believed(secret)) {
+        for name in names(facts) {
             let new = || Registry { name: name.to_owned(), ..Registry::default() };
             let registry = found.entry(name).or_insert_with(new);
             registry.namespaces += 1;
@@ -277,7 +531,11 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-    fn namespace(name: &str, labels: &[(&str, &str)], configuration: Option<&Configuration>) -> Known {
+    fn namespace(
+        name: &str,
+        labels: &[(&str, &str)],
+        configuration: Option<&Configuration>,
+    ) -> (String, Option<bool>) {
         let labels: BTreeMap<_, _> = labels.iter().copied().collect();
         let metadata =
             serde_json::json!({ "name": name, "uid": "u", "resourceVersion": "1", "labels": labels });
@@ -334,12 +592,14 @@ mod tests {
             secret("other", false, 50, &[]),
         ];
         let leader = Leader { name: "sidecar-0".to_owned(), is_alive: true };
-        Status::new(Some(&configuration), &namespaces, secrets, Ok(Some(leader)), NOW)
+        let namespaces = with_secrets(namespaces.into(), secrets);
+        Status::new(&Seen::Found(configuration), &namespaces, Seen::Found(leader), NOW)
     }
 
     #[test]
     fn each_namespace_is_counted_once_and_named_where_something_is_wrong() {
-        insta::assert_snapshot!(example().text(NOW), @r"
+        let status = Status { pull_secrets: Vec::new(), ..example() };
+        insta::assert_snapshot!(status.text(false, NOW), @r"
         leader: sidecar-0
 
          REGISTRY              NAMESPACES  FIRST EXPIRES IN
@@ -364,7 +624,7 @@ mod tests {
             reason: "CredentialUnavailable".to_owned(),
             message: "acr-registry-info[1]: GetAuthorizationToken: not authorized".to_owned(),
         };
-        let text = example().with(Ok(vec![warning])).text(NOW);
+        let text = Status { pull_secrets: Vec::new(), warnings: vec![warning], ..example() }.text(false, NOW);
         assert!(
             text.ends_with(
                 " leftover    1  team-e\n\n WARNINGS\n 2 min ago  CredentialUnavailable: acr-registry-info[1]: \
@@ -372,8 +632,55 @@ mod tests {
             ),
             "{text}"
         );
-        let text = example().with(Err("failed to list the Events in a: no".to_owned())).text(NOW);
-        assert!(text.ends_with(" WARNINGS\n unknown   failed to list the Events in a: no"), "{text}");
+    }
+
+    #[test]
+    fn the_wide_output_has_a_line_for_each_pull_secret() {
+        let text = example().text(true, NOW);
+        let (_, wide) = text.split_once("leftover    1  team-e\n\n").unwrap();
+        insta::assert_snapshot!(wide, @r"
+        NAMESPACE  STATE                        EXPIRES IN  REGISTRIES                                 HASH
+        team-a     fresh                        50 min      cn-hangzhou/cri-demo, cn-beijing/personal
+        team-b     stale                        expired     cn-hangzhou/cri-demo
+        team-c     foreign
+        team-d     missing
+        team-e     leftover                     50 min      cn-hangzhou/cri-demo
+        team-f     contested (by kubectl-edit)
+        ");
+        assert!(text.contains("FIRST EXPIRES IN  LAST EXPIRES IN"), "{text}");
+    }
+
+    /// A tenant sees its own namespace, and what it does not see is neither good nor bad.
+    #[test]
+    fn what_was_not_seen_is_not_counted() {
+        let forbidden = || Seen::<PullSecret>::Unknown("you may not get it".to_owned());
+        let status = |secret: Seen<PullSecret>| {
+            let known = Known { name: "team-a".to_owned(), is_managed: None, secret };
+            let status =
+                Status::new(&Seen::Unknown("no".to_owned()), &[known], Seen::Unknown("no".to_owned()), NOW);
+            let line = unknown("configuration", &forbidden());
+            let status = Status { not_checked: line.into_iter().collect(), is_single: true, ..status };
+            (status.ok, status.text(false, NOW))
+        };
+        let head = "- configuration: not checked: you may not get it\n\n NAMESPACE  STATE";
+        let check = |secret, is_good: bool, row: &str| {
+            let (ok, text) = status(secret);
+            assert!(text.starts_with(head), "{text}");
+            assert_eq!((ok, text.lines().last().unwrap()), (is_good, row));
+        };
+        check(
+            Seen::Found(secret("team-a", true, 50, &["cn-hangzhou/cri-demo"]).facts),
+            true,
+            " team-a     fresh  50 min      cn-hangzhou/cri-demo",
+        );
+        check(
+            Seen::Found(secret("team-a", true, -1, &["cn-hangzhou/cri-demo"]).facts),
+            false,
+            " team-a     stale  expired     cn-hangzhou/cri-demo",
+        );
+        check(Seen::Found(secret("team-a", false, 50, &[]).facts), false, " team-a     foreign");
+        check(Seen::Absent, true, " team-a     absent");
+        check(forbidden(), true, " team-a     unknown");
     }
 
     #[test]
@@ -392,9 +699,12 @@ mod tests {
 
     #[test]
     fn without_a_configuration_nothing_is_missing_but_it() {
-        let status = Status::new(None, &[namespace("team-a", &[], None)], Vec::new(), Ok(None), NOW);
+        let namespaces = with_secrets(vec![namespace("team-a", &[], None)], Vec::new());
+        let status = Status::new(&Seen::Absent, &namespaces, Seen::Absent, NOW);
         assert!(!status.ok);
         assert_eq!(status.namespaces.managed, None);
-        assert!(status.text(NOW).starts_with("configuration: there is no such ConfigMap\nleader: none"));
+        assert!(
+            status.text(false, NOW).starts_with("configuration: there is no such ConfigMap\nleader: none")
+        );
     }
 }

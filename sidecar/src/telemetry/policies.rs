@@ -39,26 +39,26 @@ pub struct Policy {
 
 /// Reads the policies by their names; `None` for a policy that does not exist.
 pub async fn read(client: &Client) -> Result<Vec<(&'static str, Option<Policy>)>, kube::Error> {
-    let kind = GroupVersionKind::gvk("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy");
-    let policies: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
     let mut read = Vec::with_capacity(POLICIES.len());
     for name in POLICIES {
-        let policy = match policies.get(name).await {
-            Ok(mut policy) => Some(Policy {
-                spec: policy.data.get_mut("spec").map(Value::take).unwrap_or_default(),
-                status: policy
-                    .data
-                    .pointer("/status/policyStatus")
-                    .and_then(Value::as_str)
-                    .map(str::to_owned),
-            }),
-            // A cluster without Kubewarden answers this, too.
-            Err(error) if api_error::is_status(&error, 404) => None,
-            Err(error) => return Err(error),
-        };
-        read.push((name, policy));
+        read.push((name, read_one(client, name).await?));
     }
     Ok(read)
+}
+
+/// Reads a policy; returns `None` if it does not exist.
+pub async fn read_one(client: &Client, name: &str) -> Result<Option<Policy>, kube::Error> {
+    let kind = GroupVersionKind::gvk("policies.kubewarden.io", "v1", "ClusterAdmissionPolicy");
+    let policies: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
+    match policies.get(name).await {
+        Ok(mut policy) => Ok(Some(Policy {
+            spec: policy.data.get_mut("spec").map(Value::take).unwrap_or_default(),
+            status: policy.data.pointer("/status/policyStatus").and_then(Value::as_str).map(str::to_owned),
+        })),
+        // A cluster without Kubewarden answers this, too.
+        Err(error) if api_error::is_status(&error, 404) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads the policies, and compares them with the configuration. A policy that does not exist is not an error in itself: Pods may

@@ -275,7 +275,12 @@ impl Stage {
 
     /// Runs a command with the flags of the cluster.
     pub async fn run(&self, arguments: &[&str]) -> Result<Ended> {
-        let flags = self.flags();
+        self.run_with(KUBECONFIG, arguments).await
+    }
+
+    /// The same with another kubeconfig in the sidecar's directory.
+    pub async fn run_with(&self, kubeconfig: &str, arguments: &[&str]) -> Result<Ended> {
+        let flags = self.flags_with(kubeconfig);
         let flags = flags.iter().map(String::as_str);
         self.sidecar.run(&arguments.iter().copied().chain(flags).collect::<Vec<_>>()).await
     }

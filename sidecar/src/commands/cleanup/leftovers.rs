@@ -108,8 +108,7 @@ impl Leftovers {
         let (mut secrets, others): (Vec<_>, Vec<_>) =
             ours.filter(|secret| secret.facts.ours).partition(|secret| secret.facts.surely_ours);
         let mut left_alone: Vec<_> = others.iter().map(one_mark).collect();
-        let state = "read the metadata of the state";
-        let state = cluster::secret(client, sidecar_namespace, STATE_SECRET, state).await?;
+        let state = cluster::secret(client, sidecar_namespace, STATE_SECRET).await?;
         secrets.extend(state.filter(|secret| secret.facts.ours));
         let leases: Api<Lease> = Api::namespaced(client.clone(), sidecar_namespace);
         let lease = call("read the Lease", leases.get_metadata_opt(FIELD_MANAGER)).await?;

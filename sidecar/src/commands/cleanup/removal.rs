@@ -171,7 +171,7 @@ async fn remove(client: &Client, secret: &FoundSecret) -> Result<Removal, Comman
     let FoundSecret { name, namespace, facts: PullSecret { uid, resource_version, .. } } = secret;
     let mut deleted = delete::<Secret>(client, namespace, name, uid, Some(resource_version)).await;
     if matches!(deleted, Err(ApiError::Conflict)) {
-        match cluster::secret(client, namespace, name, "read its metadata").await? {
+        match cluster::secret(client, namespace, name).await? {
             None => return Ok(Removal::Done),
             Some(now) if now.facts.uid == *uid && now.facts.surely_ours => {
                 deleted = delete::<Secret>(client, namespace, name, uid, None).await;

@@ -11,6 +11,7 @@ use kube::api::ObjectMeta;
 use serde_json::Value;
 
 use crate::cluster::observed::{PullSecret, ServiceAccount};
+use crate::commands::cluster::Seen;
 
 pub(super) type Labels = BTreeMap<String, String>;
 
@@ -43,29 +44,20 @@ pub(super) struct Subject {
     /// One of its Pods, as the policy for Pods sees it.
     pub(super) pod: Value,
     /// The lists of the Pods that it has created and that have not finished.
-    pub(super) lists_of_pods: Vec<Vec<String>>,
+    pub(super) lists_of_pods: Seen<Vec<Vec<String>>>,
 }
 
 /// The facts about a subject's surroundings in the cluster.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Cluster {
-    pub(super) namespace: Option<ObjectMeta>,
-    pub(super) account: AccountLookup,
+    pub(super) namespace: Seen<ObjectMeta>,
+    pub(super) account: Seen<ServiceAccount>,
     /// The Secret with the pull secret's name in the namespace.
-    pub(super) secret: Option<PullSecret>,
+    pub(super) secret: Seen<PullSecret>,
     /// The sidecar's last report about the pull secret, if there is no such Secret.
-    pub(super) report: Option<String>,
+    pub(super) report: Seen<String>,
     /// The hosts in the pull secret, if they were read.
     pub(super) hosts: Option<Vec<String>>,
-}
-
-/// The service account of a subject.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum AccountLookup {
-    /// It cannot be read, or no cluster is asked.
-    Unknown,
-    Absent,
-    Found(ServiceAccount),
 }
 
 /// A kind that users can name, and its shape for the policies.

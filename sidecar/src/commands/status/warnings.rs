@@ -38,7 +38,7 @@ pub(super) async fn read(
     let about = format!(
         "involvedObject.kind=ConfigMap,involvedObject.name={config_map},reportingComponent={FIELD_MANAGER},type=Warning"
     );
-    let action = format!("list the Events in {sidecar_namespace}");
+    let action = format!("list events in {sidecar_namespace}");
     let found = call(action, api.list(&ListParams::default().fields(&about))).await?;
     Ok(lately(found.items, now))
 }

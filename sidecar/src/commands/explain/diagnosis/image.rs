@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use acr_credential_core::registry_host;
 use regex::Regex;
 
-use super::Case;
+use super::{Case, Need};
 use crate::cluster::fingerprint::instance_name;
 use crate::cluster::observed::PullSecret;
 use crate::commands::report::remark::{Remark, error, ok, skipped, warning};
@@ -22,36 +22,39 @@ struct HostMatch<'a> {
 
 impl Case<'_> {
     /// Returns whether an image needs the pull secret, and the finding about the image.
-    pub(super) fn image(&self, image: &str) -> (bool, Remark) {
+    pub(super) fn image(&self, image: &str) -> (Need, Remark) {
         if let Some(problem) = mistake(image) {
-            return (false, error(problem));
+            return (Need::No, error(problem));
         }
         let host = registry_host(image);
-        let hosts = self.cluster.and_then(|cluster| cluster.hosts.as_ref());
-        if let Some(hosts) = hosts {
-            if hosts.iter().any(|known| known == host) {
-                return (true, ok("the pull secret has a login for its host"));
-            }
-            let has_it = |registry| has_host(registry, host) == Some(true);
-            if self.configuration.registries.iter().any(has_it) {
-                return (true, error("the pull secret has no login for its host: see `status`"));
-            }
+        let hosts = self.cluster.hosts.as_deref();
+        let holds_login = |host: &str| hosts.is_some_and(|hosts| hosts.iter().any(|known| known == host));
+        if holds_login(host) {
+            return (Need::Yes, ok("the pull secret has a login for its host"));
+        }
+        let registries = self.configuration.map(|configuration| configuration.registries.as_slice());
+        let known = registries.unwrap_or_default();
+        if hosts.is_some() && known.iter().any(|registry| has_host(registry, host) == Some(true)) {
+            return (Need::Yes, error("the pull secret has no login for its host: see `status`"));
         }
         let plain = plain(host);
         let is_meant = |found: HostMatch<'_>| found.is_certain || found.is_for_namespace;
-        if plain != host && self.match_host(&plain).is_some_and(is_meant) {
+        if plain != host && (holds_login(&plain) || self.match_host(known, &plain).is_some_and(is_meant)) {
             let problem = format!(
                 "the kubelet finds no login for its host, which it compares letter by letter: write {plain}"
             );
-            return (true, error(problem));
+            return (Need::Yes, error(problem));
+        }
+        if registries.is_err() {
+            return self.image_by_secret(host);
         }
         let namespace = &self.subject.namespace;
-        let Some(HostMatch { registry, is_certain, is_for_namespace }) = self.match_host(host) else {
-            return (false, unknown_host(host));
+        let Some(HostMatch { registry, is_certain, is_for_namespace }) = self.match_host(known, host) else {
+            return (Need::No, unknown_host(host));
         };
         let place = &registry.place;
         let remark = match (is_certain, is_for_namespace) {
-            (true, true) => match self.cluster.and_then(|cluster| cluster.secret.as_ref()) {
+            (true, true) => match self.cluster.secret.found() {
                 Some(secret) if secret.ours && !holds(secret, registry) => error(format!(
                     "its host belongs to {place}, which the pull secret does not contain: see `status`"
                 )),
@@ -61,7 +64,7 @@ impl Case<'_> {
                 "its host belongs to {place}, which is for other namespaces: add {namespace} to its namespaces"
             )),
             // All hosts are known, and this host is not among them.
-            (false, true) if hosts.is_some() => return (false, unknown_host(host)),
+            (false, true) if hosts.is_some() => return (Need::No, unknown_host(host)),
             (false, true) => warning(format!(
                 "its host may belong to {place}, whose hosts the cloud names: --read-secret shows whether it does"
             )),
@@ -69,17 +72,50 @@ impl Case<'_> {
                 "its host may belong to {place}, which is for other namespaces: if it does, add {namespace} to its namespaces"
             )),
         };
-        (true, remark)
+        (Need::Yes, remark)
+    }
+
+    /// Judges a host for which the pull secret is not known to have a login, without a configuration.
+    fn image_by_secret(&self, host: &str) -> (Need, Remark) {
+        if let Some(problem) = without_token_api(host) {
+            return (Need::No, warning(format!("its host {problem}")));
+        }
+        let none = |what: &str| format!("the pull secret has no {what}; fine if the image is public");
+        let origin = Host::parse(host).ok().and_then(|host| host.origin());
+        let secret = self.cluster.secret.found().filter(|secret| secret.ours && secret.intact);
+        match (origin, &self.cluster.hosts, secret) {
+            (None, Some(_), _) => (Need::No, skipped(none("login for its host"))),
+            (Some(_), Some(_), _) => (Need::No, warning(none("login for its host"))),
+            (None, None, _) => (
+                Need::Maybe,
+                skipped(
+                    "its host is not one of ACR; --read-secret shows whether the pull secret has a login for it",
+                ),
+            ),
+            (Some(_), None, None) => {
+                (Need::Yes, skipped("whether the pull secret has a login for its host was not checked"))
+            }
+            (Some(origin), None, Some(secret)) => {
+                match secret.registries.split(',').find(|name| may_have(name, &origin)) {
+                    Some(name) => (
+                        Need::Yes,
+                        warning(format!(
+                            "its host may belong to {name}, which the pull secret contains: --read-secret shows whether it does"
+                        )),
+                    ),
+                    None => (Need::No, warning(none("registry of this kind and region"))),
+                }
+            }
+        }
     }
 
     /// Returns the registry that has this host. Certain matches come before possible ones, and then registries for this
     /// namespace before others.
-    fn match_host(&self, host: &str) -> Option<HostMatch<'_>> {
+    fn match_host<'r>(&self, registries: &'r [Registry], host: &str) -> Option<HostMatch<'r>> {
         [(true, true), (true, false), (false, true), (false, false)].into_iter().find_map(
             |(is_certain, is_for_namespace)| {
                 let answer = is_certain.then_some(true);
-                let mut registries = self.configuration.registries.iter();
-                let found = registries.find(|it| {
+                let found = registries.iter().find(|it| {
                     it.is_for(&self.subject.namespace) == is_for_namespace && has_host(it, host) == answer
                 });
                 found.map(|registry| HostMatch { registry, is_certain, is_for_namespace })
@@ -154,6 +190,16 @@ fn holds(secret: &PullSecret, registry: &Registry) -> bool {
     match &registry.region {
         Some(region) => secret.holds(&format!("{region}/{instance}")),
         None => secret.registries.split(',').any(|name| name.ends_with(&format!("/{instance}"))),
+    }
+}
+
+/// Returns whether a registry, by its name in the annotations, may have a host of this origin.
+fn may_have(name: &str, origin: &Origin) -> bool {
+    let personal = instance_name(&Instance::Personal);
+    let Some((of, instance)) = name.split_once('/') else { return false };
+    match origin {
+        Origin::Personal(region) => of == region.as_str() && instance == personal,
+        Origin::Enterprise(region) => of == region.as_str() && instance != personal,
     }
 }
 

@@ -1,27 +1,23 @@
 //! Judges how the reference gets into the list of a Pod, and what keeps it out.
 
-use kube::api::ObjectMeta;
-
-use super::Case;
 use super::policy::{Answer, Installed, Rules};
-use crate::commands::explain::gather::AccountLookup;
+use super::{Case, not_checked};
+use crate::commands::cluster::Seen;
+use crate::commands::explain::gather::Cluster;
 use crate::commands::report::remark::{Remark, error, ok, skipped, warning};
 use crate::commands::report::{Line, Mark};
 use crate::configuration::Attach;
 use crate::telemetry::policies::{GUARD, INJECT};
 
 impl Case<'_> {
-    /// Returns the findings about the policies.
+    /// Returns the findings about the policy that adds the reference.
     pub(super) fn policies(&self) -> Vec<Line> {
-        let mut lines = match self.policies {
+        match self.policies {
             // If service accounts carry the reference, this policy is not necessary.
-            _ if self.configuration.attach == Attach::ServiceAccount => Vec::new(),
-            Err(why) => vec![of_policy(INJECT, skipped(format!("not checked: {why}")))],
+            _ if self.attach() == Some(Attach::ServiceAccount) => Vec::new(),
+            Err(why) => vec![of_policy(INJECT, not_checked(why))],
             Ok(installed) => self.inject_lines(installed),
-        };
-        lines.extend(self.verdicts());
-        lines.extend(self.later());
-        lines
+        }
     }
 
     /// Returns what is wrong with the policy that adds the reference: it is absent, is not asked about the subject, or
@@ -29,7 +25,7 @@ impl Case<'_> {
     fn inject_lines(&self, installed: &Installed) -> Vec<Line> {
         let ours = self.pull_secret;
         // A problem of the policy does not affect a list that already has the reference.
-        let is_served = self.subject.lists(ours) || self.is_copied();
+        let is_served = self.subject.lists(ours) || self.is_copied() || self.is_perhaps_copied();
         let bad = if is_served { Mark::Warning } else { Mark::Error };
         let Some(rules) = &installed.inject else {
             let problem = format!("is not installed, so no Pod gets {ours}: install it, see `manifests`");
@@ -48,7 +44,8 @@ impl Case<'_> {
         lines.extend(differences.map(|difference| Line::at("policies", warning(difference))));
         if lines.is_empty() {
             let is = if installed.assumed.is_some() { "is assumed to be installed" } else { "is installed" };
-            let message = format!("{is}, and selects what the configuration selects");
+            let what = if self.configuration.is_ok() { "what the configuration selects" } else { "it" };
+            let message = format!("{is}, and selects {what}");
             lines.push(of_policy(INJECT, ok(message)));
         }
         lines
@@ -71,7 +68,7 @@ impl Case<'_> {
 
     /// Returns a warning if the policy for workloads would refuse to create the existing subject again, or if that
     /// policy is not in force.
-    fn later(&self) -> Option<Line> {
+    pub(super) fn later(&self) -> Option<Line> {
         let (rules, answer) = self.guard()?;
         let message = match (answer, self.subject.exists) {
             (Answer::Refused(message), true) => {
@@ -86,7 +83,7 @@ impl Case<'_> {
     /// Returns the policy for workloads and its answer; `None` if it is not installed, or never sees such an object.
     fn guard(&self) -> Option<(&Rules, Answer)> {
         let guard = self.policies.as_ref().ok()?.guard.as_ref()?;
-        Some((guard, guard.guard(self.subject, self.namespace_metadata())?))
+        Some((guard, guard.guard(self.subject, self.cluster.namespace.found())?))
     }
 
     /// Returns the policy that adds the reference; `None` if it is not installed or not known.
@@ -100,8 +97,8 @@ impl Case<'_> {
     }
 
     fn answer(&self, rules: &Rules) -> Answer {
-        let account = self.account_in_cluster();
-        rules.inject(self.subject, self.namespace_metadata(), account, self.user)
+        let Cluster { namespace, account, .. } = self.cluster;
+        rules.inject(self.subject, namespace.found(), account, self.user)
     }
 
     /// Returns whether the subject is an existing Pod, whose list never changes.
@@ -110,16 +107,24 @@ impl Case<'_> {
     }
 
     fn may_be_copied(&self) -> bool {
-        let is_unread = self.cluster.is_some_and(|cluster| cluster.account == AccountLookup::Unknown);
         let reads =
             |rules: &Rules| rules.settings.as_ref().is_ok_and(|settings| settings.read_service_accounts);
+        let is_assumed = self.policies.as_ref().is_ok_and(|installed| installed.assumed.is_some());
+        let is_unread = matches!(self.cluster.account, Seen::Unknown(_)) && !is_assumed;
         is_unread && !self.subject.pull_secrets.is_empty() && self.inject().is_some_and(reads)
+    }
+
+    /// Returns whether the service account, which could not be read, may list the reference.
+    fn is_perhaps_copied(&self) -> bool {
+        self.subject.pull_secrets.is_empty()
+            && self.attach() != Some(Attach::Pod)
+            && matches!(self.cluster.account, Seen::Unknown(_))
     }
 
     /// Returns whether Kubernetes copies the reference from the service account.
     pub(super) fn is_copied(&self) -> bool {
         self.subject.pull_secrets.is_empty()
-            && matches!(self.account_in_cluster(), AccountLookup::Found(account) if account.lists(self.pull_secret))
+            && self.cluster.account.found().is_some_and(|account| account.lists(self.pull_secret))
     }
 
     /// Returns whether the policy adds the reference to such Pods, independently of the configuration.
@@ -135,14 +140,14 @@ impl Case<'_> {
         let (ours, names) = (self.pull_secret, self.names());
         let add = format!("add `- name: {ours}` to it");
         let is_ours = self.inject().is_some_and(|rules| rules.other_secret(ours).is_none());
-        let attach = self.configuration.attach;
+        let by_account = self.attach() == Some(Attach::ServiceAccount);
         Some(match (self.injection(), self.policies) {
             (Some(Answer::Refused(_)), _) => return None,
             _ if self.subject.lists(ours) => ok(format!("has {ours}")),
             _ if self.is_existing_pod() && !names.is_empty() => error(format!(
                 "contains only {names}, and the list of a Pod never changes: {add} where the Pod is defined"
             )),
-            _ if self.is_existing_pod() && attach == Attach::ServiceAccount => error(format!(
+            _ if self.is_existing_pod() && by_account => error(format!(
                 "lacks {ours}, and the list of a Pod never changes: delete the Pod once its service account lists it"
             )),
             _ if self.is_existing_pod() => error(format!(
@@ -152,16 +157,16 @@ impl Case<'_> {
             _ if self.is_copied() => {
                 ok(format!("is empty: Kubernetes copies {ours} from the service account"))
             }
-            _ if attach == Attach::ServiceAccount && self.subject.pull_secrets.is_empty() => {
+            _ if by_account && self.subject.pull_secrets.is_empty() => {
                 ok("is empty: Kubernetes copies the list of the service account")
             }
-            _ if attach == Attach::ServiceAccount => {
+            _ if by_account => {
                 let has = if names.is_empty() { "an entry without a name" } else { &names };
                 error(format!("has {has}, so Kubernetes copies nothing from the service account: {add}"))
             }
-            (None, Err(_)) if names.is_empty() => {
-                ok(format!("is empty: the policy adds {ours} when a Pod is created"))
-            }
+            (None, Err(_)) if names.is_empty() => skipped(format!(
+                "is empty: whether the policy adds {ours} when a Pod is created was not checked"
+            )),
             (None, Err(_)) => warning(format!(
                 "contains only {names}: manualPullSecrets of the policy decides whether that is refused: {add}"
             )),
@@ -173,13 +178,21 @@ impl Case<'_> {
                 let has = if names.is_empty() { String::new() } else { format!("has {names}, and ") };
                 ok(format!("{has}the policy adds {ours} when a Pod is created"))
             }
+            _ if self.is_perhaps_copied() => warning(format!(
+                "is empty, and no policy adds {ours}: new Pods get it only if their service account lists it"
+            )),
             _ => error(format!("{}, and no policy adds {ours}", self.alone())),
         })
     }
 
     /// Returns the finding about the Pods that a workload has created. They may be older than its current state.
     pub(super) fn pods(&self) -> Option<Remark> {
-        let (ours, lists) = (self.pull_secret, &self.subject.lists_of_pods);
+        let ours = self.pull_secret;
+        let lists = match &self.subject.lists_of_pods {
+            Seen::Found(lists) => lists,
+            Seen::Absent => return None,
+            Seen::Unknown(why) => return Some(not_checked(why)),
+        };
         let lack = lists.iter().filter(|list| !list.iter().any(|listed| listed == ours)).count();
         match (lack, lists.len()) {
             (_, 0) => None,
@@ -192,14 +205,6 @@ impl Case<'_> {
         }
     }
 
-    fn namespace_metadata(&self) -> Option<&ObjectMeta> {
-        self.cluster?.namespace.as_ref()
-    }
-
-    fn account_in_cluster(&self) -> &AccountLookup {
-        self.cluster.map_or(&AccountLookup::Unknown, |cluster| &cluster.account)
-    }
-
     /// Returns the names in the subject's own list.
     fn names(&self) -> String {
         let names = self.subject.pull_secrets.iter().map(String::as_str).filter(|name| !name.is_empty());
@@ -208,8 +213,8 @@ impl Case<'_> {
 
     /// Describes the list that the policy sees. Its entries may come from the service account.
     fn alone(&self) -> String {
-        match (self.names().as_str(), self.account_in_cluster()) {
-            ("", AccountLookup::Found(account))
+        match (self.names().as_str(), &self.cluster.account) {
+            ("", Seen::Found(account))
                 if self.subject.pull_secrets.is_empty() && !account.pull_secrets.is_empty() =>
             {
                 let copied = account.pull_secrets.join(", ");

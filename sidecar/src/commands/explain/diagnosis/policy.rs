@@ -12,7 +12,9 @@ use kube::core::{Expression, Selector, SelectorExt as _};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use crate::commands::explain::gather::{AccountLookup, Labels, Subject};
+use crate::cluster::observed::ServiceAccount;
+use crate::commands::cluster::Seen;
+use crate::commands::explain::gather::{Labels, Subject};
 use crate::configuration::Configuration;
 use crate::telemetry::policies::{self, GUARD, INJECT, NAMESPACE_NAME, Policy};
 
@@ -67,10 +69,10 @@ pub(super) enum Answer {
     Refused(String),
 }
 
-impl ServiceAccounts for AccountLookup {
+impl ServiceAccounts for Seen<ServiceAccount> {
     fn pull_secrets(&self, _namespace: &str, _name: &str) -> Result<Vec<String>, LookupError> {
         match self {
-            Self::Unknown => Ok(Vec::new()),
+            Self::Unknown(_) => Ok(Vec::new()),
             Self::Absent => Err(LookupError::NotFound),
             Self::Found(account) => Ok(account.pull_secrets.iter().map(|name| (**name).to_owned()).collect()),
         }
@@ -78,17 +80,19 @@ impl ServiceAccounts for AccountLookup {
 }
 
 impl Installed {
-    /// Compares the policies that were read with the configuration. `assumed` is their origin, if it is not a cluster.
+    /// Compares the policies that were read with the configuration, if it is known. `assumed` is their origin, if it is not a cluster.
     pub(crate) fn new(
         read: &[(&str, Option<Policy>)],
-        configuration: &Configuration,
+        configuration: Option<&Configuration>,
         pull_secret: &str,
         assumed: Option<String>,
     ) -> Self {
         let present = || read.iter().filter_map(|(name, policy)| Some((*name, policy.as_ref()?)));
         let rules = |wanted| present().find(|(name, _)| *name == wanted).map(|(_, policy)| policy.into());
-        let compare =
-            |(name, policy): (_, &Policy)| policies::compare(name, &policy.spec, configuration, pull_secret);
+        let compare = |(name, policy): (_, &Policy)| {
+            let compared = configuration.map(|it| policies::compare(name, &policy.spec, it, pull_secret));
+            compared.unwrap_or_default()
+        };
         Self {
             inject: rules(INJECT),
             guard: rules(GUARD),
@@ -121,7 +125,7 @@ impl Rules {
         &self,
         subject: &Subject,
         namespace: Option<&ObjectMeta>,
-        account: &AccountLookup,
+        account: &Seen<ServiceAccount>,
         user: &str,
     ) -> Answer {
         let misses = self.misses(subject, &subject.labels, namespace);
@@ -145,10 +149,10 @@ impl Rules {
         let misses = self.misses(subject, own_labels, namespace);
         let object = subject.object.to_string();
         let request = creation(subject, shape, kind, "", &object);
-        Some(self.answer(&request, &AccountLookup::Unknown, misses))
+        Some(self.answer(&request, &Seen::default(), misses))
     }
 
-    fn answer(&self, request: &Request<'_>, account: &AccountLookup, misses: Vec<String>) -> Answer {
+    fn answer(&self, request: &Request<'_>, account: &Seen<ServiceAccount>, misses: Vec<String>) -> Answer {
         let settings = match &self.settings {
             Ok(settings) if misses.is_empty() => settings,
             Ok(_) | Err(_) => return Answer::LeftOut(misses),
@@ -253,9 +257,9 @@ fn creation<'a>(
 
 /// Returns a Pod of the subject as the policies see it: if its list is empty, Kubernetes has already copied the list of
 /// the service account.
-fn pod_at_admission(subject: &Subject, account: &AccountLookup) -> Value {
+fn pod_at_admission(subject: &Subject, account: &Seen<ServiceAccount>) -> Value {
     let mut pod = subject.pod.clone();
-    if let (AccountLookup::Found(account), true, Some(spec)) =
+    if let (Seen::Found(account), true, Some(spec)) =
         (account, subject.pull_secrets.is_empty(), pod.get_mut("spec").and_then(Value::as_object_mut))
     {
         let copied = account.pull_secrets.iter().map(|name| json!({ "name": name })).collect();

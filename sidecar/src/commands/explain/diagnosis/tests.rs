@@ -79,8 +79,8 @@ fn rules(mut settings: Value) -> Rules {
     Rules::from(&Policy { spec, status: Some("active".to_owned()) })
 }
 
-pub(super) fn account(pull_secrets: &[&str]) -> AccountLookup {
-    AccountLookup::Found(service_account(pull_secrets, false))
+pub(super) fn account(pull_secrets: &[&str]) -> Seen<ServiceAccount> {
+    Seen::Found(service_account(pull_secrets, false))
 }
 
 fn service_account(pull_secrets: &[&str], enforces_mountable: bool) -> ServiceAccount {
@@ -105,9 +105,9 @@ struct World {
 
 fn cluster() -> World {
     let cluster = Cluster {
-        namespace: Some(kube::api::ObjectMeta::default()),
+        namespace: Seen::Found(kube::api::ObjectMeta::default()),
         account: account(&[]),
-        secret: Some(PullSecret {
+        secret: Seen::Found(PullSecret {
             uid: "u".into(),
             resource_version: "1".into(),
             ours: true,
@@ -120,11 +120,18 @@ fn cluster() -> World {
             expires_at: Some(NOW + SignedDuration::from_mins(50)),
             registries: "cn-hangzhou/cri-demo".into(),
         }),
-        report: None,
+        report: Seen::Absent,
         hosts: None,
     };
     let guard = rules(json!({ "manualPullSecrets": { "workloads": "reject" } }));
     World { cluster, policies: Ok(installed(Some(rules(json!({}))), Some(guard))) }
+}
+
+fn secret_in(world: &mut World) -> &mut PullSecret {
+    match &mut world.cluster.secret {
+        Seen::Found(secret) => secret,
+        seen => panic!("{seen:?}"),
+    }
 }
 
 fn installed(inject: Option<Rules>, guard: Option<Rules>) -> Installed {
@@ -135,19 +142,19 @@ fn with_policies(inject: Option<Rules>, guard: Option<Rules>) -> World {
     World { policies: Ok(installed(inject, guard)), ..cluster() }
 }
 
-fn with_account(account: AccountLookup, world: World) -> World {
+fn with_account(account: Seen<ServiceAccount>, world: World) -> World {
     World { cluster: Cluster { account, ..world.cluster }, ..world }
 }
 
 fn judged(subject: &Subject, configuration: &Configuration, world: Option<&World>) -> Vec<Line> {
-    let unknown = Err("no cluster is asked".to_owned());
+    let (unknown, nowhere) = (Err("no cluster is asked".to_owned()), Cluster::default());
     let case = Case {
         subject,
-        configuration,
+        configuration: Ok(configuration),
         pull_secret: OURS,
         policies: world.map_or(&unknown, |world| &world.policies),
         user: "",
-        cluster: world.map(|world| &world.cluster),
+        cluster: world.map_or(&nowhere, |world| &world.cluster),
         now: NOW,
     };
     case.diagnose()
@@ -194,7 +201,7 @@ fn a_manifest_is_explained_without_a_cluster() {
     ✓ namespace team-a: is managed
     ✓ service account default: is selected
     - policy acr-credential-helper-inject: not checked: no cluster is asked
-    ✓ imagePullSecrets: is empty: the policy adds acr-credential-secret-aggregation when a Pod is created
+    - imagePullSecrets: is empty: whether the policy adds acr-credential-secret-aggregation when a Pod is created was not checked
     - Secret acr-credential-secret-aggregation: not checked: no cluster was queried
     ✓ image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host belongs to acr-registry-info[0]
     "#);
@@ -216,7 +223,7 @@ fn all_that_is_wrong_is_said_at_once_with_the_way_out() {
         ..subject()
     };
     let mut world = cluster();
-    world.cluster.secret = None;
+    world.cluster.secret = Seen::Absent;
     insta::assert_snapshot!(chain(&subject, &configuration(""), Some(&world)), @r#"
     ✗ namespace other: is not managed: add other to watch-namespace
     ✗ service account builder: is not selected: add builder to service-account, here and in the policies
@@ -247,11 +254,11 @@ fn without_a_cluster_the_assumed_policies_judge() {
     let explain = |subject: &Subject, user| {
         let case = Case {
             subject,
-            configuration: &configuration,
+            configuration: Ok(&configuration),
             pull_secret: OURS,
             policies: &policies,
             user,
-            cluster: None,
+            cluster: &Cluster::default(),
             now: NOW,
         };
         let lines = case.diagnose();
@@ -290,4 +297,115 @@ fn without_a_cluster_the_assumed_policies_judge() {
     - Secret acr-credential-secret-aggregation: not checked: no cluster was queried
     ✓ image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host belongs to acr-registry-info[0]
     "#);
+}
+
+/// Judges what the role `edit` of one namespace shows: neither the configuration nor the policies are known.
+fn tenant(subject: &Subject, world: &World) -> (bool, String) {
+    let case = Case {
+        subject,
+        configuration: Err("you may not get configmaps"),
+        pull_secret: OURS,
+        policies: &Err("you may not get clusteradmissionpolicies".to_owned()),
+        user: "",
+        cluster: &world.cluster,
+        now: NOW,
+    };
+    let lines = case.diagnose();
+    (passes(&lines), lines.iter().map(Line::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn a_tenant_is_shown_what_it_may_read_and_nothing_is_called_good_that_was_not_read() {
+    let (is_good, text) = tenant(&subject(), &cluster());
+    assert!(is_good);
+    insta::assert_snapshot!(text, @r"
+    - configuration: not checked: you may not get configmaps
+    - namespace team-a: exists; the configuration, which is not known, decides whether it is managed
+    - service account default: exists; the configuration, which is not known, decides whether it is selected
+    - policy acr-credential-helper-inject: not checked: you may not get clusteradmissionpolicies
+    ✓ imagePullSecrets: has acr-credential-secret-aggregation
+    ✓ Secret acr-credential-secret-aggregation: is valid for 50 min, and contains cn-hangzhou/cri-demo
+    ! image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host may belong to cn-hangzhou/cri-demo, which the pull secret contains: --read-secret shows whether it does
+    ");
+    // With the role `view`, the pull secret is not seen either.
+    let mut world = cluster();
+    world.cluster.secret = Seen::Unknown("you may not get secrets".to_owned());
+    let (is_good, text) = tenant(&workload(&[], true), &world);
+    assert!(is_good);
+    insta::assert_snapshot!(text, @r"
+    - configuration: not checked: you may not get configmaps
+    - namespace team-a: exists; the configuration, which is not known, decides whether it is managed
+    - service account default: exists; the configuration, which is not known, decides whether it is selected
+    - policy acr-credential-helper-inject: not checked: you may not get clusteradmissionpolicies
+    - imagePullSecrets: is empty: whether the policy adds acr-credential-secret-aggregation when a Pod is created was not checked
+    - Secret acr-credential-secret-aggregation: not checked: you may not get secrets
+    - image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: whether the pull secret has a login for its host was not checked
+    ");
+    let nothing = World { cluster: Cluster::default(), ..cluster() };
+    let (is_good, text) = tenant(&workload(&[], true), &nothing);
+    assert!(is_good && !text.contains('✓'), "{text}");
+}
+
+#[test]
+fn a_tenant_finds_what_is_wrong_in_its_namespace() {
+    let check = |subject: &Subject, change: fn(&mut World), is_good: bool, line: &str| {
+        let mut world = cluster();
+        change(&mut world);
+        let (found, text) = tenant(subject, &world);
+        assert!(text.lines().any(|found| found.starts_with(line)), "{line}\n{text}");
+        assert_eq!(found, is_good, "{text}");
+    };
+    let manual =
+        read(&json!({ "kind": "Pod", "metadata": { "name": "web" }, "spec": spec(&["regcred"]) }), true);
+    check(&manual, |_| (), false, "✗ imagePullSecrets: contains only regcred");
+    let missing: fn(&mut World) = |world| world.cluster.secret = Seen::Absent;
+    let secret = format!("Secret {OURS}: is missing");
+    check(&subject(), missing, false, &format!("✗ {secret}"));
+    // An image of another host may be public, or of a registry with a domain of its own.
+    let elsewhere = Subject { images: vec!["nginx".to_owned()], ..subject() };
+    check(&elsewhere, missing, true, &format!("! {secret}"));
+    check(&elsewhere, |_| (), true, "- image nginx: its host is not one of ACR; --read-secret shows");
+    check(
+        &subject(),
+        |world| world.cluster.account = Seen::Absent,
+        false,
+        "✗ service account default: does not",
+    );
+    check(
+        &subject(),
+        |world| world.cluster.namespace = Seen::Absent,
+        false,
+        "✗ namespace team-a: does not exist",
+    );
+    let enforces: fn(&mut World) = |world| world.cluster.account = Seen::Found(service_account(&[], true));
+    check(&subject(), enforces, false, "✗ service account default: enforces mountable secrets");
+}
+
+#[test]
+fn a_host_is_judged_by_the_pull_secret_if_the_configuration_is_not_known() {
+    let check = |image: &str, hosts: Option<&[&str]>, is_good: bool, line: &str| {
+        let mut world = cluster();
+        world.cluster.hosts = hosts.map(names);
+        let subject = Subject { images: vec![format!("{image}/a:1")], ..subject() };
+        let (found, text) = tenant(&subject, &world);
+        let (mark, rest) = line.split_at(line.find(' ').unwrap());
+        let line = format!("{mark} image {image}/a:1:{rest}");
+        assert!(text.lines().any(|found| found.starts_with(&line)), "{line}\n{text}");
+        assert_eq!(found, is_good, "{text}");
+    };
+    let host = "demo-registry.cn-hangzhou.cr.aliyuncs.com";
+    let other = "demo-registry.cn-beijing.cr.aliyuncs.com";
+    check(host, None, true, "! its host may belong to cn-hangzhou/cri-demo, which the pull secret contains");
+    check(other, None, true, "! the pull secret has no registry of this kind and region");
+    check("registry.cn-hangzhou.aliyuncs.com", None, true, "! the pull secret has no registry of this kind");
+    check(host, Some(&[host]), true, "✓ the pull secret has a login for its host");
+    check(
+        other,
+        Some(&[host]),
+        true,
+        "! the pull secret has no login for its host; fine if the image is public",
+    );
+    check("ghcr.io", Some(&[host]), true, "- the pull secret has no login for its host; fine");
+    check(&host.to_uppercase(), Some(&[host]), false, "✗ the kubelet finds no login for its host");
+    check("registry.example.com", Some(&["registry.example.com"]), true, "✓ the pull secret has a login");
 }

@@ -14,10 +14,10 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::manifest::Manifest;
-use super::{AccountLookup, Cluster, Kind, Subject, pull_secrets};
+use super::{Cluster, Kind, Subject, pull_secrets};
 use crate::cluster::observed::ServiceAccount;
 use crate::commands::arguments::ClusterArgs;
-use crate::commands::cluster::{self, call, read, unexpected};
+use crate::commands::cluster::{self, Seen, call, read, unexpected};
 use crate::commands::setup::CommandError;
 use crate::kubernetes::{Collection, FIELD_MANAGER, Metadata, at, decode, request};
 
@@ -33,8 +33,8 @@ pub(crate) async fn subject(
     let object = call(&action, request(client, objects.get(name, &GetParams::default()))).await?;
     let object: Value = decode(&object).map_err(|error| unexpected(&action, &error))?;
     let lists_of_pods = match kind.shape {
-        Shape::Pod => Vec::new(),
-        _ => lists_of_pods(client, namespace, &object).await?,
+        Shape::Pod => Seen::Absent,
+        _ => Seen::of(lists_of_pods(client, namespace, &object).await)?,
     };
     Ok(Subject { lists_of_pods, ..subject_of(kind.name, object)? })
 }
@@ -50,14 +50,14 @@ fn subject_of(kind: &str, mut object: Value) -> Result<Subject, CommandError> {
     found.subjects.pop().ok_or_else(|| CommandError::Refused(format!("{kind} creates no Pods")))
 }
 
-/// Reads the lists of the Pods that a workload's selector finds, from all pages. Without a selector, there are no lists.
+/// Reads the lists of the Pods that a workload's selector finds, from all pages; returns `None` without a selector.
 async fn lists_of_pods(
     client: &Client,
     namespace: &str,
     workload: &Value,
-) -> Result<Vec<Vec<String>>, CommandError> {
+) -> Result<Option<Vec<Vec<String>>>, CommandError> {
     let selector = match workload.pointer("/spec/selector") {
-        None => return Ok(Vec::new()),
+        None => return Ok(None),
         Some(selector) if selector.get("matchLabels").or(selector.get("matchExpressions")).is_some() => {
             LabelSelector::deserialize(selector)
         }
@@ -69,7 +69,8 @@ async fn lists_of_pods(
     let selector =
         Selector::try_from(selector).map_err(|error| CommandError::Refused(format!("selector: {error}")))?;
     let pods = Collection::whole::<Pod>(Some(namespace)).with_labels(&selector.to_string());
-    cluster::list(client, &pods, "list its Pods", |pod| decode(pod).map(list_that_matters)).await
+    let action = format!("list pods in {namespace}");
+    cluster::list(client, &pods, &action, |pod| decode(pod).map(list_that_matters)).await.map(Some)
 }
 
 /// Returns the list of a Pod; `None` if the Pod has finished or is being deleted, because it does not pull any more.
@@ -80,7 +81,7 @@ fn list_that_matters(pod: Pod) -> Option<Vec<String>> {
     (!is_over).then(|| pull_secrets(&pod.spec.unwrap_or_default()))
 }
 
-/// Reads the surroundings of a subject: its namespace, service account and pull secret.
+/// Reads the surroundings of a subject: its namespace, service account and pull secret, as far as the user may.
 pub(crate) async fn surroundings(
     client: &Client,
     subject: &Subject,
@@ -89,23 +90,23 @@ pub(crate) async fn surroundings(
 ) -> Result<Cluster, CommandError> {
     let (place, parameters) = (subject.namespace.as_str(), GetParams::default());
     let namespace = at::<Namespace>(None).get_metadata(place, &parameters);
-    let namespace: Option<PartialObjectMeta<Namespace>> =
-        read(client, "read the namespace", namespace, decode).await?;
-    let secret = cluster::secret(client, place, pull_secret, "read the metadata of the pull secret").await?;
-    let hosts = if read_secret && secret.is_some() {
+    let action = format!("get namespaces named {place}");
+    let namespace = read(client, &action, namespace, decode::<PartialObjectMeta<Namespace>>).await;
+    let secret = Seen::of(cluster::secret(client, place, pull_secret).await)?;
+    let hosts = if read_secret && secret.found().is_some() {
         let secret = at::<Secret>(Some(place)).get(pull_secret, &parameters);
-        read(client, "read the pull secret", secret, |secret| decode(secret).map(|secret| hosts_in(&secret)))
-            .await?
+        let hosts = |secret: &str| decode(secret).map(|secret| hosts_in(&secret));
+        read(client, "read the pull secret", secret, hosts).await?
     } else {
         None
     };
     let report = match &secret {
-        Some(_) => None,
-        None => last_warning(client, place, pull_secret).await,
+        Seen::Absent => Seen::of(last_warning(client, place, pull_secret).await)?,
+        Seen::Found(_) | Seen::Unknown(_) => Seen::Absent,
     };
     Ok(Cluster {
-        namespace: namespace.map(|namespace| namespace.metadata),
-        account: account(client, subject).await,
+        namespace: Seen::of(namespace)?.map(|namespace| namespace.metadata),
+        account: Seen::of(account(client, subject).await)?,
         secret: secret.map(|secret| secret.facts),
         report,
         hosts,
@@ -124,33 +125,33 @@ fn hosts_in(secret: &Secret) -> Vec<String> {
     document.map(|document| document.auths.into_keys().collect()).unwrap_or_default()
 }
 
-/// Returns the sidecar's last warning about the pull secret, for example that a quota leaves no room for it. A missing
-/// right to read Events is not an error.
-async fn last_warning(client: &Client, namespace: &str, pull_secret: &str) -> Option<String> {
+/// Returns the sidecar's last warning about the pull secret, for example that a quota leaves no room for it.
+async fn last_warning(
+    client: &Client,
+    namespace: &str,
+    pull_secret: &str,
+) -> Result<Option<String>, CommandError> {
     let selector = format!("regarding.name={pull_secret},reportingController={FIELD_MANAGER},type=Warning");
     let events = Collection::whole::<Event>(Some(namespace)).with_fields(&selector);
-    let all = cluster::list(client, &events, "list the Events of the pull secret", |event| {
+    let action = format!("list events.events.k8s.io in {namespace}");
+    let all = cluster::list(client, &events, &action, |event| {
         decode::<Event>(event).map(|event| Some((event.event_time.map(|time| time.0), event.note)))
     });
-    let (_, note) = all.await.ok()?.into_iter().max()?;
+    let last = all.await?.into_iter().max().and_then(|(_, note)| note);
     // Tenants can write Events, too.
-    note.map(|note| note.chars().filter(|c| !c.is_control()).collect())
+    Ok(last.map(|note| note.chars().filter(|c| !c.is_control()).collect()))
 }
 
-/// Reads the service account. A missing right to read it is not an error.
-async fn account(client: &Client, subject: &Subject) -> AccountLookup {
-    let account = at::<core::ServiceAccount>(Some(&subject.namespace))
-        .get(&subject.service_account, &GetParams::default());
+/// Reads the service account.
+async fn account(client: &Client, subject: &Subject) -> Result<Option<ServiceAccount>, CommandError> {
+    let Subject { namespace, service_account: name, .. } = subject;
+    let account = at::<core::ServiceAccount>(Some(namespace)).get(name, &GetParams::default());
     let whole = |object: &str| {
         let entries = decode::<core::ServiceAccount>(object)?.image_pull_secrets.into_iter().flatten();
         let names = entries.map(|entry| entry.name.into()).collect();
         Ok(ServiceAccount::written(&Metadata::parse(object)?, names))
     };
-    match read(client, "read the service account", account, whole).await {
-        Err(_) => AccountLookup::Unknown,
-        Ok(None) => AccountLookup::Absent,
-        Ok(Some(account)) => AccountLookup::Found(account),
-    }
+    read(client, &format!("get serviceaccounts named {name} in {namespace}"), account, whole).await
 }
 
 #[cfg(test)]
@@ -160,7 +161,7 @@ mod tests {
     use k8s_openapi::ByteString;
 
     use super::*;
-    use crate::telemetry::testing::{api_server, refusal};
+    use crate::telemetry::testing::api_server;
 
     #[test]
     fn pods_that_pull_nothing_any_more_do_not_count() {
@@ -217,7 +218,7 @@ mod tests {
         });
         let workload = json!({ "spec": { "selector": { "matchLabels": { "app": "web" } } } });
         let lists = lists_of_pods(&client, "team-a", &workload).await.unwrap();
-        assert_eq!(lists, [vec!["ours".to_owned()], Vec::new()]);
+        assert_eq!(lists, Some(vec![vec!["ours".to_owned()], Vec::new()]));
     }
 
     #[tokio::test]
@@ -231,10 +232,8 @@ mod tests {
             ];
             (200, json!({ "metadata": {}, "items": events }))
         });
-        let found = last_warning(&client, "team-a", "ours").await;
+        let found = last_warning(&client, "team-a", "ours").await.unwrap();
         assert_eq!(found.as_deref(), Some("no[31m room"));
-        let forbidden = api_server(|_, _, _| refusal(403));
-        assert_eq!(last_warning(&forbidden, "team-a", "ours").await, None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{KINDS, Kind, Labels, Subject, images, pull_secrets, service_account};
+use crate::commands::cluster::Seen;
 use crate::commands::report;
 use crate::commands::setup::{self, CommandError};
 use crate::telemetry::policies::{POLICIES, Policy};
@@ -182,7 +183,7 @@ impl Manifest {
                 is_mirror: is_pod && mirror.is_some(),
                 object: object.clone(),
                 pod,
-                lists_of_pods: Vec::new(),
+                lists_of_pods: Seen::Absent,
             });
         }
         Ok(())

@@ -61,9 +61,10 @@ fn check(found: &Answer, expected: &str) {
 
 #[test]
 fn pods_get_the_answer_of_the_policy_itself() {
-    let check = |subject: &Subject, settings: Value, account: &AccountLookup, user: &str, expected: &str| {
-        check(&rules(settings).inject(subject, None, account, user), expected);
-    };
+    let check =
+        |subject: &Subject, settings: Value, account: &Seen<ServiceAccount>, user: &str, expected: &str| {
+            check(&rules(settings).inject(subject, None, account, user), expected);
+        };
     let mode = |key: &str, mode: &str, reads: bool| json!({ "manualPullSecrets": { key: mode }, "readServiceAccounts": reads });
     let none = account(&[]);
     let refused = "Refused(\"Pod team-a/web: spec.imagePullSecrets lists \\\"mine\\\" without";
@@ -76,8 +77,8 @@ fn pods_get_the_answer_of_the_policy_itself() {
     check(&pod(&["mine"]), mode("pods", "warn", false), &none, "", "Added([\"imagePullSecrets lists");
     check(&pod(&["mine"]), mode("pods", "ignore", false), &none, "", "LeftAlone([])");
     check(&pod(&["mine"]), mode("pods", "reject", true), &account(&["mine"]), "", "Added([])");
-    check(&pod(&["mine"]), mode("pods", "reject", true), &AccountLookup::Absent, "", "Added([\"kept a list");
-    check(&pod(&["mine"]), mode("pods", "reject", true), &AccountLookup::Unknown, "", refused);
+    check(&pod(&["mine"]), mode("pods", "reject", true), &Seen::Absent, "", "Added([\"kept a list");
+    check(&pod(&["mine"]), mode("pods", "reject", true), &Seen::default(), "", refused);
     // Controllers make the Pods of workloads, whoever makes those.
     check(&workload(&["mine"]), json!({}), &none, "", "Added([])");
     let refused = "Refused(\"Pod team-a/web- (generateName; of Deployment web): spec.imagePullSecrets lists";
@@ -88,14 +89,14 @@ fn pods_get_the_answer_of_the_policy_itself() {
     check(&pod(&[""]), json!({}), &account(&[OURS]), "", "Added([])");
     let wrong = subject_of(&json!({ "kind": "Pod", "metadata": { "name": "web" }, "spec": spec(&[]) }));
     let wrong = Subject { pod: json!({ "spec": { "imagePullSecrets": {} } }), ..wrong };
-    check(&wrong, json!({}), &AccountLookup::Unknown, "", "Refused(\"Pod in team-a: spec.imagePullSecrets: ");
+    check(&wrong, json!({}), &Seen::default(), "", "Refused(\"Pod in team-a: spec.imagePullSecrets: ");
 }
 
 #[test]
 fn pods_that_a_policy_has_not_selected_are_left_out_and_told_why() {
     let namespace = |labels: &Labels| ObjectMeta { labels: Some(labels.clone()), ..ObjectMeta::default() };
     let check = |subject: &Subject, rules: &Rules, labels: &Labels, why: &str| {
-        let found = rules.inject(subject, Some(&namespace(labels)), &AccountLookup::Unknown, "");
+        let found = rules.inject(subject, Some(&namespace(labels)), &Seen::default(), "");
         let Answer::LeftOut(misses) = &found else { panic!("{why}: {found:?}") };
         assert!(misses.len() == 1 && misses[0].starts_with(why), "{why}: {misses:?}");
     };
@@ -225,7 +226,7 @@ fn policies_are_found_by_name_among_others() {
     let present: Vec<_> = read.iter().filter(|(_, policy)| policy.is_some()).map(|(name, _)| *name).collect();
     assert_eq!(present, [INJECT]);
     let configuration = configuration::parse(b"watch-namespace: team-a\n").unwrap().configuration;
-    let found = Installed::new(&read, &configuration, OURS, Some("assumed".to_owned()));
+    let found = Installed::new(&read, Some(&configuration), OURS, Some("assumed".to_owned()));
     let Installed { inject: Some(inject), guard: None, differences, assumed: Some(_) } = found else {
         panic!("{found:?}");
     };
@@ -251,11 +252,11 @@ async fn policies_are_read_with_their_status() {
             (200, policy)
         });
         let read = policies::read(&client).await.unwrap();
-        let read = Installed::new(&read, &configuration, "acr-credential-secret-aggregation", None);
+        let read = Installed::new(&read, Some(&configuration), "acr-credential-secret-aggregation", None);
         let Installed { inject: Some(inject), guard: None, differences, assumed: None } = read else {
             panic!("one was read: {read:?}");
         };
-        let answer = inject.inject(&subject, None, &AccountLookup::Unknown, "");
+        let answer = inject.inject(&subject, None, &Seen::default(), "");
         assert_eq!(answer == Answer::Added(Vec::new()), is_asked, "{status}");
         assert_eq!(differences, Vec::<String>::new());
     }

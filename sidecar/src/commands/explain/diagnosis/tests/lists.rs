@@ -23,7 +23,7 @@ fn a_list_is_judged_by_where_the_reference_comes_from() {
         "✗ contains only regcred, and the list of a Pod never changes",
     );
     check_list(&pod_to_come(&[]), BY_ACCOUNTS, None, true, "✓ is empty: Kubernetes copies");
-    check_list(&pod_to_come(&[]), "", None, true, "✓ is empty: the policy adds");
+    check_list(&pod_to_come(&[]), "", None, true, "- is empty: whether the policy adds");
     check_list(&pod_to_come(&["regcred"]), "", None, true, "! contains only regcred: manualPullSecrets");
     check_list(
         &pod_to_come(&["regcred"]),
@@ -94,14 +94,9 @@ fn what_becomes_of_a_manual_list_is_what_the_policys_settings_say() {
             "✓ has regcred, and the policy adds",
         );
         verdict(subject, &with_account(account(&["other"]), reads()), false, refused);
-        verdict(subject, &with_account(AccountLookup::Unknown, reads()), true, &refused.replace('✗', "!"));
+        verdict(subject, &with_account(Seen::default(), reads()), true, &refused.replace('✗', "!"));
         // No Pod of such an account is created, but that is another step.
-        verdict(
-            subject,
-            &with_account(AccountLookup::Absent, reads()),
-            false,
-            "! kept a list that may be manual",
-        );
+        verdict(subject, &with_account(Seen::Absent, reads()), false, "! kept a list that may be manual");
         verdict(subject, &with_account(account(&["regcred"]), manual(key, "reject", false)), false, refused);
     }
 }
@@ -129,7 +124,7 @@ fn an_empty_list_is_judged_by_what_kubernetes_copies_to_it() {
 #[test]
 fn pods_that_a_workload_made_without_the_pull_secret_are_counted() {
     let check = |lists: &[&[&str]], is_good: bool, line: &str| {
-        let lists_of_pods = lists.iter().map(|list| names(list)).collect();
+        let lists_of_pods = Seen::Found(lists.iter().map(|list| names(list)).collect());
         let workload = Subject { lists_of_pods, ..workload(&[], true) };
         check(&workload, &configuration(""), Some(&cluster()), is_good, line);
     };

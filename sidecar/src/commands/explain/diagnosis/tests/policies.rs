@@ -47,7 +47,7 @@ fn a_policy_that_never_touches_the_pods_stands_in_their_way_unless_they_have_the
     let labels = [("acr-credential-helper.io/inject".to_owned(), "false".to_owned())];
     let metadata = kube::api::ObjectMeta { labels: Some(labels.into()), ..Default::default() };
     let mut opted_out = cluster();
-    opted_out.cluster.namespace = Some(metadata);
+    opted_out.cluster.namespace = Seen::Found(metadata);
     check_policy(&workload(&[], true), &opted_out, false, "✗ INJECT leaves out team-a, which has the label");
 }
 

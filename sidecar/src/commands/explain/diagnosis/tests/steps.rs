@@ -19,15 +19,15 @@ fn an_exclusion_and_a_selector_are_told_from_a_name_that_is_not_listed() {
 
 #[test]
 fn a_service_account_is_judged_by_what_it_lists() {
-    let enforcing = |list: &[&str]| AccountLookup::Found(service_account(list, true));
-    let check = |account: AccountLookup, more: &str, mark: char, rest: &str| {
+    let enforcing = |list: &[&str]| Seen::Found(service_account(list, true));
+    let check = |account: Seen<ServiceAccount>, more: &str, mark: char, rest: &str| {
         let cluster = with_account(account, cluster());
         let line = format!("{mark} service account default: {rest}");
         check(&subject(), &configuration(more), Some(&cluster), mark == '✓', &line);
     };
     let by_accounts = "attach: service-account\n";
-    check(AccountLookup::Absent, "", '✗', "does not exist");
-    check(AccountLookup::Unknown, "", '✓', "is selected");
+    check(Seen::Absent, "", '✗', "does not exist");
+    check(Seen::default(), "", '✓', "is selected");
     check(account(&[]), "", '✓', "is selected");
     check(enforcing(&[]), "", '✗', "enforces mountable secrets and does not list");
     check(enforcing(&[OURS]), "", '✓', "is selected");
@@ -62,7 +62,7 @@ fn a_service_account_that_is_not_selected_may_serve_its_pods_all_the_same() {
 fn a_secret_is_judged_by_its_metadata() {
     let with = |change: fn(&mut PullSecret)| {
         let mut world = cluster();
-        change(world.cluster.secret.as_mut().unwrap());
+        change(secret_in(&mut world));
         world
     };
     let place = format!("✗ Secret {OURS}:");
@@ -83,10 +83,10 @@ fn a_secret_is_judged_by_its_metadata() {
 #[test]
 fn a_secret_that_is_missing_is_told_with_what_the_sidecar_reported() {
     let mut world = cluster();
-    world.cluster.secret = None;
+    world.cluster.secret = Seen::Absent;
     let place = format!("✗ Secret {OURS}: is missing");
     check(&subject(), &configuration(""), Some(&world), false, &format!("{place}: `status` and the log"));
-    world.cluster.report = Some("a ResourceQuota of the namespace leaves no room for it".to_owned());
+    world.cluster.report = Seen::Found("a ResourceQuota of the namespace leaves no room for it".to_owned());
     let line = format!("{place}; the sidecar reported: a ResourceQuota of the namespace leaves no room");
     check(&subject(), &configuration(""), Some(&world), false, &line);
 }
@@ -142,7 +142,7 @@ fn an_image_that_no_runtime_takes_is_an_error_whatever_its_host() {
 #[test]
 fn a_registry_that_the_pull_secret_does_not_hold_yet_is_named() {
     let mut cluster = cluster();
-    cluster.cluster.secret.as_mut().unwrap().registries = Box::default();
+    secret_in(&mut cluster).registries = Box::default();
     let line = "✗ image demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1: its host belongs to acr-registry-info[0], \
                 which the pull secret does not contain";
     check(&subject(), &configuration(""), Some(&cluster), false, line);
