@@ -28,6 +28,8 @@ pub enum Before {
     Nothing,
     /// The vendor's component, as far as one can see it: its configuration, its Secrets, its Deployment.
     VendorsComponent,
+    /// The chart, with the values of `docs/install.md`.
+    Installed,
     /// Nothing, but what this project publishes is in its registry; the module only where kwctl is, which pushes it.
     Published,
     /// The same, and the image is in the mirror.
@@ -50,7 +52,7 @@ impl Stage {
         let cloud = FakeCloud::start(in_it).await.context("failed to start the fake cloud")?;
         // No key: its identity is the role of the node, as ECS metadata hands it out.
         let desk = Desk::new(Sidecar::new(&cloud)?, None)?;
-        for directory in ["charts", "deploy", "docs", "e2e-tests"] {
+        for directory in ["charts", "deploy", "docs", "examples"] {
             let link = desk.sidecar.directory().join(directory);
             std::os::unix::fs::symlink(paths::repository().join(directory), link)
                 .with_context(|| format!("failed to link to {directory}"))?;
@@ -61,8 +63,9 @@ impl Stage {
         let registry = cluster.registry().context("the cluster has no registry")?;
         registry_clients(&desk, registry)?;
         let kubewarden = Kubewarden::start(&cluster).await?;
-        let stage = Self { kubelet: Kubelet::default(), kubewarden, cluster, desk, cloud };
+        let mut stage = Self { kubelet: Kubelet::default(), kubewarden, cluster, desk, cloud };
         stage.prepare(before).await?;
+        stage.settle().await?;
         Ok(stage)
     }
 
@@ -92,8 +95,19 @@ impl Stage {
         match before {
             Before::Nothing => Ok(()),
             Before::VendorsComponent => self.prepare_vendors_component(&client).await,
+            Before::Installed => self.install().await,
             Before::Published | Before::PublishedAndImageMirrored => self.publish().await,
         }
+    }
+
+    async fn install(&self) -> Result<()> {
+        let page = Page::read("docs/install.md")?;
+        let values = page.blocks().into_iter().find(|block| block.attribute("write") == Some("values.yaml"));
+        self.desk.sidecar.file("values.yaml", &values.context("the page has no values")?.text)?;
+        let command = "helm install acr-credential-helper charts/acr-credential-helper --namespace kube-system --values values.yaml";
+        let ended = self.desk.sh(command).await?;
+        ensure!(ended.code == Some(0), "{command}: {}", ended.stderr);
+        Ok(())
     }
 
     /// Does what a release does, but for the image, which the registry has from the start.
@@ -122,7 +136,7 @@ impl Stage {
     async fn prepare_vendors_component(&self, client: &Client) -> Result<()> {
         let mut commands = vec![
             "kubectl create namespace team-a".to_owned(),
-            "kubectl apply -f docs/examples/vendor.yaml".to_owned(),
+            "kubectl apply -f examples/vendor.yaml".to_owned(),
             "kubectl create deployment aliyun-acr-credential-helper -n kube-system \
              --image=registry.cn-hangzhou.aliyuncs.com/acs/aliyun-acr-credential-helper:v1"
                 .to_owned(),
