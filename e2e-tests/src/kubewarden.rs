@@ -23,7 +23,7 @@ pub struct Kubewarden {
 }
 
 impl Kubewarden {
-    /// Has the API server know Kubewarden's kinds, and the PolicyServer `default` of its chart. No policy is there yet.
+    /// Has the API server know Kubewarden's kinds, and the `PolicyServer` `default` of its chart. No policy is there yet.
     ///
     /// # Errors
     /// When it does not serve them in time.
@@ -105,7 +105,7 @@ async fn forget(client: &Client, name: &str) {
     validating.delete(name, &DeleteParams::default()).await.ok();
 }
 
-/// The PolicyServer, and what Kubewarden's controller makes of it where it is installed. No Pod of it runs here.
+/// The `PolicyServer`, and what Kubewarden's controller makes of it where it is installed. No Pod of it runs here.
 fn default_policy_server() -> [Value; 3] {
     let labels = json!({ "kubewarden/policy-server": "default" });
     [

@@ -109,7 +109,7 @@ async fn a_release_serves_its_namespaces_follows_upgrades_and_leaves_nothing_beh
     until_nothing_is_left(&turn, &before).await
 }
 
-/// Kubewarden's way from 1.36 to 1.37 uninstalls its CustomResourceDefinitions, and with them all policies.
+/// Kubewarden's way from 1.36 to 1.37 uninstalls its `CustomResourceDefinitions`, and with them all policies.
 #[tokio::test]
 async fn while_kubewarden_is_replaced_pods_get_the_entry_of_their_account_and_an_upgrade_restores_the_policies()
 -> Result<()> {
