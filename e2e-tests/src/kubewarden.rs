@@ -23,18 +23,26 @@ pub struct Kubewarden {
 }
 
 impl Kubewarden {
-    /// Has the API server know the kind of the policies. None is there yet.
+    /// Has the API server know Kubewarden's kinds, and the `PolicyServer` `default` of its chart. No policy is there yet.
     ///
     /// # Errors
     /// When it does not serve them in time.
     pub async fn start(cluster: &Cluster) -> Result<Self> {
         let client = cluster.client().await?;
-        cluster::apply(&client, &definition()).await?;
+        cluster::apply(&client, &definition("PolicyServer", "policyserver", "policyservers")).await?;
+        let policy = ("ClusterAdmissionPolicy", "clusteradmissionpolicy", "clusteradmissionpolicies");
+        cluster::apply(&client, &definition(policy.0, policy.1, policy.2)).await?;
         let api = policies(&client);
         wait_until("the kind of the policies is served", PATIENCE, async || {
             Ok(api.list(&ListParams::default()).await.ok().map(|_| ()))
         })
         .await?;
+        for object in default_policy_server() {
+            wait_until("the PolicyServer is there", PATIENCE, async || {
+                Ok(cluster::apply(&client, &object).await.ok())
+            })
+            .await?;
+        }
         Ok(Self::default())
     }
 
@@ -97,21 +105,44 @@ async fn forget(client: &Client, name: &str) {
     validating.delete(name, &DeleteParams::default()).await.ok();
 }
 
-/// The kind of the policies, as far as an API server has to know it to keep them.
-fn definition() -> Value {
+/// The `PolicyServer`, and what Kubewarden's controller makes of it where it is installed. No Pod of it runs here.
+fn default_policy_server() -> [Value; 3] {
+    let labels = json!({ "kubewarden/policy-server": "default" });
+    [
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "kubewarden" } }),
+        json!({
+            "apiVersion": "policies.kubewarden.io/v1",
+            "kind": "PolicyServer",
+            "metadata": { "name": "default" },
+            "spec": { "replicas": 1, "serviceAccountName": "policy-server" },
+        }),
+        json!({
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": { "name": "policy-server-default", "namespace": "kubewarden", "labels": labels },
+            "spec": {
+                "replicas": 0,
+                "selector": { "matchLabels": labels },
+                "template": {
+                    "metadata": { "labels": labels },
+                    "spec": { "containers": [{ "name": "policy-server", "image": "policy-server" }] },
+                },
+            },
+        }),
+    ]
+}
+
+/// One of Kubewarden's kinds, as far as an API server has to know it to keep its objects.
+fn definition(kind: &str, singular: &str, plural: &str) -> Value {
     let anything = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": { "name": "clusteradmissionpolicies.policies.kubewarden.io" },
+        "metadata": { "name": format!("{plural}.policies.kubewarden.io") },
         "spec": {
             "group": "policies.kubewarden.io",
             "scope": "Cluster",
-            "names": {
-                "kind": "ClusterAdmissionPolicy",
-                "plural": "clusteradmissionpolicies",
-                "singular": "clusteradmissionpolicy",
-            },
+            "names": { "kind": kind, "plural": plural, "singular": singular },
             "versions": [{
                 "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": anything },
             }],

@@ -105,7 +105,8 @@ pub(crate) fn module_cache() -> PathBuf {
 }
 
 /// The first executable of this name on the `PATH`.
-pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
+#[must_use]
+pub fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }

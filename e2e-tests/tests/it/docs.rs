@@ -10,11 +10,15 @@ mod examples;
 mod kubelet;
 mod languages;
 mod links;
+mod module_login;
 mod promql;
 mod runner;
 mod stage;
 
+use std::io::Write as _;
+
 use acr_e2e_tests::documentation::{Page, commands};
+use acr_e2e_tests::paths;
 use anyhow::Result;
 
 use self::runner::run_page;
@@ -22,10 +26,12 @@ use self::stage::Before;
 
 /// The pages whose commands are run, with how many of them are, and how many cannot be. The numbers are here so that nobody marks a
 /// command as not to be run without saying so.
-const PAGES: [(&str, usize, usize); 8] = [
-    ("docs/install.md", 6, 15),
+const PAGES: [(&str, usize, usize); 10] = [
+    ("docs/install.md", 7, 20),
     ("docs/install-manifests.md", 4, 2),
     ("docs/choices.md", 4, 1),
+    ("docs/mirror.md", 15, 4),
+    ("docs/kubewarden-1.37.md", 5, 0),
     ("docs/scenarios.md", 13, 0),
     ("docs/rrsa.md", 3, 3),
     ("docs/private-network.md", 1, 1),
@@ -77,6 +83,28 @@ async fn the_commands_about_tenants_do_what_the_page_says() -> Result<()> {
 async fn the_commands_of_the_migration_and_of_the_way_back_do_what_the_page_says() -> Result<()> {
     let page = "docs/migrate-from-aliyun-acr-credential-helper.md";
     run_page(page, None, Before::VendorsComponent).await
+}
+
+#[tokio::test]
+async fn the_commands_about_kubewardens_migration_do_what_the_page_says() -> Result<()> {
+    run_page("docs/kubewarden-1.37.md", None, Before::Installed).await
+}
+
+#[tokio::test]
+async fn the_commands_about_mirrors_do_what_the_page_says_by_helm() -> Result<()> {
+    run_page("docs/mirror.md", Some("helm"), Before::PublishedAndImageMirrored).await
+}
+
+/// The tools are not part of the bed, so this says where it does not run them.
+#[tokio::test]
+async fn the_commands_about_mirrors_do_what_the_page_says_where_skopeo_and_kwctl_are_installed() -> Result<()>
+{
+    if let Some(missing) = ["skopeo", "kwctl"].iter().find(|tool| paths::on_path(tool).is_none()) {
+        // Not by a macro, whose output is not shown.
+        writeln!(std::io::stderr(), "NOT RUN: the commands of docs/mirror.md: {missing} is not on the PATH")?;
+        return Ok(());
+    }
+    run_page("docs/mirror.md", Some("skopeo"), Before::Published).await
 }
 
 #[test]

@@ -36,6 +36,21 @@ async fn the_policies_for_a_configuration_are_printed_whole() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_policy_server_gets_its_right_where_kubewarden_is_installed() -> Result<()> {
+    let subject = async |more: &[&str]| -> Result<Value> {
+        let ended = manifests("watch-namespace: team-a\n", more).await?;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let objects = Manifests::parse(&ended.stdout)?.objects;
+        let binding = objects.iter().find(|object| object["kind"] == "ClusterRoleBinding");
+        Ok(binding.map(|binding| binding["subjects"][0]["namespace"].clone()).unwrap_or_default())
+    };
+    assert_eq!(subject(&[]).await?, "kubewarden");
+    let rancher = ["--kubewarden-namespace", "cattle-kubewarden-system"];
+    assert_eq!(subject(&rancher).await?, "cattle-kubewarden-system");
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_is_printed_for_a_configuration_with_a_mistake() -> Result<()> {
     let ended = manifests("watch-namespace: Team_A\n", &[]).await?;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));

@@ -40,6 +40,9 @@ pub struct ManifestsArgs {
     /// Namespace of the sidecar.
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-system", value_parser = super::arguments::namespace)]
     pub sidecar_namespace: String,
+    /// Namespace in which Kubewarden is installed.
+    #[arg(long, value_name = "NAMESPACE", default_value = "kubewarden", value_parser = super::arguments::namespace)]
+    pub kubewarden_namespace: String,
 }
 
 /// The output format of `manifests`.
@@ -65,9 +68,19 @@ Examples:
 Exit codes: 0 printed, 1 the configuration has mistakes, 2 wrong usage, or the file cannot be read.";
 
 pub(super) fn run(args: ManifestsArgs) -> Result<Exit, CommandError> {
-    let ManifestsArgs { config, serviceaccounts, output, pull_secret, sidecar_namespace } = args;
+    let ManifestsArgs {
+        config,
+        serviceaccounts,
+        output,
+        pull_secret,
+        sidecar_namespace,
+        kubewarden_namespace,
+    } = args;
     let Some(configuration) = setup::configuration(&config)? else { return Ok(Exit::Findings) };
     let documents = documents(&configuration, serviceaccounts, &pull_secret, &sidecar_namespace);
+    let subject = format!("namespace: {kubewarden_namespace}\n");
+    let documents: Vec<_> =
+        documents.iter().map(|text| text.replace("namespace: kubewarden\n", &subject)).collect();
     match output {
         ManifestsOutput::Yaml => report::to_stdout(documents.join("---\n").trim_end())?,
         ManifestsOutput::Json => {

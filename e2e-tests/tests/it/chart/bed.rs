@@ -72,35 +72,48 @@ impl Turn {
     /// In a cluster with Kubewarden's and the Prometheus operator's kinds.
     pub async fn with_kubewarden() -> Result<Self> {
         let turn = Self::take().await?;
-        for (group, version, kind, scope) in KINDS {
-            apply(&turn.client, &definition(group, version, kind, scope)).await?;
-        }
-        for (group, version, kind, _) in KINDS {
-            let listed = format!("/apis/{group}/{version}/{}", plural(kind));
-            wait_until(&format!("{kind} is served"), PATIENCE, async || {
-                let answer = turn.kubectl(&["get", "--raw", &listed], "").await?;
-                Ok(answer.success.then_some(()))
-            })
-            .await?;
-        }
+        turn.serve_kinds().await?;
         Ok(turn)
     }
 
     /// In a cluster with neither.
     pub async fn without_kubewarden() -> Result<Self> {
         let turn = Self::take().await?;
-        let definitions: Api<CustomResourceDefinition> = Api::all(turn.client.clone());
-        for (group, version, kind, _) in KINDS {
-            // It is not there unless another test came first.
-            definitions.delete(&format!("{}.{group}", plural(kind)), &DeleteParams::default()).await.ok();
-            let listed = format!("/apis/{group}/{version}/{}", plural(kind));
-            wait_until(&format!("{kind} is not served"), PATIENCE, async || {
-                let answer = turn.kubectl(&["get", "--raw", &listed], "").await?;
-                Ok((!answer.success).then_some(()))
-            })
-            .await?;
+        for (_, _, kind, _) in KINDS {
+            turn.remove(kind).await?;
         }
         Ok(turn)
+    }
+
+    /// Has the API server serve the kinds, if it does not.
+    pub async fn serve_kinds(&self) -> Result<()> {
+        for (group, version, kind, scope) in KINDS {
+            apply(&self.client, &definition(group, version, kind, scope)).await?;
+        }
+        for (group, version, kind, _) in KINDS {
+            self.until_served(group, version, kind, true).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes one of the kinds, and with it all of its objects.
+    pub async fn remove(&self, kind: &str) -> Result<()> {
+        let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        for (group, version, kind, _) in KINDS.into_iter().filter(|(_, _, other, _)| *other == kind) {
+            // It is not there unless another test came first.
+            definitions.delete(&format!("{}.{group}", plural(kind)), &DeleteParams::default()).await.ok();
+            self.until_served(group, version, kind, false).await?;
+        }
+        Ok(())
+    }
+
+    async fn until_served(&self, group: &str, version: &str, kind: &str, is_served: bool) -> Result<()> {
+        let listed = format!("/apis/{group}/{version}/{}", plural(kind));
+        wait_until(&format!("{kind} is served: {is_served}"), PATIENCE, async || {
+            let answer = self.kubectl(&["get", "--raw", &listed], "").await?;
+            Ok((answer.success == is_served).then_some(()))
+        })
+        .await
     }
 
     async fn take() -> Result<Self> {

@@ -8,7 +8,7 @@ use acr_e2e_tests::wait::wait_until;
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::Api;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::bed::{NAMESPACE, Turn, VALUES, succeeded};
 use super::kubelet::Started;
@@ -110,6 +110,49 @@ async fn a_release_serves_its_namespaces_follows_upgrades_and_leaves_nothing_beh
     succeeded(&uninstalled)?;
     until_listed(&turn, &a, &[]).await?;
     until_nothing_is_left(&turn, &before).await
+}
+
+/// Kubewarden's way from 1.36 to 1.37 uninstalls its `CustomResourceDefinitions`, and with them all policies.
+#[tokio::test]
+async fn while_kubewarden_is_replaced_pods_get_the_entry_of_their_account_and_an_upgrade_restores_the_policies()
+-> Result<()> {
+    let turn = Turn::with_kubewarden().await?;
+    let namespace = named_namespace(&turn.client, "chart-bridge", &[]).await?;
+    let pods = values(&[&namespace], "");
+    succeeded(&turn.helm("install", &pods).await?)?;
+    let pod = Started::wait(&turn, SIDECAR).await?;
+    let mut sidecar = pod.controller()?;
+    until_filled(&turn, &namespace).await?;
+    // No policy is in force here, so this is what the bridge is for.
+    assert_eq!(listed_by_new_pod(&turn, &namespace).await?, json!(null));
+
+    let both = values(&[&namespace], "attach: both\n");
+    succeeded(&turn.helm("upgrade", &both).await?)?;
+    until_listed(&turn, &namespace, &[OURS]).await?;
+    turn.remove("ClusterAdmissionPolicy").await?;
+    assert_eq!(listed_by_new_pod(&turn, &namespace).await?, json!([{ "name": OURS }]));
+    until_page(&mut sidecar, "/readyz", "it is ready without policies", |status, _| status == 200).await?;
+    let refused = turn.helm("upgrade", &both).await?;
+    assert!(refused.stderr.contains("no matches for kind \"ClusterAdmissionPolicy\""), "{}", refused.stderr);
+
+    turn.serve_kinds().await?;
+    succeeded(&turn.helm("upgrade", &both).await?)?;
+    for policy in ["inject", "guard"] {
+        turn.get("clusteradmissionpolicies", &format!("acr-credential-helper-{policy}")).await?;
+    }
+    assert_eq!(listed_by_new_pod(&turn, &namespace).await?, json!([{ "name": OURS }]));
+    succeeded(&turn.helm("upgrade", &pods).await?)?;
+    let (uninstalled, cleaned, _) = tokio::try_join!(turn.uninstall(&[]), clean_up(&turn), pod.end(sidecar))?;
+    assert_eq!(cleaned.code, Some(0), "{}", cleaned.stderr);
+    succeeded(&uninstalled)?;
+    until_listed(&turn, &namespace, &[]).await
+}
+
+/// The pull secrets that the API server gives a Pod without any.
+async fn listed_by_new_pod(turn: &Turn, namespace: &str) -> Result<Value> {
+    let create = ["run", "new", "--image=web:1", "--namespace", namespace, "--dry-run=server", "-o=json"];
+    let pod: Value = serde_json::from_str(&succeeded(&turn.kubectl(&create, "").await?)?)?;
+    Ok(pod["spec"]["imagePullSecrets"].clone())
 }
 
 #[tokio::test]

@@ -11,6 +11,9 @@ use acr_e2e_tests::paths;
 use acr_e2e_tests::sidecar::{Ended, Sidecar};
 use acr_fake_cloud::{FakeCloud, State};
 use anyhow::{Context as _, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use kube::Client;
 use serde_json::{Value, json};
 
 use super::kubelet::Kubelet;
@@ -25,6 +28,12 @@ pub enum Before {
     Nothing,
     /// The vendor's component, as far as one can see it: its configuration, its Secrets, its Deployment.
     VendorsComponent,
+    /// The chart, with the values of `docs/install.md`.
+    Installed,
+    /// Nothing, but what this project publishes is in its registry; the module only where kwctl is, which pushes it.
+    Published,
+    /// The same, and the image is in the mirror.
+    PublishedAndImageMirrored,
 }
 
 /// A reader's surroundings. Fields are dropped in this order.
@@ -50,11 +59,13 @@ impl Stage {
         }
         desk.sidecar.file("access-key-id", CUSTOMER.0)?;
         desk.sidecar.file("access-key-secret", CUSTOMER.1)?;
-        desk.program("helm", &helm(&desk)?)?;
-        let cluster = start_cluster(&cloud, &desk).await?;
+        let cluster = start_cluster(&cloud, &desk, before).await?;
+        let registry = cluster.registry().context("the cluster has no registry")?;
+        registry_clients(&desk, registry)?;
         let kubewarden = Kubewarden::start(&cluster).await?;
-        let stage = Self { kubelet: Kubelet::default(), kubewarden, cluster, desk, cloud };
+        let mut stage = Self { kubelet: Kubelet::default(), kubewarden, cluster, desk, cloud };
         stage.prepare(before).await?;
+        stage.settle().await?;
         Ok(stage)
     }
 
@@ -67,8 +78,13 @@ impl Stage {
     /// Runs a command, in a cluster that goes on meanwhile.
     pub async fn sh(&mut self, command: &str) -> Result<Ended> {
         let Self { desk, kubelet, cluster, cloud, .. } = self;
+        // What a page has readers set once.
+        let (user, password) = PUBLISHER.split_once(':').unwrap_or_default();
+        let registry = cluster.registry().unwrap_or_default();
+        let command =
+            format!("MIRROR={registry}/mirror MIRROR_USER={user} MIRROR_PASSWORD={password}\n{command}");
         tokio::select! {
-            ended = desk.sh(command) => ended,
+            ended = desk.sh(&command) => ended,
             failed = kubelet.attend(cluster, cloud) => Err(failed),
         }
     }
@@ -76,9 +92,48 @@ impl Stage {
     async fn prepare(&self, before: Before) -> Result<()> {
         let client = self.cluster.client().await?;
         wait_for_service_account(&client, "default", "default").await?;
-        if before == Before::Nothing {
-            return Ok(());
+        match before {
+            Before::Nothing => Ok(()),
+            Before::VendorsComponent => self.prepare_vendors_component(&client).await,
+            Before::Installed => self.install().await,
+            Before::Published | Before::PublishedAndImageMirrored => self.publish().await,
         }
+    }
+
+    async fn install(&self) -> Result<()> {
+        let page = Page::read("docs/install.md")?;
+        let values = page.blocks().into_iter().find(|block| block.attribute("write") == Some("values.yaml"));
+        self.desk.sidecar.file("values.yaml", &values.context("the page has no values")?.text)?;
+        let command = "helm install acr-credential-helper charts/acr-credential-helper --namespace kube-system --values values.yaml";
+        let ended = self.desk.sh(command).await?;
+        ensure!(ended.code == Some(0), "{command}: {}", ended.stderr);
+        Ok(())
+    }
+
+    /// Does what a release does, but for the image, which the registry has from the start.
+    async fn publish(&self) -> Result<()> {
+        let mut commands = vec![
+            "helm package charts/acr-credential-helper --destination published",
+            "helm push published/acr-credential-helper-0.1.0.tgz oci://ghcr.io/acr-credential-helper/charts",
+        ];
+        let module = quoted(&paths::policy_wasm()?.to_string_lossy());
+        let metadata = quoted(&paths::repository().join("metadata.yml").to_string_lossy());
+        let annotate = format!("kwctl annotate -m {metadata} -o published/policy.wasm {module}");
+        if paths::on_path("kwctl").is_some() {
+            commands.push(&annotate);
+            commands.push(
+                "kwctl push published/policy.wasm \
+                 registry://ghcr.io/acr-credential-helper/acr-credential-helper-policy:v0.1.0",
+            );
+        }
+        for command in commands {
+            let ended = self.desk.sh(command).await?;
+            ensure!(ended.code == Some(0), "{command}: {}{}", ended.stdout, ended.stderr);
+        }
+        Ok(())
+    }
+
+    async fn prepare_vendors_component(&self, client: &Client) -> Result<()> {
         let mut commands = vec![
             "kubectl create namespace team-a".to_owned(),
             "kubectl apply -f examples/vendor.yaml".to_owned(),
@@ -97,9 +152,12 @@ impl Stage {
             let ended = self.desk.sh(&command).await?;
             ensure!(ended.code == Some(0), "{command}: {}", ended.stderr);
         }
-        wait_for_service_account(&client, "team-a", "default").await
+        wait_for_service_account(client, "team-a", "default").await
     }
 }
+
+/// The user of the registry who may push, with the password.
+pub const PUBLISHER: &str = "seeder:EXAMPLE-seeder-password";
 
 /// The access key of a RAM user in the other account. It opens nothing.
 const CUSTOMER: (&str, &str) = ("LTAI5tEXAMPLEcustomer", "EXAMPLE-secret-of-customer");
@@ -142,8 +200,8 @@ fn granted(page: &Page) -> Result<Value> {
     Ok(patch)
 }
 
-async fn start_cluster(cloud: &FakeCloud, desk: &Desk) -> Result<Cluster> {
-    let registry = Registry {
+async fn start_cluster(cloud: &FakeCloud, desk: &Desk, before: Before) -> Result<Cluster> {
+    let mut registry = Registry {
         cloud: cloud.url(),
         images: vec!["team/web:1".to_owned()],
         public_images: vec![
@@ -151,6 +209,9 @@ async fn start_cluster(cloud: &FakeCloud, desk: &Desk) -> Result<Cluster> {
             "acs/aliyun-acr-credential-helper:v1".to_owned(),
         ],
     };
+    if before == Before::PublishedAndImageMirrored {
+        registry.images.push("mirror/acr-credential-sidecar:v0.1.0".to_owned());
+    }
     let node = Node {
         hosts: vec!["*.aliyuncs.com".to_owned(), "ghcr.io".to_owned()],
         pull_back_off: Duration::from_millis(500),
@@ -162,16 +223,50 @@ async fn start_cluster(cloud: &FakeCloud, desk: &Desk) -> Result<Cluster> {
     Ok(cluster)
 }
 
-/// Helm, with the chart of this repository in place of the published one, and with a home of its own.
-fn helm(desk: &Desk) -> Result<String> {
+/// The clients of registries, with a home of their own and a login that may push. What is published is in this registry, which has no
+/// TLS. Helm installs the chart of this repository in place of the published one.
+fn registry_clients(desk: &Desk, registry: &str) -> Result<()> {
     let word = |path: &std::path::Path| quoted(&path.to_string_lossy());
-    Ok(format!(
-        "#!/bin/sh\n\
-         export HOME={}\n\
-         for word do shift; [ \"$word\" != {PUBLISHED_CHART} ] || word={}; set -- \"$@\" \"$word\"; done\n\
+    let login = STANDARD.encode(PUBLISHER);
+    let logins = json!({ "auths": { registry: { "auth": login } } });
+    let logins = desk.sidecar.file(".docker/config.json", &logins.to_string())?;
+    let sources = desk.sidecar.file("sources.yml", &json!({ "insecure_sources": [registry] }).to_string())?;
+    let home = format!("#!/bin/sh\nexport HOME={}\n", word(desk.sidecar.directory()));
+    let published = |scheme: &str| {
+        format!(
+            "for word do shift; case $word in {scheme}://ghcr.io/*) word={scheme}://{registry}/${{word#*://ghcr.io/}} ;; esac; \
+             set -- \"$@\" \"$word\"; done\n"
+        )
+    };
+    let helm = format!(
+        "{home}case $1 in pull | push) {} ;; *)\n\
+         for word do shift; [ \"$word\" != {PUBLISHED_CHART} ] || word={}; set -- \"$@\" \"$word\"; done ;; esac\n\
+         case $1 in pull | push | install | upgrade | template) set -- \"$@\" --plain-http ;; esac\n\
          exec {} \"$@\"\n",
-        word(desk.sidecar.directory()),
+        published("oci"),
         word(&paths::chart()),
         word(&paths::helm_binary()?),
-    ))
+    );
+    desk.program("helm", &helm)?;
+    if let Some(skopeo) = paths::on_path("skopeo") {
+        let script = format!(
+            "{home}export REGISTRY_AUTH_FILE={}\n{}\
+             case $1 in copy) set -- \"$@\" --src-tls-verify=false --dest-tls-verify=false ;; esac\n\
+             exec {} --insecure-policy \"$@\"\n",
+            word(&logins),
+            published("docker"),
+            word(&skopeo),
+        );
+        desk.program("skopeo", &script)?;
+    }
+    if let Some(kwctl) = paths::on_path("kwctl") {
+        let script = format!(
+            "{home}{}case $1 in pull | push) set -- \"$@\" --sources-path {} ;; esac\nexec {} \"$@\"\n",
+            published("registry"),
+            word(&sources),
+            word(&kwctl),
+        );
+        desk.program("kwctl", &script)?;
+    }
+    Ok(())
 }
