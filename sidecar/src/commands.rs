@@ -229,7 +229,7 @@ mod tests {
         for (name, help) in [("All commands".to_owned(), top)].into_iter().chain(helps(NAME)) {
             write!(text, "\n## {name}\n\n```text\n{}\n```\n", help.trim_end()).unwrap();
         }
-        let text: String = text.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        let text = text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n") + "\n";
         if std::env::var_os("UPDATE_DOCS").is_some() {
             fs::write(page, &text).unwrap();
         }

@@ -30,14 +30,13 @@ Examples:
 Exit codes: 0 written, 2 wrong usage, or the directory cannot be written.";
 
 pub(super) fn run(ManArgs { to }: ManArgs, command_line: clap::Command) -> Result<Exit, CommandError> {
-    match to {
-        Some(path) => clap_mangen::generate_to(command_line, &path)
-            .map_err(|source| CommandError::WriteFile { path, source })?,
-        None => {
-            let mut page = Vec::new();
-            Man::new(command_line).render(&mut page)?;
-            report::bytes_to_stdout(&page)?;
-        }
+    if let Some(path) = to {
+        let written = clap_mangen::generate_to(command_line, &path);
+        written.map_err(|source| CommandError::WriteFile { path, source })?;
+    } else {
+        let mut page = Vec::new();
+        Man::new(command_line).render(&mut page)?;
+        report::bytes_to_stdout(&page)?;
     }
     Ok(Exit::Success)
 }
