@@ -166,6 +166,10 @@ chart: $(HELM) ## Write the README of the chart, deploy/ and the snapshots of th
 	$(HELM_DOCS) --chart-search-root=charts --skip-version-footer --sort-values-order=file --log-level=warning
 	cd e2e-tests/helm && go run -trimpath .
 
+.PHONY: docs
+docs: toolchain ## Write docs/cli.md, out of the help of the commands
+	UPDATE_DOCS=1 cargo test --locked -p acr-credential-sidecar --lib the_page_about_the_command_line
+
 .PHONY: clean
 clean: ## Remove everything that was built
 	cargo clean

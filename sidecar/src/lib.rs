@@ -17,23 +17,26 @@ mod docker_config;
 pub mod fuzzing;
 mod hex;
 mod kubernetes;
+mod progress;
 mod reason;
 mod telemetry;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 use commands::Args;
 
 /// Runs the command on the command line.
 #[must_use]
 pub fn run() -> ExitCode {
-    let Args { logging, command } = Args::parse();
+    let command_line = commands::command_line(&commands::called_as());
+    let matches = command_line.clone().get_matches();
+    let Args { logging, command } = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     telemetry::logging::start(&logging, command.log_level());
     keep_memory_private();
     // This fails only if a provider is installed already, and no code before this line installs one.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    commands::run(command).into()
+    commands::run(command, command_line).into()
 }
 
 /// Protects the memory of this process, which contains keys: there is no core dump, and other processes of the same user cannot

@@ -74,13 +74,16 @@ pub enum Mode {
     /// Plans are written until the process ends.
     Forever,
     /// Plans are written until nothing is left to do.
-    Once,
+    Once(ShowProgress),
     /// Plans are shown until each namespace was planned for. Nothing is written.
     DryRun(Show),
 }
 
 /// Shows the plan for a namespace.
 pub type Show = Box<dyn FnMut(&str, &Plan) + Send>;
+
+/// Shows how many writes were done, and how many namespaces are left.
+pub type ShowProgress = fn(Summary, usize);
 
 /// Counts of what was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -17,8 +17,8 @@ pub struct ClusterArgs {
     /// The context of the kubeconfig [default: its current one].
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
-    /// Namespace of the sidecar.
-    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", default_value = "kube-system", value_parser = namespace)]
+    /// Namespace of the sidecar, its ConfigMap and its Lease.
+    #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", hide_env_values = true, default_value = "kube-system", value_parser = namespace)]
     pub sidecar_namespace: String,
     /// ConfigMap with the configuration.
     #[arg(long, value_name = "NAME", default_value = "acr-configuration", value_parser = object)]
@@ -79,4 +79,6 @@ pub enum Output {
     Text,
     /// One JSON object, for scripts.
     Json,
+    /// The same as YAML.
+    Yaml,
 }

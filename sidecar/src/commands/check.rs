@@ -39,6 +39,8 @@ pub struct CheckArgs {
 }
 
 const CHECK_HELP: &str = "\
+Asks no cluster, so it needs no right in Kubernetes; --online asks the cloud.
+
 Examples:
   Before it is applied, with no cloud and no cluster:
     acr-credential-sidecar check --config acr-configuration.yaml
@@ -50,6 +52,8 @@ Exit codes: 0 all is well (warnings included), 1 something is wrong, 2 wrong usa
 
 pub(super) fn run(args: CheckArgs) -> Result<Exit, CommandError> {
     let CheckArgs { config, online, output, cloud } = args;
+    // Flags are judged before anything is shown.
+    let cloud = if online { Some(setup::cloud(cloud)?) } else { None };
     let examined = configuration::examine(&setup::read_configuration(&config)?);
     let mut findings = Report { output, lines: Vec::new() };
     if let Err(mistakes) = &examined.outcome {
@@ -67,8 +71,8 @@ pub(super) fn run(args: CheckArgs) -> Result<Exit, CommandError> {
                 findings.write(Line::new(Mark::Warning, &registry.place, advice))?;
             }
         }
-        if online {
-            probe_all(configuration.registries, cloud, &mut findings)?;
+        if let Some(cloud) = cloud {
+            probe_all(configuration.registries, &cloud, &mut findings)?;
         }
     }
     findings.finish()
@@ -141,12 +145,10 @@ fn advice_on_identity(registry: &Registry) -> Option<String> {
 }
 
 /// Probes all registries at the same time, and reports them in their order.
-fn probe_all(registries: Vec<Registry>, cloud: CloudArgs, findings: &mut Report) -> Result<(), CommandError> {
-    let cloud = setup::cloud(cloud)?;
+fn probe_all(registries: Vec<Registry>, cloud: &Cloud, findings: &mut Report) -> Result<(), CommandError> {
     setup::runtime()?.block_on(async {
-        let resolved = setup::resolve(&cloud, registries).await;
-        let mut probes: FuturesOrdered<_> =
-            resolved.iter().map(|it| RegistryProbe::run(&cloud, it)).collect();
+        let resolved = setup::resolve(cloud, registries).await;
+        let mut probes: FuturesOrdered<_> = resolved.iter().map(|it| RegistryProbe::run(cloud, it)).collect();
         let mut found = Vec::new();
         while let Some((lines, registry)) = probes.next().await {
             for line in lines {

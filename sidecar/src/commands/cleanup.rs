@@ -34,17 +34,28 @@ pub struct CleanupArgs {
     #[arg(long)]
     pub policies: bool,
     /// Then scale this Deployment in the sidecar's namespace to 0, and wait until its Pods are gone.
-    #[arg(long, value_name = "DEPLOYMENT")]
+    #[arg(long, value_name = "DEPLOYMENT", value_parser = super::arguments::object)]
     pub stop: Option<String>,
     /// The cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
 }
 
-const CLEANUP_HELP: &str = "\
+pub(super) const CLEANUP_HELP: &str = "\
 For uninstalling: stop the sidecar first (--stop), or it writes everything again. This removes Secrets with the \
 pull secret's name and the label app.kubernetes.io/managed-by=acr-credential-sidecar, the sidecar's own state and Lease, and \
 the pull secret's entries in the lists of service accounts. Running Pods are not touched; they cannot pull private images again.
+
+Needs the rights to list, get and delete secrets with the pull secret's name; to list, get and patch serviceaccounts; for \
+--policies, to get and delete clusteradmissionpolicies; and in the sidecar's namespace to get and delete secrets, to get and \
+delete leases, and for --stop to get deployments, to patch deployments/scale and to list pods.
+
+Examples:
+  What is there to remove?
+    acr-credential-sidecar cleanup --policies --stop acr-credential-sidecar --dry-run
+
+  Remove everything in the right order, after a question:
+    acr-credential-sidecar cleanup --policies --stop acr-credential-sidecar
 
 Exit codes: 0 removed, 1 something could not be removed, 2 wrong usage, or the cluster did not answer.";
 

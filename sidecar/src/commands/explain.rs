@@ -24,7 +24,7 @@ use super::report::{Line, Mark};
 use super::setup::{self, CommandError};
 use super::{Exit, manifests};
 use crate::configuration::{self, Configuration, Finding, Mistakes};
-use crate::telemetry::policies::{self, POLICIES};
+use crate::telemetry::policies::{self, POLICIES, Policy};
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -37,17 +37,17 @@ pub struct ExplainArgs {
     #[arg(long, short, value_name = "FILE", conflicts_with = "object")]
     pub file: Option<PathBuf>,
     /// Namespace [default: the manifest's, or that of the kubeconfig's context, or default].
-    #[arg(long, short, value_name = "NAMESPACE")]
+    #[arg(long, short, value_name = "NAMESPACE", value_parser = super::arguments::namespace)]
     pub namespace: Option<String>,
     /// Read the configuration from this file instead of the cluster. With --file, no cluster is asked at all.
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Judge the manifest with the policies in this file. Without it: those of the cluster, or, if no cluster is asked, those
     /// that `manifests` prints for the configuration.
-    #[arg(long, value_name = "FILE", requires = "file")]
+    #[arg(long, value_name = "FILE", conflicts_with = "object")]
     pub policies: Option<PathBuf>,
     /// Judge the manifest as created by this user, such as system:serviceaccount:ci:runner [default: a person].
-    #[arg(long = "as", value_name = "USER", requires = "file")]
+    #[arg(long = "as", value_name = "USER", conflicts_with = "object")]
     pub user: Option<String>,
     /// Read the hosts in the pull secret too. Needs the right to get that Secret; its passwords are never shown.
     #[arg(long)]
@@ -72,7 +72,7 @@ Examples:
     acr-credential-sidecar explain -f deployment.yaml --config acr-configuration.yaml
 
   And when a CI runner creates it?
-    acr-credential-sidecar explain -f pod.yaml --config acr-configuration.yaml --as system:serviceaccount:ci:runner
+    acr-credential-sidecar explain -f pod.yaml -c config.yaml --as system:serviceaccount:ci:runner
 
 Needs only the right to get the Pod or workload, as the role view of its namespace gives it. What you may not read is
 marked with -, and the line names the right. The role edit adds the pull secret: its metadata, and with --read-secret its hosts.
@@ -82,6 +82,24 @@ error or a refusal, marked with ✗, 2 wrong usage, or the cluster did not answe
 
 pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
     let ExplainArgs { object, file, namespace, config, policies, user, read_secret, output, cluster } = args;
+    // Everything that can be judged without a cluster is judged before one is looked for.
+    let stdin = [&file, &config, &policies].into_iter().flatten().filter(|path| *path == Path::new("-"));
+    if stdin.count() > 1 {
+        let advice =
+            "only one of --file, --config and --policies can be \"-\": standard input can be read only once";
+        return Err(CommandError::Refused(advice.to_owned()));
+    }
+    let named = if file.is_none() { Some(named(&object)?) } else { None };
+    let file = match file {
+        None => None,
+        Some(path) => {
+            let objects = manifest::objects_of(&path)?;
+            // The namespace of the context is known only later.
+            manifest::read_objects(&path, &objects, "default")?;
+            Some((path, objects))
+        }
+    };
+    let policies = policies.map(policies_of).transpose()?;
     let written = match &config {
         Some(path) => Some(configuration::examine(&setup::read_configuration(path)?).outcome),
         None => None,
@@ -99,14 +117,14 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
             None => cluster::namespace_of_context(&cluster),
         };
         let namespace = namespace.or_else(of_context).unwrap_or_else(|| "default".to_owned());
-        let Manifest { subjects, passed_over } = match (&file, &client) {
-            (Some(path), _) => manifest::read_file(path, &namespace)?,
-            (None, Some(client)) => {
-                let subject = gather::cluster::subject(client, &namespace, named(&object)?).await?;
+        let Manifest { subjects, passed_over } = match (&file, &client, named) {
+            (Some((path, objects)), _, _) => manifest::read_objects(path, objects, &namespace)?,
+            (None, Some(client), Some(named)) => {
+                let subject = gather::cluster::subject(client, &namespace, named).await?;
                 Manifest { subjects: vec![subject], passed_over: Vec::new() }
             }
-            // Without a file, there is always a client.
-            (None, None) => Manifest::default(),
+            // Without a file, there is always a client and a name.
+            (None, _, _) => Manifest::default(),
         };
         // Mistakes in the configuration are findings, not wrong usage.
         let configuration = match outcome {
@@ -122,7 +140,7 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
         let configuration = match configuration {
             Ok(configuration) => {
                 let known = configuration.as_ref().ok();
-                let policies = judges(policies.as_deref(), known, client.as_ref(), &cluster).await?;
+                let policies = judges(policies, known, client.as_ref(), &cluster).await?;
                 Ok((configuration, policies))
             }
             Err(mistakes) => Err(mistakes),
@@ -161,23 +179,29 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
     Ok(explanation.write(output)?)
 }
 
+/// The policies that are in force, or assumed to be.
+type Judges = Vec<(&'static str, Option<Policy>)>;
+
+/// Reads the policies of a file.
+fn policies_of(path: PathBuf) -> Result<(PathBuf, Judges), CommandError> {
+    let read = manifest::policies_in(&manifest::objects_of(&path)?);
+    if read.iter().all(|(_, policy)| policy.is_none()) {
+        let (path, names) = (path.display(), POLICIES.join(", "));
+        return Err(CommandError::Refused(format!("{path}: contains none of the policies {names}")));
+    }
+    Ok((path, read))
+}
+
 /// Returns the policies that judge: those of the file, of the cluster, or those that `manifests` prints.
 async fn judges(
-    file: Option<&Path>,
+    file: Option<(PathBuf, Judges)>,
     configuration: Option<&Configuration>,
     client: Option<&Client>,
     args: &ClusterArgs,
 ) -> Result<Policies, CommandError> {
     let ClusterArgs { pull_secret, sidecar_namespace, .. } = args;
     let (read, assumed) = match (file, client, configuration) {
-        (Some(path), _, _) => {
-            let read = manifest::policies_in(&manifest::objects_of(path)?);
-            if read.iter().all(|(_, policy)| policy.is_none()) {
-                let (path, names) = (path.display(), POLICIES.join(", "));
-                return Err(CommandError::Refused(format!("{path}: contains none of the policies {names}")));
-            }
-            (read, Some(format!("assumed to be those in {}", path.display())))
-        }
+        (Some((path, read)), _, _) => (read, Some(format!("assumed to be those in {}", path.display()))),
         (None, Some(client), _) => {
             let mut read = Vec::new();
             for name in POLICIES {

@@ -56,7 +56,8 @@ pub enum ManifestsOutput {
 
 const MANIFESTS_HELP: &str = "\
 Namespaces, service accounts and label selector are the configuration's; everything else is as shipped. A configuration \
-with attach: service-account needs no policy that adds to Pods, so that one is left out; the guard then has ownedPods: ignore.
+with attach: service-account needs no policy that adds to Pods, so that one is left out; the guard then has ownedPods: ignore. \
+Asks no cluster, so it needs no right in Kubernetes.
 
 Examples:
   Install the policies for a configuration:
@@ -90,7 +91,7 @@ pub(super) fn run(args: ManifestsArgs) -> Result<Exit, CommandError> {
                 items.extend(read.map_err(|error| CommandError::Refused(error.to_string()))?);
             }
             let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
-            report::json_to_stdout(&list)?;
+            report::to_stdout(report::json(&list)?.trim_end())?;
         }
     }
     Ok(Exit::Success)

@@ -5,7 +5,7 @@ mod file;
 use super::arguments::CloudArgs;
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -52,19 +52,24 @@ pub enum MintOutput {
     Table,
     /// What was minted, for scripts.
     Json,
+    /// The same as YAML.
+    Yaml,
 }
 
 const MINT_HELP: &str = "\
+Asks the cloud and no cluster, so it needs no right in Kubernetes.
+
 Examples:
   Show what a configuration can pull, and until when:
     acr-credential-sidecar mint --config acr-configuration.yaml --output table
 
   Pull with skopeo, as the cluster would:
     acr-credential-sidecar mint --config acr-configuration.yaml --to auth.json
-    skopeo inspect --authfile auth.json docker://demo-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1
+    skopeo inspect --authfile auth.json docker://a-registry.cn-hangzhou.cr.aliyuncs.com/team/web:1
 
   Straight from the cluster's ConfigMap:
-    kubectl get configmap -n kube-system acr-configuration -o yaml | acr-credential-sidecar mint --config - --registry 0
+    kubectl get configmap -n kube-system acr-configuration -o yaml |
+      acr-credential-sidecar mint --config - --registry 0
 
 Exit codes: 0 minted, 1 something could not be minted (then no docker config is written), 2 wrong usage.";
 
@@ -80,7 +85,7 @@ pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
     let destination = to.map(Destination::find).transpose()?;
     match (&destination, output) {
         (Some(file), MintOutput::DockerConfig) => drop(file.with_logins(file::NO_LOGINS)?),
-        (Some(file), MintOutput::Table | MintOutput::Json) => file.refuse_docker_config()?,
+        (Some(file), MintOutput::Table | MintOutput::Json | MintOutput::Yaml) => file.refuse_docker_config()?,
         (None, _) => {}
     }
     let cloud = setup::cloud(cloud)?;
@@ -121,15 +126,11 @@ pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
             DockerConfig::render(&snapshot, &all, SystemClock.now())?.bytes
         }
         MintOutput::Table => table(&minted, SystemClock.wall()).into_bytes().into(),
-        MintOutput::Json => {
-            let document = BTreeMap::from([("registries", &minted)]);
-            (serde_json::to_string_pretty(&document)? + "\n").into_bytes().into()
-        }
+        MintOutput::Json => report::json(&BTreeMap::from([("registries", &minted)]))?.into_bytes().into(),
+        MintOutput::Yaml => report::yaml(&BTreeMap::from([("registries", &minted)]))?.into_bytes().into(),
     };
     let Some(file) = destination else {
-        let mut stdout = std::io::stdout().lock();
-        stdout.write_all(&text)?;
-        stdout.flush()?;
+        report::bytes_to_stdout(&text)?;
         return Ok(exit);
     };
     let name = file.named.display();

@@ -15,11 +15,13 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_saphyr::ser_options;
 
 use self::remark::Remark;
 use super::Exit;
 use super::arguments::Output;
 use crate::configuration::Finding;
+use crate::progress;
 
 /// The severity of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -98,17 +100,26 @@ pub(super) fn error(error: &dyn std::error::Error) {
 /// Writes text to standard error.
 pub(super) fn to_stderr(text: impl fmt::Display) {
     // If standard error is closed, the failure cannot be reported anywhere.
-    let _ = writeln!(anstream::stderr(), "{}", visible(&text.to_string()));
+    let _ = writeln!(stderr(), "{}", visible(&text.to_string()));
 }
 
 /// Writes a line to standard error, with colours where a terminal shows them.
 pub(super) fn line_to_stderr(line: &Line) {
-    let _ = writeln!(anstream::stderr(), "{}", line.coloured());
+    let _ = writeln!(stderr(), "{}", line.coloured());
+}
+
+fn stderr() -> impl Write {
+    anstream::AutoStream::auto(progress::stderr())
+}
+
+fn stdout() -> impl Write {
+    progress::clear();
+    anstream::stdout()
 }
 
 /// Writes text to standard output.
 pub(super) fn to_stdout(text: impl fmt::Display) -> io::Result<()> {
-    writeln!(anstream::stdout(), "{}", visible(&text.to_string()))
+    writeln!(stdout(), "{}", visible(&text.to_string()))
 }
 
 /// Clears the terminal that standard output is.
@@ -120,27 +131,46 @@ pub(super) fn clear() -> io::Result<()> {
 
 /// Writes a line to standard output, with colours where a terminal shows them.
 pub(super) fn line_to_stdout(indent: &str, line: &Line) -> io::Result<()> {
-    writeln!(anstream::stdout(), "{indent}{}", line.coloured())
+    writeln!(stdout(), "{indent}{}", line.coloured())
 }
 
-/// Writes a JSON document to standard output.
-pub(super) fn json_to_stdout(document: &impl Serialize) -> io::Result<()> {
-    let json = serde_json::to_string_pretty(document)?;
+/// Writes bytes to standard output as they are: texts that only this program wrote, or that a program reads.
+pub(super) fn bytes_to_stdout(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+/// Formats a document as JSON, with a line break at its end.
+pub(super) fn json(document: &impl Serialize) -> io::Result<String> {
+    escaped_json(document, |c, text| {
+        let mut units = [0; 2];
+        for unit in c.encode_utf16(&mut units) {
+            let _ = fmt::Write::write_fmt(text, format_args!("\\u{unit:04x}"));
+        }
+    })
+}
+
+/// Formats a document as YAML, with a line break at its end.
+pub(super) fn yaml(document: &impl Serialize) -> io::Result<String> {
+    let yaml = serde_saphyr::to_string_with_options(document, ser_options! { prefer_block_scalars: false });
+    let yaml = yaml.map_err(io::Error::other)?;
+    if yaml.contains(|c| is_invisible(c) && c != '\n') {
+        // JSON is YAML, too, and each of its strings can contain an escape.
+        return escaped_json(document, |c, text| {
+            let _ = fmt::Write::write_fmt(text, format_args!("\\U{:08x}", u32::from(c)));
+        });
+    }
+    Ok(yaml)
+}
+
+fn escaped_json(document: &impl Serialize, escape: fn(char, &mut String)) -> io::Result<String> {
+    let json = serde_json::to_string_pretty(document)? + "\n";
     // Characters that JSON must escape are escaped already, so the characters that are left are inside strings.
-    let json = escaped(
-        &json,
-        |c| c != '\n',
-        |c, text| {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                let _ = fmt::Write::write_fmt(text, format_args!("\\u{unit:04x}"));
-            }
-        },
-    );
-    writeln!(anstream::stdout(), "{json}")
+    Ok(escaped(&json, |c| c != '\n', escape).into_owned())
 }
 
-/// Writes a document as JSON, or as text with `text`. Returns the outcome of the command.
+/// Writes a document as `output` asks for it: for scripts, or as text with `text`. Returns the outcome of the command.
 pub(super) fn finish<D: Serialize>(
     output: Output,
     ok: bool,
@@ -149,7 +179,8 @@ pub(super) fn finish<D: Serialize>(
 ) -> io::Result<Exit> {
     match output {
         Output::Text => text(document)?,
-        Output::Json => json_to_stdout(document)?,
+        Output::Json => to_stdout(json(document)?.trim_end())?,
+        Output::Yaml => to_stdout(yaml(document)?.trim_end())?,
     }
     Ok(if ok { Exit::Success } else { Exit::Findings })
 }
@@ -242,6 +273,28 @@ mod tests {
         }
         assert_eq!(one_line("a\n✓ all is well\u{1b}[8m"), "a\\n✓ all is well\\u{1b}[8m");
         assert_eq!(visible("中文 “…” é\nb"), "中文 “…” é\nb");
+    }
+
+    #[test]
+    fn a_document_for_scripts_shows_nothing_invisible_and_loses_nothing() {
+        let check = |text: &str| {
+            let document = std::collections::BTreeMap::from([("text", text), ("yes", "true")]);
+            let (json, yaml) = (json(&document).unwrap(), yaml(&document).unwrap());
+            for written in [&json, &yaml] {
+                assert!(!written.contains(|c| is_invisible(c) && c != '\n'), "{written:?}");
+                assert!(written.ends_with('\n') && !written.ends_with("\n\n"), "{written:?}");
+            }
+            let read: std::collections::BTreeMap<String, String> = serde_saphyr::from_str(&yaml).unwrap();
+            assert_eq!(read["text"], text, "{yaml}");
+            assert_eq!(read["yes"], "true", "{yaml}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["text"], text);
+        };
+        check("plain: text, 'quoted' \"twice\" # and more");
+        check(&"a long line ".repeat(20));
+        check("two\nlines");
+        check("a\u{1b}[8mb");
+        check("a\u{202e}b");
+        check("a\u{e0041}b");
     }
 
     #[test]

@@ -5,13 +5,14 @@ mod renewal;
 
 use super::arguments::{CloudArgs, ClusterArgs};
 use clap::Args;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -27,6 +28,7 @@ use crate::cluster::observer::Observer;
 use crate::cluster::plan::{Plan, SecretAction};
 use crate::kubernetes::FIELD_MANAGER;
 use crate::kubernetes::lease::Election;
+use crate::progress;
 use crate::telemetry::health::Health;
 use crate::telemetry::http::{self, Limits, Pages};
 use crate::telemetry::metrics::Metrics;
@@ -58,7 +60,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
     pub listen: SocketAddr,
     /// Name of this replica, in the Lease and in Events [default: a random one].
-    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    #[arg(long, value_name = "NAME", env = "POD_NAME", hide_env_values = true)]
     pub replica: Option<String>,
     /// The cluster.
     #[command(flatten)]
@@ -68,10 +70,18 @@ pub struct RunArgs {
     pub cloud: CloudArgs,
 }
 
-const RUN_HELP: &str = "\
+pub(super) const RUN_HELP: &str = "\
+Needs the rights to get, list and watch namespaces; to get, list, watch, create, patch and delete secrets with the pull \
+secret's name; to create events; to get clusteradmissionpolicies; if it attaches, to list, watch and patch serviceaccounts; \
+and in the sidecar's namespace to get, list and watch configmaps, to get, create and patch secrets, and to get, create and \
+patch leases. The roles in deploy/sidecar.yaml have them.
+
 Examples:
   What would it do, with my rights?
     acr-credential-sidecar run --dry-run --region cn-hangzhou
+
+  Fill all namespaces now, without a sidecar in the cluster:
+    acr-credential-sidecar run --once --region cn-hangzhou
 
 Exit codes: 0 asked to stop, or all was done; 1 something could not be done, or a part of it failed; 2 wrong usage.";
 
@@ -89,8 +99,17 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
         let client = cluster::connect_without_retries(&cluster)?;
         let parts = Wiring::new(client, cloud, &cluster)?;
         match (dry_run, once) {
-            (true, _) => parts.finish(settings, Mode::DryRun(Box::new(show))).await,
-            (false, true) => parts.finish(settings, Mode::Once).await,
+            (true, _) => {
+                let (tell, unwritten) = mpsc::channel(1);
+                let show = move |namespace: &str, plan: &Plan| {
+                    if let Err(error) = show(namespace, plan) {
+                        // The first failure ends the command.
+                        let _ = tell.try_send(error);
+                    }
+                };
+                parts.finish(settings, Mode::DryRun(Box::new(show)), unwritten).await
+            }
+            (false, true) => parts.finish(settings, Mode::Once(show_progress), mpsc::channel(1).1).await,
             (false, false) => parts.serve(settings, listen, replica).await,
         }
     })
@@ -160,9 +179,14 @@ impl Wiring {
         tasks
     }
 
-    /// Works until nothing is left to do. This needs no Lease: a write that another replica has overtaken is a
-    /// conflict.
-    async fn finish(self, settings: ControllerSettings, mode: Mode) -> Result<Exit, CommandError> {
+    /// Works until nothing is left to do, or a plan cannot be shown. This needs no Lease: a write that another replica has
+    /// overtaken is a conflict.
+    async fn finish(
+        self,
+        settings: ControllerSettings,
+        mode: Mode,
+        mut unwritten: mpsc::Receiver<io::Error>,
+    ) -> Result<Exit, CommandError> {
         let (_lead, leading) = watch::channel(true);
         let writes_state = !matches!(mode, Mode::DryRun(_));
         let mut standing = self.follower.standing();
@@ -172,7 +196,7 @@ impl Wiring {
         let pull_secret = Arc::clone(&settings.pull_secret);
         let observer = Observer::new(pull_secret, Arc::default(), Health::new(), None);
         let controller = Controller::new(client, settings, inputs, mode, Arc::new(SystemClock), observer);
-        tokio::select! {
+        let outcome = tokio::select! {
             summary = controller.run() => match summary {
                 Ok(Summary { written: _, failed: 0, without_credential: 0 }) => Ok(Exit::Success),
                 Ok(Summary { failed, without_credential, .. }) => {
@@ -188,7 +212,10 @@ impl Wiring {
                 standing.borrow().lines().iter().for_each(|line| report::to_stderr(format_args!("error: {line}")));
                 Ok(Exit::Findings)
             }
-        }
+            Some(error) = unwritten.recv() => return Err(error.into()),
+        };
+        // The last line may have failed, too.
+        unwritten.try_recv().map_or(outcome, |error| Err(error.into()))
     }
 
     /// Works until the process has to end.
@@ -304,8 +331,12 @@ async fn is_wrong(standing: &mut watch::Receiver<ConfigMapStatus>) {
     }
 }
 
+fn show_progress(Summary { written, failed, .. }: Summary, left: usize) {
+    progress::show(|| format!("{written} writes done, {failed} failed, {left} namespaces left"));
+}
+
 /// Shows the plan for one namespace.
-fn show(namespace: &str, plan: &Plan) {
+fn show(namespace: &str, plan: &Plan) -> io::Result<()> {
     let action = match &plan.pull_secret {
         SecretAction::Leave => None,
         SecretAction::Create(content) => Some(format!("create the pull secret, with {}", content.registries)),
@@ -318,9 +349,8 @@ fn show(namespace: &str, plan: &Plan) {
         let verb = if action.attach { "add the pull secret to" } else { "remove the pull secret from" };
         format!("{verb} the service account {}", action.name)
     });
-    for line in action.into_iter().chain(accounts) {
-        if let Err(error) = report::to_stdout(format_args!("{namespace}: {line}")) {
-            report::to_stderr(format_args!("error: failed to write to standard output: {error}"));
-        }
-    }
+    action
+        .into_iter()
+        .chain(accounts)
+        .try_for_each(|line| report::to_stdout(format_args!("{namespace}: {line}")))
 }

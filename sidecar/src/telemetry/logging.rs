@@ -9,14 +9,36 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::progress;
+
 /// How much is logged, and how.
 #[derive(Debug, Clone, Args)]
 pub struct LoggingArgs {
-    /// How much is logged to standard error [default: info for run, off for commands that print everything themselves].
-    #[arg(long, global = true, value_enum, env = "ACR_LOG_LEVEL", help_heading = "Logging")]
+    /// How much is logged to standard error: off, error, warn, info, debug (with each call to the cloud) or trace (with each
+    /// step of it) [default: info for run, off for commands that print everything themselves].
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "LEVEL",
+        hide_possible_values = true,
+        env = "ACR_LOG_LEVEL",
+        hide_env_values = true,
+        help_heading = "Logging"
+    )]
     pub log_level: Option<Level>,
-    /// How the log is written.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text, env = "ACR_LOG_FORMAT", help_heading = "Logging")]
+    /// How the log is written: text, or json with one object on each line.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        default_value_t = Format::Text,
+        env = "ACR_LOG_FORMAT",
+        hide_env_values = true,
+        help_heading = "Logging"
+    )]
     pub log_format: Format,
 }
 
@@ -63,7 +85,7 @@ pub fn start(args: &LoggingArgs, default: Level) {
         // Its warning about an answer that is not JSON contains the whole answer, which could contain a Secret.
         .with_target("kube_client", level.min(LevelFilter::ERROR))
         .with_target(env!("CARGO_CRATE_NAME"), level);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(progress::stderr);
     let layer = match log_format {
         Format::Json => lines.json().flatten_event(true).boxed(),
         Format::Text => {

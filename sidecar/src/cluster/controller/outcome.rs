@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
-use super::Controller;
+use super::{Controller, Mode};
 use crate::cluster::apply::{Outcome, Written};
 use crate::cluster::notice::{About, Notice};
 use crate::cluster::observed::{PullSecret, ServiceAccount};
@@ -78,6 +78,9 @@ impl Controller {
             self.queue.set_alarm(&namespace, Some(Instant::now() + AFTER_THE_END));
         } else {
             self.queue.push(&namespace, urgency);
+        }
+        if let Mode::Once(show) = self.mode {
+            show(self.summary, self.queue.len());
         }
     }
 

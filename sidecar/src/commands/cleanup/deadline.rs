@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::super::report;
 use super::super::setup::CommandError;
+use crate::progress;
 
 /// The limit for all waits together: Kubewarden removes the webhooks of a policy within seconds, a Pod has 30 seconds to end, and
 /// a Lease that was not released expires within 15. The chart's Job is cut off after 240 (`cleanup.timeoutSeconds`), and has to
@@ -40,6 +42,11 @@ impl Deadline {
             if self.is_over() {
                 return Err(CommandError::Refused(advice));
             }
+            progress::show(|| {
+                let obstacle = advice.split_once(": ").map_or(&*advice, |(obstacle, _)| obstacle);
+                let left = self.end.saturating_duration_since(Instant::now()).as_secs();
+                format!("waiting for at most {left} s: {}", report::one_line(obstacle))
+            });
             pause().await;
         }
         Ok(())

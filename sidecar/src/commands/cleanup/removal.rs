@@ -17,12 +17,10 @@ use crate::cluster::apply::{Writer, delete};
 use crate::cluster::observed::{self, PullSecret};
 use crate::cluster::plan::AccountAction;
 use crate::kubernetes::{ApiError, Metadata, at};
+use crate::progress;
 
 /// Number of objects that are written at the same time.
 const CONCURRENT: usize = 8;
-
-/// Progress is printed after this many objects.
-const PROGRESS: usize = 500;
 
 /// How often a list is read again when another writer writes it at the same time.
 const ATTEMPTS: usize = 5;
@@ -74,9 +72,7 @@ impl Leftovers {
                 let why = match removal {
                     Ok(Removal::Done) => {
                         removed += 1;
-                        if removed % PROGRESS == 0 {
-                            report::to_stderr(format_args!("{removed} of {all} done"));
-                        }
+                        progress::show(|| format!("{removed} of {all} removed"));
                         continue;
                     }
                     Ok(Removal::Conflict | Removal::Unanswered(_)) if !deadline.is_over() => {

@@ -26,12 +26,16 @@ pub(crate) struct Manifest {
     pub(crate) passed_over: Vec<String>,
 }
 
-/// Reads the manifests of a file; `-` is standard input.
-pub(crate) fn read_file(path: &Path, namespace: &str) -> Result<Manifest, CommandError> {
+/// Reads the objects of a file; those without a namespace are in this one.
+pub(crate) fn read_objects(
+    path: &Path,
+    objects: &[Value],
+    namespace: &str,
+) -> Result<Manifest, CommandError> {
     let refused = |problem| CommandError::Refused(format!("{}: {problem}", path.display()));
     let mut manifest = Manifest::default();
-    for object in objects_of(path)? {
-        manifest.read(&object, namespace, false).map_err(refused)?;
+    for object in objects {
+        manifest.read(object, namespace, false).map_err(refused)?;
     }
     let Manifest { subjects, passed_over } = &manifest;
     if subjects.is_empty() {
@@ -42,7 +46,7 @@ pub(crate) fn read_file(path: &Path, namespace: &str) -> Result<Manifest, Comman
     Ok(manifest)
 }
 
-/// Reads all objects of a file, including those in lists.
+/// Reads all objects of a file, including those in lists; `-` is standard input.
 pub(crate) fn objects_of(path: &Path) -> Result<Vec<Value>, CommandError> {
     let failed = |source| CommandError::ReadManifest { path: path.to_owned(), source };
     let text = setup::read_just_beyond(MAX_BYTES, path).map_err(failed)?;
@@ -426,7 +430,7 @@ items:
 
     #[test]
     fn a_file_that_is_not_there_is_called_a_manifest() {
-        let error = read_file(Path::new("/there/is/none.yaml"), "default").unwrap_err();
+        let error = objects_of(Path::new("/there/is/none.yaml")).unwrap_err();
         assert_eq!(error.to_string(), "failed to read the manifest /there/is/none.yaml");
     }
 
@@ -435,7 +439,7 @@ items:
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("m.yaml");
         std::fs::write(&path, "kind: Workflow\nmetadata: { generateName: hello- }\n").unwrap();
-        let error = read_file(&path, "default").unwrap_err().to_string();
+        let error = read_objects(&path, &objects_of(&path).unwrap(), "default").unwrap_err().to_string();
         assert!(
             error.ends_with("contains no Pod, and nothing with the template of a Pod: Workflow hello-"),
             "{error}"
