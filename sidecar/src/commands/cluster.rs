@@ -102,13 +102,11 @@ pub(super) async fn call<T>(
     action: impl Into<String>,
     answer: impl Future<Output = Result<T, kube::Error>>,
 ) -> Result<T, CommandError> {
-    match timeout(CALL_LIMIT, answer).await {
-        Ok(answer) => answer.map_err(|error| failed(action, &error)),
-        Err(_) => {
-            let problem = format!("the API server did not answer within {} s", CALL_LIMIT.as_secs());
-            Err(CommandError::Cluster { action: action.into(), problem })
-        }
-    }
+    let Ok(answer) = timeout(CALL_LIMIT, answer).await else {
+        let problem = format!("the API server did not answer within {} s", CALL_LIMIT.as_secs());
+        return Err(CommandError::Cluster { action: action.into(), problem });
+    };
+    answer.map_err(|error| failed(action, &error))
 }
 
 fn failed(action: impl Into<String>, error: &kube::Error) -> CommandError {
