@@ -73,10 +73,13 @@ var deployed = map[string][]string{
 var undeployed = []string{
 	"cleanup/job.yaml",
 	"cleanup/rbac.yaml",
+	"extra.yaml",
+	"monitoring/dashboard.yaml",
 	"monitoring/podmonitor.yaml",
 	"monitoring/prometheusrule.yaml",
 	"monitoring/servicemonitor.yaml",
 	"sidecar/networkpolicy.yaml",
+	"tests/status.yaml",
 }
 
 // manifests are the files of deploy/, with the comments of the templates.

@@ -128,6 +128,7 @@ func TestNoPolicyStandsBeforeTheSidecarItself(t *testing.T) {
 			decoded(t, rendered, "sidecar/deployment.yaml")[0],
 			at(decoded(t, rendered, "sidecar/deployment.yaml")[0], "spec", "template"),
 			at(decoded(t, rendered, "cleanup/job.yaml")[0], "spec", "template"),
+			decoded(t, rendered, "tests/status.yaml")[0],
 		} {
 			if label := at(object, "metadata", "labels", "acr-credential-helper.io/inject"); label != "false" {
 				t.Errorf("%v has the label %v", at(object, "kind"), label)
@@ -140,10 +141,11 @@ func TestNoPolicyStandsBeforeTheSidecarItself(t *testing.T) {
 	}
 }
 
-func TestTheCleanupMayGoWhereTheSidecarMay(t *testing.T) {
+func TestTheOtherCommandsMayGoWhereTheSidecarMay(t *testing.T) {
 	for _, test := range []struct{ values, pods string }{
-		{"networkPolicy: {enabled: true}", "acr-credential-sidecar acr-credential-sidecar-cleanup"},
-		{"{networkPolicy: {enabled: true}, cleanup: {enabled: false}}", "acr-credential-sidecar"},
+		{"networkPolicy: {enabled: true}", "acr-credential-sidecar acr-credential-sidecar-cleanup acr-credential-sidecar-test"},
+		{"{networkPolicy: {enabled: true}, cleanup: {enabled: false}}", "acr-credential-sidecar acr-credential-sidecar-test"},
+		{"{networkPolicy: {enabled: true}, helmTest: {enabled: false}}", "acr-credential-sidecar acr-credential-sidecar-cleanup"},
 	} {
 		rendered, err := renderWith(test.values)
 		if err != nil {
@@ -198,7 +200,11 @@ func TestTheFenceLetsTheSidecarTakeOverSecretsOnlyWhereItIsTold(t *testing.T) {
 
 func TestValuesThatCanBeMeantAreTaken(t *testing.T) {
 	for _, values := range []string{
-		"metrics: {podMonitor: {enabled: true, interval: 1m30s}}",
+		"metrics: {podMonitor: {enabled: true, interval: 1m30s, scrapeTimeout: 90s}}",
+		"global: {imageRegistry: 'registry.example.com:5000/mirror', cattle: {clusterId: c-1}, of: others}",
+		"global: {cattle: null}",
+		"strategy: {type: Recreate}",
+		"{imagePullSecrets: null, metrics: {podMonitor: {interval: null, scrapeTimeout: 1s}, serviceMonitor: {scrapeTimeout: null}}}",
 		"namespaceSelector: [{key: a, operator: Exists, values: []}]",
 		`namespaceSelector: [{key: example.com/a_B.c, operator: In, values: ["", A.b_c]}]`,
 		"expiringThreshold: 1m",

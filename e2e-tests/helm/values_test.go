@@ -56,6 +56,24 @@ func TestValuesThatCannotBeMeantAreRefused(t *testing.T) {
 		{"a selector with values for nothing", "namespaceSelector: [{key: a, operator: Exists, values: [b]}]", "values"},
 		{"a short digest", "image: {digest: 'sha256:abc'}", "/image/digest"},
 		{"a registry with a scheme", "imageRegistry: https://ghcr.io/a", "/imageRegistry"},
+		{"a registry of all charts with a scheme", "global: {imageRegistry: 'https://a.example.com'}", "/global/imageRegistry"},
+		{"Rancher's registry with a scheme", "global: {cattle: {systemDefaultRegistry: 'https://a.example.com'}}", "/global/cattle/systemDefaultRegistry"},
+		{"a text for pull secrets of all charts", "global: {imagePullSecrets: a}", "/global/imagePullSecrets"},
+		{"an unknown field of a Pod's security", "podSecurityContext: {readOnlyRootFilesystem: true}", "'readOnlyRootFilesystem' not allowed"},
+		{"an unknown field of a container's security", "securityContext: {fsGroup: 1}", "'fsGroup' not allowed"},
+		{"a name for a user", "podSecurityContext: {runAsUser: root}", "/podSecurityContext/runAsUser"},
+		{"parameters of another strategy", "strategy: {type: Recreate, rollingUpdate: {maxSurge: 1}}", "/strategy"},
+		{"an unknown DNS policy", "dnsPolicy: Cluster", "/dnsPolicy"},
+		{"a name for a name server", "dnsConfig: {nameservers: [dns.example.com]}", "/dnsConfig/nameservers/0"},
+		{"an address without a host", "hostAliases: [{ip: 10.0.0.1}]", "hostnames"},
+		{"an extra object that is none", "extraObjects: [{metadata: {name: a}}]", "/extraObjects/0"},
+		{"a relabelling in Prometheus' own syntax", "metrics: {podMonitor: {relabelings: [{source_labels: [a]}]}}", "'source_labels' not allowed"},
+		{
+			"a timeout that is longer than the interval",
+			"metrics: {serviceMonitor: {interval: 500ms, scrapeTimeout: 1s}}",
+			"metrics.serviceMonitor.scrapeTimeout: 1s is longer than interval, 500ms",
+		},
+		{"a number for a label of the dashboard", "metrics: {dashboard: {labels: {grafana_dashboard: 1}}}", "/metrics/dashboard/labels/grafana_dashboard"},
 		{"a label that decides which Pods are ours", "podLabels: {app.kubernetes.io/name: web}", "/podLabels"},
 		{"no replicas", "replicas: 0", "minimum: got 0, want 1"},
 		{"less time than the sidecar needs", "terminationGracePeriodSeconds: 5", "minimum: got 5, want 20"},
@@ -231,7 +249,8 @@ func TestWhatIsSwitchedOffIsNotRendered(t *testing.T) {
 		{"policies: {readServiceAccounts: false}", "policies/rbac.yaml"},
 		{"policies: {guard: {enabled: false}}", "policies/guard.yaml"},
 		{"attach: service-account", "policies/inject.yaml policies/rbac.yaml"},
-		{"{}", "policies/serviceaccounts.yaml sidecar/networkpolicy.yaml monitoring/podmonitor.yaml monitoring/servicemonitor.yaml monitoring/prometheusrule.yaml"},
+		{"{}", "policies/serviceaccounts.yaml sidecar/networkpolicy.yaml monitoring/podmonitor.yaml monitoring/servicemonitor.yaml monitoring/prometheusrule.yaml monitoring/dashboard.yaml extra.yaml"},
+		{"helmTest: {enabled: false}", "tests/status.yaml"},
 		{"fence: {enabled: false}", "sidecar/fence.yaml"},
 		{"cleanup: {enabled: false}", "cleanup/job.yaml cleanup/rbac.yaml"},
 		{"replicas: 1", "sidecar/poddisruptionbudget.yaml"},
@@ -310,7 +329,8 @@ func TestTheWebhookOfTheClusterGetsTheRoleAndNothingIsProjected(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(rendered["sidecar/serviceaccount.yaml"], `pod-identity.alibabacloud.com/role-name: "acr-puller"`) {
+	account := decoded(t, rendered, "sidecar/serviceaccount.yaml")[0]
+	if at(account, "metadata", "annotations", "pod-identity.alibabacloud.com/role-name") != "acr-puller" {
 		t.Error("the service account does not name the role")
 	}
 	if strings.Contains(rendered["sidecar/deployment.yaml"], "serviceAccountToken") {

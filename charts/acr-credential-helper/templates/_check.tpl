@@ -5,6 +5,7 @@
 {{- end }}
 {{- include "acr.check.nulls" . }}
 {{- include "acr.check.threshold" . }}
+{{- include "acr.check.monitors" . }}
 {{- include "acr.check.namespaces" . }}
 {{- include "acr.check.hosts" . }}
 {{- include "acr.check.arguments" . }}
@@ -60,16 +61,35 @@
 {{- end }}
 {{- end }}
 
-{{/* From one minute to 12 hours, as in the sidecar. */}}
-{{- define "acr.check.threshold" -}}
+{{/* The seconds of a duration, such as 1m30s or 500ms. */}}
+{{- define "acr.seconds" -}}
 {{- $seconds := 0.0 }}
-{{- $units := dict "h" 3600.0 "m" 60.0 "s" 1.0 }}
-{{- range regexFindAll "[0-9.]+[hms]" .Values.expiringThreshold -1 }}
-  {{- $unit := substr (int (sub (len .) 1)) (len .) . }}
+{{- $units := dict "h" 3600.0 "m" 60.0 "s" 1.0 "ms" 0.001 }}
+{{- range regexFindAll "[0-9.]+(ms|h|m|s)" . -1 }}
+  {{- $unit := regexFind "[a-z]+" . }}
   {{- $seconds = addf $seconds (mulf (trimSuffix $unit . | float64) (get $units $unit)) }}
 {{- end }}
+{{- $seconds }}
+{{- end }}
+
+{{/* From one minute to 12 hours, as in the sidecar. */}}
+{{- define "acr.check.threshold" -}}
+{{- $seconds := include "acr.seconds" .Values.expiringThreshold | float64 }}
 {{- if or (lt $seconds 60.0) (gt $seconds 43200.0) }}
   {{- fail (printf "expiringThreshold: %s is not between 1m and 12h" .Values.expiringThreshold) }}
+{{- end }}
+{{- end }}
+
+{{/* The Prometheus operator ignores a monitor whose timeout is longer than its interval. */}}
+{{- define "acr.check.monitors" -}}
+{{- range $name := list "podMonitor" "serviceMonitor" }}
+  {{- with get $.Values.metrics $name }}
+    {{- if and .interval .scrapeTimeout }}
+      {{- if gt (include "acr.seconds" .scrapeTimeout | float64) (include "acr.seconds" .interval | float64) }}
+        {{- fail (printf "metrics.%s.scrapeTimeout: %s is longer than interval, %s: write a shorter timeout" $name .scrapeTimeout .interval) }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
 {{- end }}
 {{- end }}
 

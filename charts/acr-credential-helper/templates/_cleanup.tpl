@@ -2,13 +2,8 @@
 acr-credential-sidecar-cleanup
 {{- end }}
 
-{{- define "acr.cleanup.labels" -}}
-{{ include "acr.labels" (dict "name" (include "acr.cleanup" .) "root" .) }}
-{{- end }}
-
-{{/* Takes the weight: Helm creates objects with a lower weight first. Each attempt replaces what a failed attempt has left. */}}
-{{- define "acr.cleanup.hook" -}}
-helm.sh/hook: pre-delete
-helm.sh/hook-weight: {{ . | quote }}
-helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{/* Takes a list of the root and a weight: Helm creates objects with a lower weight first. Each attempt replaces what a failed one has left. */}}
+{{- define "acr.cleanup.metadata" -}}
+{{- $hook := dict "helm.sh/hook" "pre-delete" "helm.sh/hook-weight" (last .) "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded" }}
+{{- include "acr.metadata" (dict "name" (include "acr.cleanup" (first .)) "root" (first .) "annotations" $hook) }}
 {{- end }}

@@ -6,6 +6,10 @@ exists only once in a cluster.
 acr-credential-sidecar
 {{- end }}
 
+{{- define "acr.test" -}}
+acr-credential-sidecar-test
+{{- end }}
+
 {{- define "acr.account" -}}
 {{ required "serviceAccount.name must not be empty" .Values.serviceAccount.name }}
 {{- end }}
@@ -28,8 +32,8 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "acr.account" . }}
 {{- toYaml $all }}
 {{- end }}
 
-{{/* Labels. Takes a dict of `name`, `root`, and `more` if the object has its own labels. */}}
-{{- define "acr.labels" -}}
+{{/* Labels and annotations of an object. Takes a dict of `name`, `root`, and `labels` and `annotations` if the object has its own. */}}
+{{- define "acr.metadata" -}}
 {{- $ours := dict "app.kubernetes.io/name" .name "app.kubernetes.io/part-of" "acr-credential-helper" }}
 {{- $helms := dict }}
 {{- if .root.Values.helmLabels }}
@@ -39,16 +43,53 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "acr.account" . }}
     "app.kubernetes.io/managed-by" .root.Release.Service
     "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") }}
 {{- end }}
-{{- include "acr.merged" (list $ours $helms .root.Values.commonLabels .more) }}
+{{- $annotations := include "acr.merged" (list .root.Values.commonAnnotations .annotations) -}}
+labels:
+  {{- include "acr.merged" (list $ours $helms .root.Values.commonLabels .labels) | nindent 2 }}
+{{- if ne $annotations "{}" }}
+annotations:
+  {{- $annotations | nindent 2 }}
+{{- end }}
 {{- end }}
 
-{{- define "acr.sidecar.labels" -}}
-{{ include "acr.labels" (dict "name" (include "acr.sidecar" .) "root" .) }}
+{{- define "acr.sidecar.metadata" -}}
+{{ include "acr.metadata" (dict "name" (include "acr.sidecar" .) "root" .) }}
 {{- end }}
 
-{{/* Labels of a monitor or a rule. Takes a list of the root and the labels that users add. */}}
-{{- define "acr.monitoring.labels" -}}
-{{ include "acr.labels" (dict "name" (include "acr.sidecar" (first .)) "root" (first .) "more" (last .)) }}
+{{/* Namespace, labels and annotations of a monitor, a rule or a dashboard. Takes a list of the root and its values. */}}
+{{- define "acr.monitoring.metadata" -}}
+{{- $root := first . }}
+{{- with last . -}}
+namespace: {{ toYaml (.namespace | default $root.Release.Namespace) }}
+{{ include "acr.metadata" (dict "name" (include "acr.sidecar" $root) "root" $root "labels" .labels "annotations" .annotations) }}
+{{- end }}
+{{- end }}
+
+{{/* What both kinds of monitors select: they may be in another namespace. */}}
+{{- define "acr.monitoring.selection" -}}
+namespaceSelector:
+  matchNames: [{{ .Release.Namespace | quote }}]
+selector:
+  matchLabels:
+    app.kubernetes.io/name: {{ include "acr.sidecar" . }}
+{{- end }}
+
+{{/* Takes the values of the monitor. */}}
+{{- define "acr.monitoring.endpoint" -}}
+- port: http
+  path: /metrics
+  interval: {{ .interval }}
+  {{- with .scrapeTimeout }}
+  scrapeTimeout: {{ . }}
+  {{- end }}
+  {{- with .relabelings }}
+  relabelings:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .metricRelabelings }}
+  metricRelabelings:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end }}
 
 {{/* The label that exempts an object from the policies. */}}
@@ -56,18 +97,67 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ include "acr.account" . }}
 acr-credential-helper.io/inject
 {{- end }}
 
-{{- define "acr.policy.labels" -}}
-{{ include "acr.labels" (dict "name" "acr-credential-helper-policy" "root" .) }}
+{{- define "acr.policy.metadata" -}}
+{{ include "acr.metadata" (dict "name" "acr-credential-helper-policy" "root" .) }}
+{{- end }}
+
+{{/*
+The registry of the image and of the module. `imageRegistry` is used as it is. A global registry only replaces ghcr.io: mirrors for
+several charts keep the paths of the originals.
+*/}}
+{{- define "acr.registry" -}}
+{{- $host := coalesce .Values.global.imageRegistry (.Values.global.cattle).systemDefaultRegistry "ghcr.io" | trimSuffix "/" }}
+{{- .Values.imageRegistry | default (printf "%s/acr-credential-helper" $host) | trimSuffix "/" }}
 {{- end }}
 
 {{/* The reference of an image or a module. Takes a dict of `what` (repository, tag, digest) and `root`. */}}
 {{- define "acr.published" -}}
-{{ .root.Values.imageRegistry | trimSuffix "/" }}/{{ .what.repository }}
+{{ include "acr.registry" .root }}/{{ .what.repository }}
 {{- if .what.digest }}@{{ .what.digest }}{{ else }}:{{ .what.tag | default (printf "v%s" .root.Chart.AppVersion) }}{{ end }}
 {{- end }}
 
 {{- define "acr.image" -}}
 {{ include "acr.published" (dict "what" .Values.image "root" .) }}
+{{- end }}
+
+{{/* What the sidecar's Pods and those of its other commands have in common. */}}
+{{- define "acr.pod" -}}
+{{- $secrets := list }}
+{{- range concat (.Values.global.imagePullSecrets | default list) (.Values.imagePullSecrets | default list) }}
+  {{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
+{{- end }}
+{{- with uniq $secrets -}}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{ end -}}
+{{- with .Values.podSecurityContext -}}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{ end -}}
+{{- with .Values.nodeSelector -}}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{ end -}}
+{{- with .Values.tolerations -}}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{ end -}}
+{{- end }}
+
+{{/* The same for their containers. */}}
+{{- define "acr.container" -}}
+image: {{ include "acr.image" . }}
+{{- if ne .Values.image.pullPolicy "IfNotPresent" }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+{{- end }}
+{{- with .Values.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.securityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* Whether the namespaces contain a glob: `true`, or nothing. */}}
@@ -100,6 +190,11 @@ The label selector of the namespaces in the configuration's syntax, made from ma
 {{- with .accessKeySecretRef }}{{ $names = append $names . }}{{ end }}
 {{- end }}
 {{- $names | uniq | toJson }}
+{{- end }}
+
+{{/* The page that says what to do about an alert. */}}
+{{- define "acr.runbook" -}}
+https://github.com/acr-credential-helper/acr-credential-helper/blob/main/docs/operations.md#alerts
 {{- end }}
 
 {{/* Labels of an alert: takes a list of the severity and the labels that users add. */}}

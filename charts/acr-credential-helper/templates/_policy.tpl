@@ -2,13 +2,10 @@
 The parts that the three policies share. Names and selection come from the same values as the sidecar's configuration, so the policies
 and the sidecar cannot disagree.
 */}}
-{{- define "acr.policy.metadata" -}}
+{{- define "acr.policy.identity" -}}
 name: acr-credential-helper-{{ .name }}
-labels:
-  {{- include "acr.policy.labels" .root | nindent 2 }}
-annotations:
-  io.kubewarden.policy.category: Secrets
-  io.kubewarden.policy.severity: {{ .severity }}
+{{- $annotations := dict "io.kubewarden.policy.category" "Secrets" "io.kubewarden.policy.severity" .severity }}
+{{ include "acr.metadata" (dict "name" "acr-credential-helper-policy" "root" .root "annotations" $annotations) }}
 {{- end }}
 
 {{/* Whether the policy that adds the pull secret to Pods is installed: `true`, or nothing. */}}

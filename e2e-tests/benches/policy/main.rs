@@ -1,11 +1,12 @@
 //! What our policy costs, beside a policy that does nothing and one that is written with typed objects.
 //!
-//! `cargo bench --profile dev --manifest-path e2e-tests/Cargo.toml`, and `-- host growth http modules` to choose among the
-//! tables.
+//! `cargo bench --profile dev --manifest-path e2e-tests/Cargo.toml`, and `-- host growth http saturation admission modules` to
+//! choose among the tables.
 //!
 //! All numbers of a table come from one run in which the contestants take turns, so that whatever else the machine does
 //! meets them alike. The number of rounds is fixed. Each contestant's answer is checked before it is measured.
 
+mod admission;
 mod requests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,10 @@ const ORDINARY: usize = 8 * KIB;
 const HOST_ROUNDS: usize = 3000;
 const HTTP_ROUNDS: usize = 1000;
 const COMPILE_ROUNDS: usize = 3;
+const SATURATION_ROUNDS: usize = 5;
+const CONNECTIONS: usize = 16;
+/// Requests of each connection in a round.
+const REQUESTS: usize = 100;
 /// Sizes of Pods, with rounds that keep the whole thing short.
 const GROWTH: [(usize, usize); 4] = [(8, 1000), (64, 400), (256, 120), (1024, 40)];
 const WARM_UP: usize = 20;
@@ -53,9 +58,15 @@ fn main() -> Result<()> {
     if wanted("growth") {
         measure_growth(&policies)?;
     }
+    let async_runtime = tokio::runtime::Runtime::new().context("failed to start the async runtime")?;
     if wanted("http") {
-        let async_runtime = tokio::runtime::Runtime::new().context("failed to start the async runtime")?;
         async_runtime.block_on(measure_http())?;
+    }
+    if wanted("saturation") {
+        async_runtime.block_on(measure_saturation())?;
+    }
+    if wanted("admission") {
+        async_runtime.block_on(admission::measure())?;
     }
     if wanted("modules") {
         measure_modules(&runtime)?;
@@ -292,10 +303,8 @@ fn measure_growth(policies: &Policies) -> Result<()> {
     Ok(())
 }
 
-async fn measure_http() -> Result<()> {
-    // Without a control plane there is nothing to look up.
-    let scenarios: Vec<Scenario> =
-        scenarios().into_iter().filter(|scenario| scenario.label != LOOKUP).collect();
+/// Serves the three policies in this process.
+async fn start_host() -> Result<PolicyHost> {
     let policy = |module: PathBuf| PolicyConfig {
         context_aware_resources: granted(),
         ..PolicyConfig::mutating(module, settings())
@@ -305,7 +314,14 @@ async fn measure_http() -> Result<()> {
         ("ours".to_owned(), policy(paths::policy_wasm()?)),
         ("typed".to_owned(), policy(paths::typed_mutator_wasm()?)),
     ]);
-    let host = PolicyHost::start(HostConfig { policies, ..HostConfig::default() }).await?;
+    PolicyHost::start(HostConfig { policies, ..HostConfig::default() }).await
+}
+
+async fn measure_http() -> Result<()> {
+    // Without a control plane there is nothing to look up.
+    let scenarios: Vec<Scenario> =
+        scenarios().into_iter().filter(|scenario| scenario.label != LOOKUP).collect();
+    let host = start_host().await?;
     let client = HttpClient::trusting(host.ca_pem())?;
 
     let mut contestants = Vec::new();
@@ -336,6 +352,61 @@ async fn measure_http() -> Result<()> {
         contestants.iter_mut().map(|(label, _, _, samples)| Timing::new(label, samples)).collect();
     let title = format!("Over HTTPS: one client, one connection, the same objects ({HTTP_ROUNDS} rounds)");
     print_timings(&title, &results)?;
+    Ok(())
+}
+
+/// How many requests a host answers in a second when it never waits for one.
+async fn measure_saturation() -> Result<()> {
+    let host = start_host().await?;
+    let mut contestants = Vec::new();
+    for label in ["accept everything", "ours, mutating", "typed, mutating"] {
+        let scenario = scenarios().into_iter().find(|scenario| scenario.label == label);
+        let Scenario { policy, review, .. } = scenario.context(label)?;
+        contestants.push((label, host.url(policy), Bytes::from(review.to_string()), Samples::default()));
+    }
+    let clients =
+        (0..CONNECTIONS).map(|_| HttpClient::trusting(host.ca_pem())).collect::<Result<Vec<_>>>()?;
+    let clients: Arc<[HttpClient]> = clients.into();
+    for round in 0..=SATURATION_ROUNDS {
+        for (label, url, body, samples) in &mut contestants {
+            let start = Instant::now();
+            let tasks: Vec<_> = (0..CONNECTIONS)
+                .map(|number| {
+                    let (clients, url, body) = (Arc::clone(&clients), url.clone(), body.clone());
+                    tokio::spawn(async move {
+                        let client = clients.get(number).context("no client")?;
+                        for _ in 0..REQUESTS {
+                            let (status, _) = client.post(&url, body.clone()).await?;
+                            anyhow::ensure!(status == 200, "the host answered {status}");
+                        }
+                        Ok(())
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await?.context(*label)?;
+            }
+            // The first round opens the connections.
+            if round > 0 {
+                samples.add(start.elapsed());
+            }
+            host.log().clear();
+        }
+    }
+    let requests = f64::from(u32::try_from(CONNECTIONS * REQUESTS)?);
+    let rate = |samples: &mut Samples| requests / (samples.percentile(50) / 1e6);
+    let baseline = contestants.first_mut().map_or(f64::NAN, |(.., samples)| rate(samples));
+    let row = |(label, _, _, samples): &mut (&str, String, Bytes, Samples)| {
+        let rate = rate(samples);
+        vec![(*label).to_owned(), format!("{rate:.0}"), format!("{:.2}", rate / baseline)]
+    };
+    table::print(
+        &format!(
+            "Saturation: requests/s over HTTPS, {CONNECTIONS} connections that never rest (client and host share the machine)"
+        ),
+        &["policy", "requests/s", "ratio"],
+        &contestants.iter_mut().map(row).collect::<Vec<_>>(),
+    )?;
     Ok(())
 }
 

@@ -112,7 +112,11 @@ impl Turn {
         // What a test that failed has left.
         let clean = ["uninstall", RELEASE, "--namespace", NAMESPACE, "--no-hooks", "--ignore-not-found"];
         succeeded(&turn.helm.run(&clean, "").await?)?;
-        for (kind, name) in [("job", "acr-credential-sidecar-cleanup"), ("configmap", "acr-configuration")] {
+        for (kind, name) in [
+            ("job", "acr-credential-sidecar-cleanup"),
+            ("pod", "acr-credential-sidecar-test"),
+            ("configmap", "acr-configuration"),
+        ] {
             let clean = ["delete", kind, name, "--namespace", NAMESPACE, "--ignore-not-found"];
             succeeded(&turn.kubectl(&clean, "").await?)?;
         }
@@ -130,6 +134,11 @@ impl Turn {
         let chart = paths::chart();
         let chart = chart.to_str().context("the path of the chart is not UTF-8")?;
         self.helm.run(&[command, RELEASE, chart, "--namespace", NAMESPACE, "--values", "-"], values).await
+    }
+
+    /// Runs the test of the release.
+    pub async fn test(&self) -> Result<Output> {
+        self.helm.run(&["test", RELEASE, "--namespace", NAMESPACE, "--timeout", "2m"], "").await
     }
 
     /// Uninstalls the release.

@@ -20,6 +20,9 @@ pub const SIDECAR: &str = "acr-credential-sidecar";
 /// The Job that runs before a release is uninstalled, and its account.
 const CLEANUP: &str = "acr-credential-sidecar-cleanup";
 
+/// The Pod that runs during `helm test`.
+const TEST: &str = "acr-credential-sidecar-test";
+
 /// Runs the Job when it comes.
 pub async fn clean_up(turn: &Turn) -> Result<Ended> {
     Started::wait(turn, CLEANUP).await?.job().await
@@ -106,6 +109,41 @@ async fn a_release_serves_its_namespaces_follows_upgrades_and_leaves_nothing_beh
     assert_eq!(ended, Some(0), "the sidecar was told to end, and did");
     succeeded(&uninstalled)?;
     until_listed(&turn, &a, &[]).await?;
+    until_nothing_is_left(&turn, &before).await
+}
+
+#[tokio::test]
+async fn the_test_of_a_release_fails_while_a_namespace_lacks_its_pull_secret() -> Result<()> {
+    let turn = Turn::with_kubewarden().await?;
+    let namespace = named_namespace(&turn.client, "chart-test", &[]).await?;
+    let before = turn.everything().await?;
+    succeeded(&turn.helm("install", &values(&[&namespace], "")).await?)?;
+    let run = async || Started::wait(&turn, TEST).await?.job().await;
+
+    // The Pod of the sidecar does not run yet.
+    let (tested, status) = tokio::try_join!(turn.test(), run())?;
+    assert!(!tested.success && tested.stderr.contains(TEST), "{}{}", tested.stdout, tested.stderr);
+    assert!(status.stdout.contains(&namespace), "{}{}", status.stdout, status.stderr);
+    assert_eq!(status.code, Some(1), "{}", status.stderr);
+
+    let pod = Started::wait(&turn, SIDECAR).await?;
+    let sidecar = pod.controller()?;
+    until_filled(&turn, &namespace).await?;
+    // The Pod of the test that failed was left for its log, until the next one.
+    let failed = turn.get("pods", TEST).await?["metadata"]["uid"].clone();
+    let next = async || {
+        wait_until("the Pod is replaced", PATIENCE, async || {
+            Ok(turn.get("pods", TEST).await.ok().filter(|pod| pod["metadata"]["uid"] != failed).map(|_| ()))
+        })
+        .await?;
+        run().await
+    };
+    let (tested, status) = tokio::try_join!(turn.test(), next())?;
+    assert_eq!(status.code, Some(0), "{}{}", status.stdout, status.stderr);
+    succeeded(&tested)?;
+    let (uninstalled, cleaned, _) = tokio::try_join!(turn.uninstall(&[]), clean_up(&turn), pod.end(sidecar))?;
+    assert_eq!(cleaned.code, Some(0), "{}", cleaned.stderr);
+    succeeded(&uninstalled)?;
     until_nothing_is_left(&turn, &before).await
 }
 

@@ -9,14 +9,14 @@ use serde_json::Value;
 
 /// A configuration, and the values with which the chart renders the same.
 const PAIRS: [(&str, &str); 8] = [
-    ("e2e-tests/scenarios/1-personal-and-enterprise.yaml", "1-personal-and-enterprise"),
-    ("e2e-tests/scenarios/2-own-account.yaml", "2-own-account"),
-    ("e2e-tests/scenarios/3-two-regions.yaml", "3-two-regions"),
-    ("e2e-tests/scenarios/3-two-regions-personal.yaml", "3-two-regions-personal"),
-    ("e2e-tests/scenarios/4-other-account-by-role.yaml", "4-other-account-by-role"),
-    ("e2e-tests/scenarios/4-other-account-by-rrsa.yaml", "4-other-account-by-rrsa"),
-    ("docs/examples/4-other-account-by-key-secret.yaml", "4-other-account-by-key-secret"),
-    ("docs/examples/multi-tenant.yaml", "multi-tenant"),
+    ("examples/1-personal-and-enterprise.yaml", "1-personal-and-enterprise"),
+    ("examples/2-own-account.yaml", "2-own-account"),
+    ("examples/3-two-regions.yaml", "3-two-regions"),
+    ("examples/3-two-regions-personal.yaml", "3-two-regions-personal"),
+    ("examples/4-other-account-by-role.yaml", "4-other-account-by-role"),
+    ("examples/4-other-account-by-rrsa.yaml", "4-other-account-by-rrsa"),
+    ("examples/4-other-account-by-key-secret.yaml", "4-other-account-by-key-secret"),
+    ("examples/multi-tenant.yaml", "multi-tenant"),
 ];
 
 #[test]
@@ -56,7 +56,7 @@ async fn the_values_of_an_example_render_the_configuration_beside_it() -> Result
         let text = std::fs::read_to_string(paths::repository().join(configuration))?;
         let expected = meaning(&serde_saphyr::from_str::<Value>(&text)?)?;
         let rendered =
-            meaning(&configuration_of_chart(&format!("docs/examples/{values}.values.yaml")).await?)?;
+            meaning(&configuration_of_chart(&format!("examples/{values}.values.yaml")).await?)?;
         for (key, value) in &expected {
             assert_eq!(rendered.get(key), Some(value), "{values}: {key}");
         }

@@ -1,5 +1,5 @@
-//! PromQL, of the pages and of the chart's alerts: it parses, and names metrics, labels and values that `docs/operations.md` lists. A test
-//! of the sidecar compares these lists with its code.
+//! PromQL, of the pages and of the chart's alerts and dashboard: it parses, and names metrics, labels and values that
+//! `docs/operations.md` lists, or metrics of Kubewarden. A test of the sidecar compares these lists with its code.
 
 use std::convert::Infallible;
 
@@ -14,11 +14,29 @@ use serde_json::Value;
 /// Before the names of all metrics.
 const PREFIX: &str = "acr_credential_sidecar_";
 
+/// The metrics of Kubewarden's policy server, and their labels. (crates/policy-server/src/metrics of kubewarden/kubewarden-controller.)
+const KUBEWARDEN: [&str; 2] =
+    ["kubewarden_policy_evaluations_total", "kubewarden_policy_evaluation_latency_milliseconds"];
+const KUBEWARDEN_LABELS: [&str; 9] = [
+    "policy_name",
+    "policy_mode",
+    "resource_kind",
+    "resource_namespace",
+    "resource_request_operation",
+    "accepted",
+    "mutated",
+    "request_origin",
+    "error_code",
+];
+
+/// The metrics that are histograms.
+const HISTOGRAMS: [&str; 2] = ["write_duration_seconds", KUBEWARDEN[1]];
+
 #[test]
 fn every_expression_names_what_there_is() -> Result<()> {
     let lists = Lists::read()?;
     let mut wrong = Vec::new();
-    for (place, expression) in in_pages()?.into_iter().chain(of_alerts()?) {
+    for (place, expression) in in_pages()?.into_iter().chain(of_alerts()?).chain(of_dashboard()?) {
         wrong.extend(lists.problems(&expression).into_iter().map(|problem| format!("{place}: {problem}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -34,6 +52,31 @@ fn every_expression_of_a_page_is_that_of_an_alert() -> Result<()> {
     for (place, expression) in pages {
         assert!(alerts.iter().any(|(_, alert)| *alert == expression), "{place}: {expression}");
     }
+    Ok(())
+}
+
+#[test]
+fn the_dashboard_shows_the_evaluations_of_all_our_policies_and_of_no_others() -> Result<()> {
+    let names = objects()?;
+    let names = names.iter().filter(|object| object["kind"] == "ClusterAdmissionPolicy");
+    // Kubewarden's name of a policy in metrics is that in the policy server's configuration.
+    let names = names
+        .map(|policy| format!("clusterwide-{}", policy["metadata"]["name"].as_str().unwrap_or_default()));
+    let names: Vec<_> = names.collect();
+    assert!(names.len() > 1, "{names:?}");
+    let mut filters = 0;
+    for (place, expression) in of_dashboard()? {
+        let mut metrics = Metrics::default();
+        let Ok(_) = walk_expr(&mut metrics, &expression);
+        for (metric, matchers) in metrics.0.iter().filter(|(metric, _)| metric.starts_with("kubewarden_")) {
+            let matcher = matchers.iter().find(|matcher| matcher.name == "policy_name");
+            let matcher = matcher.with_context(|| format!("{place}: {metric} is that of all policies"))?;
+            assert!(names.iter().all(|name| matcher.is_match(name)), "{place}: {}", matcher.value);
+            assert!(!matcher.is_match("clusterwide-others"), "{place}: {}", matcher.value);
+            filters += 1;
+        }
+    }
+    assert_eq!(filters, 2, "evaluations and latency");
     Ok(())
 }
 
@@ -61,6 +104,13 @@ fn a_name_that_does_not_exist_is_found() -> Result<()> {
     check(
         &format!("sum by (namespace) (increase({PREFIX}mints_total{{registry=\"a\"}}[5m]))"),
         &["mints_total has no label namespace", "mints_total has no label registry"],
+    )?;
+    check(&format!("sum by (le, write) ({PREFIX}write_duration_seconds_bucket)"), &[])?;
+    check(&named("leader_bucket"), &["there is no metric leader_bucket"])?;
+    check("kubewarden_policy_evaluations", &["there is no metric kubewarden_policy_evaluations"])?;
+    check(
+        "kubewarden_policy_evaluations_total{policy=\"a\"}",
+        &["kubewarden_policy_evaluations_total has no label policy"],
     )?;
     check(
         &format!("{PREFIX}credential_valid and on (registry) {PREFIX}leader"),
@@ -92,16 +142,30 @@ impl Lists {
         checker.problems
     }
 
+    /// The labels of a metric, if there is one of this name.
+    fn labels(&self, metric: &str) -> Option<Vec<&str>> {
+        if let Some(histogram) = metric.strip_suffix("_bucket").filter(|name| HISTOGRAMS.contains(name)) {
+            return self.labels(histogram).map(|labels| [labels, vec!["le"]].concat());
+        }
+        if KUBEWARDEN.contains(&metric) {
+            return Some(KUBEWARDEN_LABELS.to_vec());
+        }
+        let row = self.metrics.iter().find(|row| row[0] == code(metric))?;
+        Some(row[1].split(", ").collect())
+    }
+
     fn has_metric(&self, metric: &str) -> bool {
-        self.metrics.iter().any(|row| row[0] == code(metric))
+        self.labels(metric).is_some()
     }
 
     fn has_label(&self, metric: &str, label: &str) -> bool {
-        let mut rows = self.metrics.iter();
-        rows.any(|row| row[0] == code(metric) && row[1].split(", ").any(|listed| listed == label))
+        self.labels(metric).is_some_and(|labels| labels.contains(&label))
     }
 
     fn has_value(&self, metric: &str, label: &str, value: &str) -> bool {
+        if metric.starts_with("kubewarden_") {
+            return true;
+        }
         let mut rows =
             self.labels.iter().filter(|row| row[0] == code(label) && row[1].contains(&code(metric)));
         rows.any(|row| {
@@ -129,7 +193,7 @@ impl ExprVisitor for Checker<'_> {
         if let Some(labels) = grouping(expression) {
             let mut metrics = Metrics::default();
             let Ok(_) = walk_expr(&mut metrics, expression);
-            for metric in metrics.0 {
+            for (metric, _) in metrics.0 {
                 labels.labels().labels.iter().for_each(|label| self.label(&metric, label));
             }
         }
@@ -164,15 +228,15 @@ impl Checker<'_> {
     }
 }
 
-/// The metrics of an expression.
+/// The metrics of an expression, with what selects their series.
 #[derive(Default)]
-struct Metrics(Vec<String>);
+struct Metrics(Vec<(String, Vec<Matcher>)>);
 
 impl ExprVisitor for Metrics {
     type Error = Infallible;
 
     fn pre_visit(&mut self, expression: &Expr) -> Result<bool, Infallible> {
-        self.0.extend(selected(expression).map(|(metric, _)| metric));
+        self.0.extend(selected(expression).map(|(metric, matchers)| (metric, matchers.to_vec())));
         Ok(true)
     }
 }
@@ -214,19 +278,48 @@ fn in_pages() -> Result<Vec<(String, Expr)>> {
 
 /// The expressions of the alerts that the chart renders.
 fn of_alerts() -> Result<Vec<(String, Expr)>> {
-    let rendered =
-        std::fs::read_to_string(paths::repository().join("e2e-tests/helm/testdata/everything.yaml"))?;
-    let objects: Vec<Value> = serde_saphyr::from_multiple(&rendered)?;
+    let objects = objects()?;
     let of_rules = objects.iter().filter(|object| object["kind"] == "PrometheusRule");
-    let groups = of_rules.flat_map(|object| object["spec"]["groups"].as_array().into_iter().flatten());
-    let rules = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());
-    let text = |value: &Value| value.as_str().map(str::to_owned).context("a rule without a text");
+    let groups = of_rules.flat_map(|object| list(&object["spec"]["groups"]));
+    let rules = groups.flat_map(|group| list(&group["rules"]));
     rules
         .map(|rule| {
             let alert = text(&rule["alert"])?;
             Ok((alert.clone(), parse(&text(&rule["expr"])?).context(alert)?))
         })
         .collect()
+}
+
+/// The expressions of the dashboard that the chart renders, with an interval in place of Grafana's variable.
+fn of_dashboard() -> Result<Vec<(String, Expr)>> {
+    let objects = objects()?;
+    let mut dashboards = objects.iter().map(|object| &object["data"]["acr-credential-helper.json"]);
+    let dashboard = dashboards.find(|dashboard| dashboard.is_string()).context("there is no dashboard")?;
+    let dashboard: Value = serde_json::from_str(&text(dashboard)?)?;
+    let mut expressions = Vec::new();
+    for panel in list(&dashboard["panels"]) {
+        let title = format!("the panel {}", text(&panel["title"])?);
+        for target in list(&panel["targets"]) {
+            let expression = text(&target["expr"])?.replace("$__rate_interval", "5m");
+            expressions.push((title.clone(), parse(&expression).with_context(|| title.clone())?));
+        }
+    }
+    assert!(expressions.len() > 10, "{} expressions", expressions.len());
+    Ok(expressions)
+}
+
+/// What the chart renders.
+fn objects() -> Result<Vec<Value>> {
+    let path = paths::repository().join("e2e-tests/helm/testdata/everything.yaml");
+    Ok(serde_saphyr::from_multiple(&std::fs::read_to_string(path)?)?)
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> Result<String> {
+    value.as_str().map(str::to_owned).with_context(|| format!("{value} is no text"))
 }
 
 fn parse(text: &str) -> Result<Expr> {

@@ -43,7 +43,7 @@ impl Stage {
         let cloud = FakeCloud::start(in_it).await.context("failed to start the fake cloud")?;
         // No key: its identity is the role of the node, as ECS metadata hands it out.
         let desk = Desk::new(Sidecar::new(&cloud)?, None)?;
-        for directory in ["charts", "deploy", "docs", "e2e-tests"] {
+        for directory in ["charts", "deploy", "docs", "examples"] {
             let link = desk.sidecar.directory().join(directory);
             std::os::unix::fs::symlink(paths::repository().join(directory), link)
                 .with_context(|| format!("failed to link to {directory}"))?;
@@ -81,7 +81,7 @@ impl Stage {
         }
         let mut commands = vec![
             "kubectl create namespace team-a".to_owned(),
-            "kubectl apply -f docs/examples/vendor.yaml".to_owned(),
+            "kubectl apply -f examples/vendor.yaml".to_owned(),
             "kubectl create deployment aliyun-acr-credential-helper -n kube-system \
              --image=registry.cn-hangzhou.aliyuncs.com/acs/aliyun-acr-credential-helper:v1"
                 .to_owned(),

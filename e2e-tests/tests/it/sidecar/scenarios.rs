@@ -1,11 +1,10 @@
 //! The scenarios of the documentation of the component that this project replaces, with its configurations: the files in
-//! `scenarios/`, whose placeholders are filled in.
-
-use std::path::Path;
+//! `examples/`, whose placeholders are filled in.
 
 use acr_e2e_tests::cluster::{self, PATIENCE};
 use acr_e2e_tests::installation::pod;
 use acr_e2e_tests::manifests::Manifests;
+use acr_e2e_tests::paths;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
@@ -38,7 +37,7 @@ async fn works(file: &str, identity: Identity, mut hosts: Vec<String>) -> Result
     let stage = Stage::with_registry("scenario-", identity).await?;
     let namespace = stage.namespace("a").await?;
     let _policy = inject(&stage, &[&namespace]).await?;
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(file);
+    let path = paths::repository().join("examples").join(file);
     let mut configuration = Manifests::read_file(&path)?.objects;
     let configuration = configuration.first_mut().context("the file is empty")?;
     configuration["metadata"]["namespace"] = json!(stage.name);
