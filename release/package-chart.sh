@@ -18,6 +18,8 @@ if grep --quiet --fixed-strings "## [$version]" CHANGELOG.md; then section="$ver
 awk -v section="## [$section]" '
   function flush() {
     if (item == "") return
+    # Such as "Not in it": Artifact Hub knows only these.
+    if (kind !~ /^(added|changed|deprecated|removed|fixed|security)$/) { item = ""; return }
     while (match(item, /\[[^]]*\]\([^)]*\)/)) {
       link = substr(item, RSTART, RLENGTH)
       sub(/^\[/, "", link); sub(/\]\(.*/, "", link)

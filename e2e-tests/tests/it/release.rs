@@ -339,9 +339,21 @@ fn the_chart_is_packaged_with_the_changes_of_its_version() -> Result<()> {
         sections[1].or(sections[0]).context("no section")?.split("\n## ").next().context("no section")?;
     let changes: Vec<Value> =
         serde_saphyr::from_str(changes.as_ref().and_then(Value::as_str).context("no changes")?)?;
-    assert_eq!(changes.len(), section.matches("\n- ").count());
+    let kinds = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"];
+    let parts = section
+        .split("\n### ")
+        .filter(|part| kinds.iter().any(|kind| part.starts_with(&format!("{kind}\n"))));
+    assert_eq!(changes.len(), parts.map(|part| part.matches("\n- ").count()).sum::<usize>());
     let words = |text: &str| text.replace(|c: char| !c.is_alphanumeric(), "");
-    let plain = words(section);
+    // Without the targets of links.
+    let mut plain = String::new();
+    for (index, part) in section.split("](").enumerate() {
+        plain.push_str(&words(if index == 0 {
+            part
+        } else {
+            part.split_once(')').context("no end of a link")?.1
+        }));
+    }
     for change in &changes {
         let kind = change["kind"].as_str().unwrap_or_default();
         assert!(

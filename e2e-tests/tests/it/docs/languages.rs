@@ -36,7 +36,9 @@ fn both_languages_lead_to_each_other_on_top() -> Result<()> {
         let original = Page::read(&original)?;
         for (from, to) in [(&page, &original), (&original, &page)] {
             let on_top = links::of(from).into_iter().filter(|link| link.line <= 3);
-            let leads = on_top.map(|link| links::resolve(from, &link).0).any(|path| path.as_os_str() == to.path.as_str());
+            let leads = on_top
+                .map(|link| links::resolve(from, &link).0)
+                .any(|path| path.as_os_str() == to.path.as_str());
             assert!(leads, "no link to {} in the first lines of {}", to.path, from.path);
         }
     }
