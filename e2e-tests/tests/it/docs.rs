@@ -13,7 +13,7 @@ mod promql;
 mod runner;
 mod stage;
 
-use acr_e2e_tests::documentation::{Page, commands};
+use acr_documentation::{Page, commands};
 use anyhow::Result;
 
 use self::runner::run_page;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use acr_e2e_tests::documentation::Page;
+use acr_documentation::Page;
 use acr_e2e_tests::paths;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -55,8 +55,7 @@ async fn the_values_of_an_example_render_the_configuration_beside_it() -> Result
     for (configuration, values) in PAIRS {
         let text = std::fs::read_to_string(paths::repository().join(configuration))?;
         let expected = meaning(&serde_saphyr::from_str::<Value>(&text)?)?;
-        let rendered =
-            meaning(&configuration_of_chart(&format!("examples/{values}.values.yaml")).await?)?;
+        let rendered = meaning(&configuration_of_chart(&format!("examples/{values}.values.yaml")).await?)?;
         for (key, value) in &expected {
             assert_eq!(rendered.get(key), Some(value), "{values}: {key}");
         }
