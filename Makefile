@@ -20,6 +20,9 @@ BINARY := acr-credential-sidecar$(if $(filter windows,$(TARGET_OS)),.exe)
 # Helm and helm-docs, in the versions that e2e-tests/helm/go.mod names.
 HELM := e2e-tests/helm/bin/helm
 HELM_DOCS := e2e-tests/helm/bin/helm-docs
+# It builds the site, and nothing else needs it.
+MDBOOK_VERSION := 0.5.4
+MDBOOK := target/mdbook-$(MDBOOK_VERSION)/bin/mdbook
 CHART := charts/acr-credential-helper
 say = @printf '\n▸ %s\n' "$(1)"
 
@@ -42,7 +45,7 @@ build-demo: wasm sidecar $(CLUSTER)
 	cargo build --locked $(E2E_MANIFEST) --bin demo
 
 .PHONY: test
-test: test-unit test-fake-cloud test-cluster test-chart test-system ## Run all tests
+test: test-unit test-fake-cloud test-docs test-cluster test-chart test-system ## Run all tests
 
 .PHONY: test-unit
 test-unit: toolchain ## Run the tests of the policy and of the sidecar, natively
@@ -53,6 +56,11 @@ test-unit: toolchain ## Run the tests of the policy and of the sidecar, natively
 test-fake-cloud: toolchain ## Run the tests of the fake cloud, what the official SDKs sent among them
 	$(call say,Testing the fake cloud)
 	cargo test --locked $(E2E_MANIFEST) -p acr-fake-cloud
+
+.PHONY: test-docs
+test-docs: sidecar ## Run the tests of the pictures and of the site
+	$(call say,Testing the pictures and the site)
+	cargo test --locked $(E2E_MANIFEST) -p acr-documentation
 
 .PHONY: test-cluster
 test-cluster: $(CLUSTER) ## Run the tests of the test bed's control plane
@@ -166,9 +174,23 @@ chart: $(HELM) ## Write the README of the chart, deploy/ and the snapshots of th
 	$(HELM_DOCS) --chart-search-root=charts --skip-version-footer --sort-values-order=file --log-level=warning
 	cd e2e-tests/helm && go run -trimpath .
 
-.PHONY: docs
-docs: toolchain ## Write docs/cli.md, out of the help of the commands
+.PHONY: cli
+cli: toolchain ## Write docs/cli.md, out of the help of the commands
 	UPDATE_DOCS=1 cargo test --locked -p acr-credential-sidecar --lib the_page_about_the_command_line
+
+.PHONY: pictures
+pictures: sidecar ## Draw the pictures of the pages
+	cargo run --locked $(E2E_MANIFEST) -p acr-documentation --bin pictures
+
+.PHONY: record-demo
+record-demo: build-demo ## Record the demo for its picture, and draw the pictures
+	CLICOLOR_FORCE=1 e2e-tests/target/debug/demo > e2e-tests/documentation/pictures/demo.txt
+	@$(MAKE) --no-print-directory pictures
+
+.PHONY: docs
+docs: $(MDBOOK) ## Build the site of the documentation, in target/site/book
+	cargo run --locked $(E2E_MANIFEST) -p acr-documentation --bin site
+	$(MDBOOK) build target/site
 
 .PHONY: clean
 clean: ## Remove everything that was built
@@ -241,5 +263,9 @@ $(HELM): e2e-tests/helm/go.mod e2e-tests/helm/go.sum
 	cd e2e-tests/helm && go build -trimpath -ldflags='-s -w' -o bin/ helm.sh/helm/v4/cmd/helm github.com/norwoodj/helm-docs/cmd/helm-docs
 	@# What go finds up to date it does not touch.
 	@touch $@
+
+$(MDBOOK):
+	$(call say,Installing mdBook (this takes some minutes))
+	cargo install mdbook --version $(MDBOOK_VERSION) --locked --no-default-features --features search --root target/mdbook-$(MDBOOK_VERSION)
 
 comma := ,

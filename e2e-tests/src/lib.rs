@@ -11,14 +11,13 @@
 //! And the sidecar's: [`sidecar`] runs its commands, with the rights of [`grants`], on the fake cloud of the crate
 //! `acr-fake-cloud` or on a process of it, [`cloud_process`]. [`api_proxy`] stands between it and the API server, and makes
 //! things go wrong there. [`helm`] installs the chart of both. [`desk`] is a directory in
-//! which a user's commands work as they are written, and [`documentation`] reads those of the pages.
+//! which a user's commands work as they are written, and the crate `acr-documentation` reads those of the pages.
 
 pub mod api_proxy;
 pub mod client;
 pub mod cloud_process;
 pub mod cluster;
 pub mod desk;
-pub mod documentation;
 pub mod environment;
 pub mod grants;
 pub mod helm;

@@ -223,7 +223,7 @@ mod tests {
         let top = command_line(NAME).term_width(100).render_long_help().to_string();
         let mut text = format!(
             "# Command line\n\n\
-             This page is the help of `{NAME}`; `make docs` writes it. If the binary is called `kubectl-acr` and is on the `PATH`, it is\n\
+             This page is the help of `{NAME}`; `make cli` writes it. If the binary is called `kubectl-acr` and is on the `PATH`, it is\n\
              a plugin of kubectl: `kubectl acr explain pod web`.\n"
         );
         for (name, help) in [("All commands".to_owned(), top)].into_iter().chain(helps(NAME)) {
@@ -234,7 +234,7 @@ mod tests {
             fs::write(page, &text).unwrap();
         }
         let written = fs::read_to_string(page).unwrap_or_default();
-        assert!(written == text, "docs/cli.md differs from the help of the commands: run `make docs`");
+        assert!(written == text, "docs/cli.md differs from the help of the commands: run `make cli`");
     }
 
     type Rights = BTreeSet<(String, String, bool)>;

@@ -1,9 +1,10 @@
-//! `make demo-shell`: every command that it suggests does what it says.
+//! `make demo`: it prints what its picture shows. `make demo-shell`: every command that it suggests does what it says.
 
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use acr_documentation::{output, pictures};
+use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 
@@ -19,6 +20,23 @@ async fn run(leads: &[String], command: &str) -> Result<(bool, String)> {
     let output = output.await.context("failed to run sh")?;
     let text = [output.stdout, output.stderr].concat();
     Ok((output.status.success(), String::from_utf8_lossy(&text).into_owned()))
+}
+
+#[tokio::test]
+async fn the_recording_of_the_demo_is_what_the_demo_prints() -> Result<()> {
+    let ended = Command::new(env!("CARGO_BIN_EXE_demo"))
+        .env("CLICOLOR_FORCE", "1")
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .context("failed to start the demo")?;
+    ensure!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    // Whether the node waits already before it tries again is a matter of milliseconds.
+    let shape = |text: &str| output::shape(&text.replace("ImagePullBackOff", "ErrImagePull"));
+    let printed = String::from_utf8(ended.stdout)?;
+    assert_eq!(shape(&pictures::recording()?), shape(&printed), "run `make record-demo`");
+    Ok(())
 }
 
 #[tokio::test]

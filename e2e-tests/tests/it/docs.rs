@@ -17,7 +17,7 @@ mod stage;
 
 use std::io::Write as _;
 
-use acr_e2e_tests::documentation::{Page, commands};
+use acr_documentation::{Page, commands};
 use acr_e2e_tests::paths;
 use anyhow::Result;
 

@@ -61,7 +61,7 @@ pub enum StatusOutput {
 
 impl ValueEnum for StatusOutput {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Common(Output::Text), Self::Wide, Self::Common(Output::Json)]
+        &[Self::Common(Output::Text), Self::Wide, Self::Common(Output::Json), Self::Common(Output::Yaml)]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {

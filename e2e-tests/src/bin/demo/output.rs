@@ -14,12 +14,11 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// In colour on a terminal, unless `NO_COLOR` is set.
+    /// In colour on a terminal, unless `NO_COLOR` is set; with `CLICOLOR_FORCE`, everywhere.
     pub(crate) fn new() -> Self {
-        Self {
-            has_colours: stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-            has_progress: stderr().is_terminal(),
-        }
+        let is_set = |name| std::env::var_os(name).is_some();
+        let shows_colours = stdout().is_terminal() || is_set("CLICOLOR_FORCE");
+        Self { has_colours: shows_colours && !is_set("NO_COLOR"), has_progress: stderr().is_terminal() }
     }
 
     /// Begins a step.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use acr_e2e_tests::documentation::Page;
+use acr_documentation::Page;
 use acr_e2e_tests::paths;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;

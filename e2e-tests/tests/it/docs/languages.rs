@@ -1,7 +1,7 @@
 //! The pages in Chinese: each has the headings, tables and blocks of the English page, so that the two cannot drift apart. The
 //! blocks are the same, so whoever runs the commands of the English page has run those of the Chinese one.
 
-use acr_e2e_tests::documentation::{Page, links};
+use acr_documentation::{Page, links};
 use anyhow::{Context as _, Result};
 
 /// The English page of a Chinese one.

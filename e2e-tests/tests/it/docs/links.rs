@@ -1,6 +1,6 @@
 //! Links between pages.
 
-use acr_e2e_tests::documentation::{Page, links};
+use acr_documentation::{Page, links};
 use acr_e2e_tests::paths;
 use anyhow::Result;
 

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 
-use acr_e2e_tests::documentation::Page;
+use acr_documentation::Page;
 use acr_e2e_tests::paths;
 use anyhow::{Context as _, Result, anyhow};
 use promql_parser::label::{MatchOp, Matcher};

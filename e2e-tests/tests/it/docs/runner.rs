@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use acr_documentation::commands::{self, Documented};
+use acr_documentation::{Block, Page, output};
 use acr_e2e_tests::cluster::PATIENCE;
-use acr_e2e_tests::documentation::commands::{self, Documented};
-use acr_e2e_tests::documentation::{Block, Page, output};
 use acr_e2e_tests::wait::wait_until;
 use anyhow::{Context as _, Result};
 use tokio::sync::Mutex;

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use acr_documentation::Page;
 use acr_e2e_tests::cluster::{Cluster, Node, Options, Registry, wait_for_service_account};
 use acr_e2e_tests::desk::{Desk, quoted};
-use acr_e2e_tests::documentation::Page;
 use acr_e2e_tests::kubewarden::Kubewarden;
 use acr_e2e_tests::paths;
 use acr_e2e_tests::sidecar::{Ended, Sidecar};

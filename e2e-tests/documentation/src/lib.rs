@@ -1,4 +1,4 @@
-//! The pages that users read: their fenced blocks, their commands, and their links.
+//! The pages that users read: their fenced blocks, their commands, their links, their [pictures], and the [site] of them.
 //!
 //! What a block is for stands behind its language, where no reader sees it:
 //!
@@ -14,12 +14,19 @@
 pub mod commands;
 pub mod links;
 pub mod output;
+pub mod pictures;
+pub mod site;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::paths;
+/// The root of the repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().unwrap_or(root)
+}
 
 /// A page.
 #[derive(Debug, Clone)]
@@ -47,21 +54,21 @@ impl Page {
     /// # Errors
     /// When it cannot be read.
     pub fn read(path: &str) -> Result<Self> {
-        let file = paths::repository().join(path);
+        let file = repository().join(path);
         let text =
             std::fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
         Ok(Self { path: path.to_owned(), text })
     }
 
-    /// All pages: those at the root, those in `docs`, and the chart's.
+    /// All pages: those at the root, those in `docs` in both languages, and the chart's.
     ///
     /// # Errors
     /// When a directory cannot be listed, or a page not be read.
     pub fn all() -> Result<Vec<Self>> {
         let mut pages = Vec::new();
-        for directory in [".", "docs", "charts/acr-credential-helper"] {
+        for directory in [".", "docs", "docs/zh-CN", "charts/acr-credential-helper"] {
             let mut found: Vec<PathBuf> = Vec::new();
-            let entries = std::fs::read_dir(paths::repository().join(directory));
+            let entries = std::fs::read_dir(repository().join(directory));
             for entry in entries.with_context(|| format!("failed to list {directory}"))? {
                 found.push(entry.with_context(|| format!("failed to list {directory}"))?.file_name().into());
             }

@@ -16,6 +16,21 @@ pub fn is_as_shown(shown: &str, printed: &str) -> bool {
     left.ends_with(last)
 }
 
+/// The lines of a run in a form that is the same for each run: without colours, and with `N` for each word with a digit, such as the name of
+/// a Pod or a version, and for how much time is left.
+#[must_use]
+pub fn shape(printed: &str) -> Vec<String> {
+    let mut parts = printed.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let plain = parts.fold(first, |text, part| text + part.split_once('m').map_or(part, |(_, text)| text));
+    let has_digit = |word: &str| word.bytes().any(|byte| byte.is_ascii_digit());
+    let shape = |line: &str| {
+        let line = normalised(line).replace("N min", "N s");
+        line.split(' ').map(|word| if has_digit(word) { "N" } else { word }).collect::<Vec<_>>().join(" ")
+    };
+    plain.lines().map(shape).collect()
+}
+
 /// Words with one blank between them; numbers of minutes and seconds are all alike.
 fn normalised(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -43,6 +58,14 @@ mod tests {
         ] {
             assert!(is_as_shown(shown, printed), "{shown:?} {printed:?}");
         }
+    }
+
+    #[test]
+    fn two_runs_have_one_shape() {
+        let run = "\x1b[1mweb-5d9c7  Running\x1b[0m\nleft: 59 s\n";
+        assert_eq!(shape(run), ["N Running", "left: N s"]);
+        assert_eq!(shape("web-77fb9 Running\nleft: 1 min"), shape(run));
+        assert_ne!(shape("web-77fb9 Pending\nleft: 59 s"), shape(run));
     }
 
     #[test]
