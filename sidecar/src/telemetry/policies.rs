@@ -187,7 +187,9 @@ mod tests {
         ] {
             let objects: Vec<Value> = serde_saphyr::from_multiple(rendered).unwrap();
             let of = |kind: &'static str| objects.iter().filter(move |object| object["kind"] == kind);
-            let config_map = of("ConfigMap").next().unwrap().to_string();
+            // Another one is the dashboard.
+            let has_names = |object: &&Value| object["data"]["watch-namespace"].is_string();
+            let config_map = of("ConfigMap").find(has_names).unwrap().to_string();
             let configuration = configuration::parse(config_map.as_bytes()).unwrap();
             assert_eq!(configuration.warnings.len(), 0, "{:#?}", configuration.warnings);
             let policies: Vec<_> = of("ClusterAdmissionPolicy").collect();
