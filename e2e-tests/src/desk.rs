@@ -77,7 +77,7 @@ impl Desk {
     ///
     /// # Errors
     /// When the directory has a name that cannot stand in it.
-    pub fn path(&self) -> Result<std::ffi::OsString> {
+    fn path(&self) -> Result<std::ffi::OsString> {
         let others = std::env::var_os("PATH").unwrap_or_default();
         let all = std::iter::once(self.programs()).chain(std::env::split_paths(&others));
         std::env::join_paths(all).context("failed to put the programs on the PATH")
@@ -111,4 +111,54 @@ fn sidecar_program(sidecar: &Sidecar, binary: &Path, key: Option<(&str, &str)>) 
 #[must_use]
 pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// What an interactive bash reads first: the user's own file, and after it what the user's file must not change. `kubectl` leads to the
+/// control plane of the desk and to no other, even where the user has an alias of that name, another program, or another cluster.
+#[must_use]
+pub fn start_up_file(programs: &Path, kubeconfig: &Path) -> String {
+    format!(
+        "[ ! -f ~/.bashrc ] || . ~/.bashrc\n\
+         unalias kubectl acr-credential-sidecar 2> /dev/null\n\
+         unset -f kubectl acr-credential-sidecar\n\
+         export PATH={}:\"$PATH\" KUBECONFIG={}\n\
+         PS1=\"(acr-demo) $PS1\"\n",
+        quoted(&programs.to_string_lossy()),
+        quoted(&kubeconfig.to_string_lossy()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_the_shell_kubectl_leads_to_the_desk_whatever_the_users_own_file_sets() {
+        let home = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let file = home.path().join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        write("bin/kubectl", "#!/bin/sh\necho \"desk $KUBECONFIG\"\n");
+        write("own/kubectl", "#!/bin/sh\necho production\n");
+        let start = start_up_file(&home.path().join("bin"), Path::new("/desk/kubeconfig"));
+        write("start", &start);
+        let alias = "alias kubectl='echo alias'";
+        let function = "kubectl() { echo function; }";
+        for own in ["", alias, function] {
+            let bashrc = format!("export PATH=~/own:/usr/bin:/bin KUBECONFIG=~/.kube/production\n{own}\n");
+            write(".bashrc", &bashrc);
+            let output = std::process::Command::new("bash")
+                .arg("--rcfile")
+                .arg(home.path().join("start"))
+                .args(["-i", "-c", "kubectl"])
+                .env("HOME", home.path())
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "desk /desk/kubeconfig\n", "{own}");
+        }
+    }
 }

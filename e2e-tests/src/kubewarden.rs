@@ -68,12 +68,33 @@ impl Kubewarden {
             forget(&client, &format!("clusterwide-{name}")).await;
         }
         let policies = found.iter().map(|(name, spec)| read(name, spec)).collect::<Result<Vec<_>>>()?;
+        let new = |name: &str| self.known.iter().all(|(known, _)| known != name);
+        for (name, spec) in found.iter().filter(|(name, _)| new(name)) {
+            let inactive =
+                condition("PolicyActive", false, "PolicyActive", "The policy webhook has not been created");
+            let status = status("pending", spec, &[inactive]);
+            api.patch(name, &PatchParams::default(), &Patch::Merge(status)).await?;
+        }
         // The host from before answers until the API server knows the new one.
         self.installation =
             if policies.is_empty() { None } else { Some(Installation::start(cluster, policies).await?) };
-        for (name, _) in &found {
-            let conditions = json!([{ "type": "PolicyActive", "status": "True", "reason": "PolicyActive" }]);
-            let status = json!({ "status": { "policyStatus": "active", "conditions": conditions } });
+        for (name, spec) in &found {
+            let conditions = [
+                condition("PolicyActive", true, "PolicyActive", "The policy webhook has been created"),
+                condition(
+                    "PolicyServerConfigurationUpToDate",
+                    true,
+                    "ConfigurationVersionMatch",
+                    "Configuration for this policy is up to date",
+                ),
+                condition(
+                    "PolicyUniquelyReachable",
+                    true,
+                    "LatestReplicaSetIsUniquelyReachable",
+                    "The latest replica set is uniquely reachable",
+                ),
+            ];
+            let status = status("active", spec, &conditions);
             api.patch(name, &PatchParams::default(), &Patch::Merge(status)).await?;
         }
         self.known = found;
@@ -95,6 +116,22 @@ fn read(name: &str, spec: &Value) -> Result<ClusterAdmissionPolicy> {
     });
     // JSON is YAML.
     Ok(Manifests::parse(&document.to_string())?.policy(name)?.clone())
+}
+
+/// What the controller writes to a policy's status. It is `pending` until the policy server serves the policy, and then `active`.
+fn status(progress: &str, spec: &Value, conditions: &[Value]) -> Value {
+    let mode = spec.get("mode").and_then(Value::as_str).unwrap_or("protect");
+    json!({ "status": { "policyStatus": progress, "mode": mode, "conditions": conditions } })
+}
+
+fn condition(kind: &str, holds: bool, reason: &str, message: &str) -> Value {
+    json!({
+        "type": kind,
+        "status": if holds { "True" } else { "False" },
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": jiff::Timestamp::now().to_string(),
+    })
 }
 
 /// One of the two kinds is there.

@@ -79,12 +79,17 @@ pub fn chart() -> PathBuf {
     in_workspace("../charts/acr-credential-helper")
 }
 
-/// The fake cloud: what `FAKE_CLOUD_BIN` names, else what `make fake-cloud` builds.
+/// The fake cloud: what `FAKE_CLOUD_BIN` names, else the one of this program's own profile. `make bench` measures with an optimised one.
 ///
 /// # Errors
 /// When it is not there.
 pub fn fake_cloud_binary() -> Result<PathBuf> {
-    configured("FAKE_CLOUD_BIN", "target/debug/fake-cloud", "run `make fake-cloud`")
+    let (default, hint) = if cfg!(debug_assertions) {
+        ("target/debug/fake-cloud", "run `make fake-cloud`")
+    } else {
+        ("target/release/fake-cloud", "run `make bench`")
+    };
+    configured("FAKE_CLOUD_BIN", default, hint)
 }
 
 /// A state of the fake cloud, by name.

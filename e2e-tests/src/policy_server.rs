@@ -101,7 +101,7 @@ impl PolicyServer {
     }
 }
 
-/// The file that Kubewarden's controller mounts into policy-server.
+/// The file that Kubewarden's controller mounts into policy-server: `policies.yml`, as the controller of 1.36.0-beta.1 wrote it.
 fn policies_document(policies: &BTreeMap<String, PolicyConfig>, dir: &Path) -> Result<Value> {
     let mut modules = BTreeMap::<&Path, PathBuf>::new();
     let mut document = serde_json::Map::new();
@@ -124,14 +124,17 @@ fn policies_document(policies: &BTreeMap<String, PolicyConfig>, dir: &Path) -> R
             copy
         };
         let mut entry = json!({
+            "namespacedName": { "Namespace": "", "Name": name.strip_prefix("clusterwide-").unwrap_or(name) },
             "module": format!("file://{}", module.display()),
             "policyMode": mode,
             "allowedToMutate": mutating,
             "settings": settings,
-            "contextAwareResources": context_aware_resources,
-            // What the controller grants to every cluster-wide policy.
+            // From the PolicyServer, unless it says otherwise.
             "hostCapabilities": ["*"],
         });
+        if !context_aware_resources.is_empty() {
+            entry["contextAwareResources"] = json!(context_aware_resources);
+        }
         if let Some(message) = message {
             entry["message"] = json!(message);
         }
@@ -204,5 +207,46 @@ mod tests {
     #[test]
     fn a_section_carries_its_name_and_payload() {
         assert_eq!(custom_section(b"ab", b"xyz"), *b"\x00\x06\x02abxyz");
+    }
+
+    #[test]
+    fn the_list_of_policies_is_the_one_that_the_controller_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let module = dir.path().join("module");
+        std::fs::write(&module, b"\0asm\x01\0\0\0").unwrap();
+        let settings = serde_json::from_value(json!({ "namespaces": ["default"] })).unwrap();
+        let inject = PolicyConfig::mutating(module, settings);
+        let mut guard = PolicyConfig { mutating: false, ..inject.clone() };
+        guard.context_aware_resources.insert(crate::host_calls::ContextAwareResource {
+            api_version: "v1".to_owned(),
+            kind: "ServiceAccount".to_owned(),
+        });
+        let policies = BTreeMap::from([
+            ("clusterwide-inject".to_owned(), inject),
+            ("clusterwide-guard".to_owned(), guard),
+        ]);
+        let file = format!("file://{}", dir.path().join("0.wasm").display());
+        assert_eq!(
+            policies_document(&policies, dir.path()).unwrap(),
+            json!({
+                "clusterwide-guard": {
+                    "namespacedName": { "Namespace": "", "Name": "guard" },
+                    "module": file,
+                    "policyMode": "protect",
+                    "allowedToMutate": false,
+                    "contextAwareResources": [{ "apiVersion": "v1", "kind": "ServiceAccount" }],
+                    "settings": { "namespaces": ["default"] },
+                    "hostCapabilities": ["*"],
+                },
+                "clusterwide-inject": {
+                    "namespacedName": { "Namespace": "", "Name": "inject" },
+                    "module": file,
+                    "policyMode": "protect",
+                    "allowedToMutate": true,
+                    "settings": { "namespaces": ["default"] },
+                    "hostCapabilities": ["*"],
+                },
+            })
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! What the controller does to a real API server and to the machine it runs on, each figure beside the server's own limit.
 //!
-//! `cargo bench --profile dev --manifest-path e2e-tests/Cargo.toml --bench controller`, and `-- fill rest latency large` to
+//! `cargo bench --manifest-path e2e-tests/Cargo.toml --bench controller`, and `-- fill rest latency large` to
 //! choose among the parts.
 //!
 //! The sidecar is the binary of the image, with exactly the rights of `deploy/sidecar.yaml`; the control plane, the cloud and the

@@ -1,7 +1,7 @@
 //! What our policy costs, beside a policy that does nothing and one that is written with typed objects.
 //!
-//! `cargo bench --profile dev --manifest-path e2e-tests/Cargo.toml`, and `-- host growth http saturation admission modules` to
-//! choose among the tables.
+//! `cargo bench --manifest-path e2e-tests/Cargo.toml`, and `-- host growth http saturation admission modules` to choose among the
+//! tables.
 //!
 //! All numbers of a table come from one run in which the contestants take turns, so that whatever else the machine does
 //! meets them alike. The number of rounds is fixed. Each contestant's answer is checked before it is measured.

@@ -93,11 +93,6 @@ impl Desk {
         self.desk.sh(command).await
     }
 
-    /// The `PATH` with our programs in front.
-    pub(crate) fn path(&self) -> Result<std::ffi::OsString> {
-        self.desk.path()
-    }
-
     /// Starts a control plane with a registry and a node.
     pub(crate) async fn start_cluster(&self) -> Result<Cluster> {
         let images = ["team/web:1", "team/web:2"].map(str::to_owned).to_vec();

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use acr_e2e_tests::cluster::{Cluster, PATIENCE};
-use acr_e2e_tests::desk::quoted;
+use acr_e2e_tests::desk::{quoted, start_up_file};
 use acr_e2e_tests::kubewarden::Kubewarden;
 use acr_e2e_tests::sidecar::Running;
 use acr_e2e_tests::wait::wait_until;
@@ -123,27 +123,13 @@ fn introduction(desk: &Desk, stage: &Stage, out: &Output) -> String {
     lines.join("\n")
 }
 
-/// The user's shell, or sh, with a mark in its prompt where we know how.
+/// A shell at the desk.
 fn subshell(desk: &Desk) -> Result<Command> {
-    let shell =
-        std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
-    let mut command = Command::new(&shell);
-    command
-        .current_dir(desk.directory())
-        .env("KUBECONFIG", desk.kubeconfig())
-        .env("PATH", desk.path()?)
-        .env("PS1", "(acr-demo) $ ")
-        .kill_on_drop(true);
-    if Path::new(&shell).file_name().is_some_and(|name| name == "bash") {
-        // Its own start-up file may set both again.
-        let lines = format!(
-            "[ ! -f ~/.bashrc ] || . ~/.bashrc\nPS1=\"(acr-demo) $PS1\"\nPATH={}:\"$PATH\"\n",
-            quoted(&desk.programs().to_string_lossy())
-        );
-        let file = desk.directory().join("bashrc");
-        std::fs::write(&file, lines).context("failed to write the start-up file of the shell")?;
-        command.arg("--rcfile").arg(file);
-    }
+    let file = desk.directory().join("bashrc");
+    std::fs::write(&file, start_up_file(&desk.programs(), &desk.kubeconfig()))
+        .context("failed to write the start-up file of the shell")?;
+    let mut command = Command::new("bash");
+    command.arg("--rcfile").arg(file).current_dir(desk.directory()).kill_on_drop(true);
     Ok(command)
 }
 
