@@ -95,6 +95,17 @@ test-system: wasm sidecar static guests $(CLUSTER) $(HELM) ## Run the compiled p
 	@# Most of these tests wait most of the time, so more of them run at once than there are cores.
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} cargo test --locked $(E2E_MANIFEST)
 
+# What depends on the version of Kubernetes: policies and their conditions, rights, the fence, the life of a release, lists of service
+# accounts, Events, renewals.
+VERSION_TESTS := pods:: workloads:: service_accounts:: availability:: chart:: sidecar::
+
+.PHONY: test-oldest
+test-oldest: wasm sidecar static guests $(CLUSTER)-oldest $(HELM) ## Run the system tests that depend on Kubernetes on the oldest version that is supported
+	$(call say,Testing on Kubernetes $(OLDEST))
+	@# The test that is skipped needs a MutatingAdmissionPolicy of v1, which came with 1.36.
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} CLUSTER_BIN=$(CURDIR)/$(CLUSTER)-oldest \
+	  cargo test --locked $(E2E_MANIFEST) --test it -- $(VERSION_TESTS) --skip a_label_that_something_puts_on_every_secret
+
 .PHONY: soak
 soak: wasm sidecar static guests $(CLUSTER) $(HELM) ## Kill the sidecar SOAK_KILLS times (1000) amid faults and noise, and count what is lost
 	$(call say,Killing the sidecar again and again)
@@ -270,6 +281,12 @@ cluster: $(CLUSTER)
 $(CLUSTER): $(CLUSTER_SOURCES)
 	$(call say,Building etcd$(comma) kube-apiserver$(comma) kube-controller-manager and kubectl into one binary (the first time: half of the work),3)
 	$(call go-build,e2e-tests/cluster,,bin/cluster,.)
+
+# The same sources, with the libraries of another version.
+OLDEST = $(shell awk '$$1 == "k8s.io/kubernetes" { print $$2 }' e2e-tests/cluster/oldest.mod)
+$(CLUSTER)-oldest: $(CLUSTER_SOURCES) e2e-tests/cluster/oldest.mod e2e-tests/cluster/oldest.sum
+	$(call say,Building the control plane of Kubernetes $(OLDEST) (the first time takes some minutes))
+	$(call go-build,e2e-tests/cluster,-modfile=oldest.mod,bin/cluster-oldest,.)
 
 .PHONY: helm
 helm: $(HELM)
