@@ -11,7 +11,10 @@ fn the_pictures_are_those_that_make_pictures_writes() -> Result<()> {
     for entry in std::fs::read_dir(repository().join(pictures::DIRECTORY))? {
         let path = entry?.path();
         let name = path.file_name().context("no name")?.to_string_lossy().into_owned();
-        found.insert(name, std::fs::read_to_string(&path)?);
+        // The only one that is drawn by hand.
+        if name != "logo.svg" {
+            found.insert(name, std::fs::read_to_string(&path)?);
+        }
     }
     let expected = pictures::all()?;
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "run `make pictures`");
