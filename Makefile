@@ -13,7 +13,7 @@ CONFORMANCE_VENV := e2e-tests/target/conformance
 FAKE_CLOUD := e2e-tests/target/debug/fake-cloud
 CLUSTER_SOURCES := $(filter-out %_test.go,$(wildcard e2e-tests/cluster/*.go)) e2e-tests/cluster/go.mod e2e-tests/cluster/go.sum
 # What `make binary` builds for, as Rust names it, and as archives and images name it: linux_amd64.
-TARGET ?= $(shell uname -m)-unknown-linux-musl
+TARGET := $(patsubst arm64,aarch64,$(shell uname -m))-unknown-linux-musl
 TARGET_OS := $(or $(findstring linux,$(TARGET)),$(findstring windows,$(TARGET)),darwin)
 PLATFORM := $(TARGET_OS)_$(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(firstword $(subst -, ,$(TARGET)))))
 BINARY := acr-credential-sidecar$(if $(filter windows,$(TARGET_OS)),.exe)
@@ -99,12 +99,14 @@ test-system: wasm sidecar static guests $(CLUSTER) $(HELM) ## Run the compiled p
 # accounts, Events, renewals.
 VERSION_TESTS := pods:: workloads:: service_accounts:: availability:: chart:: sidecar::
 
-.PHONY: test-oldest
-test-oldest: wasm sidecar static guests $(CLUSTER)-oldest $(HELM) ## Run the system tests that depend on Kubernetes on the oldest version that is supported
-	$(call say,Testing on Kubernetes $(OLDEST))
+.PHONY: test-oldest test-newest
+test-oldest: ## Run the system tests that depend on Kubernetes on the oldest version that is supported
+test-newest: ## The same on the newest version
+test-oldest test-newest: test-%: wasm sidecar static guests $(CLUSTER)-% $(HELM)
+	$(call say,Testing on Kubernetes $(call kubernetes,$*))
 	@# The test that is skipped needs a MutatingAdmissionPolicy of v1, which came with 1.36.
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} CLUSTER_BIN=$(CURDIR)/$(CLUSTER)-oldest \
-	  cargo test --locked $(E2E_MANIFEST) --test it -- $(VERSION_TESTS) --skip a_label_that_something_puts_on_every_secret
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} CLUSTER_BIN=$(CURDIR)/$(CLUSTER)-$* \
+	  cargo test --locked $(E2E_MANIFEST) --test it -- $(VERSION_TESTS) $(if $(filter oldest,$*),--skip a_label_that_something_puts_on_every_secret)
 
 .PHONY: soak
 soak: wasm sidecar static guests $(CLUSTER) $(HELM) ## Kill the sidecar SOAK_KILLS times (1000) amid faults and noise, and count what is lost
@@ -283,10 +285,10 @@ $(CLUSTER): $(CLUSTER_SOURCES)
 	$(call go-build,e2e-tests/cluster,,bin/cluster,.)
 
 # The same sources, with the libraries of another version.
-OLDEST = $(shell awk '$$1 == "k8s.io/kubernetes" { print $$2 }' e2e-tests/cluster/oldest.mod)
-$(CLUSTER)-oldest: $(CLUSTER_SOURCES) e2e-tests/cluster/oldest.mod e2e-tests/cluster/oldest.sum
-	$(call say,Building the control plane of Kubernetes $(OLDEST) (the first time takes some minutes))
-	$(call go-build,e2e-tests/cluster,-modfile=oldest.mod,bin/cluster-oldest,.)
+kubernetes = $(shell awk '$$1 == "k8s.io/kubernetes" { print $$2 }' e2e-tests/cluster/$(1).mod)
+$(CLUSTER)-oldest $(CLUSTER)-newest: $(CLUSTER)-%: $(CLUSTER_SOURCES) e2e-tests/cluster/%.mod e2e-tests/cluster/%.sum
+	$(call say,Building the control plane of Kubernetes $(call kubernetes,$*) (the first time takes some minutes))
+	$(call go-build,e2e-tests/cluster,-modfile=$*.mod,bin/cluster-$*,.)
 
 .PHONY: helm
 helm: $(HELM)

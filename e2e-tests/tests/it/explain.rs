@@ -20,8 +20,12 @@ acr-registry-info: |
 const PRIVATE: &str = "shop-registry.cn-hangzhou.cr.aliyuncs.com/shop/web:1";
 
 async fn explain(manifest: &str, more: &[&str]) -> Result<Ended> {
+    explain_with(CONFIGURATION, manifest, more).await
+}
+
+async fn explain_with(configuration: &str, manifest: &str, more: &[&str]) -> Result<Ended> {
     let sidecar = Sidecar::new(&cloud().await?)?;
-    sidecar.file("config.yaml", CONFIGURATION)?;
+    sidecar.file("config.yaml", configuration)?;
     sidecar.file("manifest.yaml", manifest)?;
     let printed = sidecar.run(&["manifests", "--config", "config.yaml"]).await?.stdout;
     sidecar.file("policies.yaml", &printed.replace("pods: reject", "pods: warn"))?;
@@ -78,6 +82,27 @@ async fn a_persons_pod_is_refused_as_the_shipped_policies_refuse_it() -> Result<
     let ended = explain(&manual, &["--policies", "config.yaml"]).await?;
     assert_eq!(ended.code, Some(2), "{}", ended.stdout);
     assert!(ended.stderr.contains("config.yaml: contains none of the policies acr-"), "{}", ended.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn mistakes_in_the_configuration_are_named_and_the_rest_is_judged_all_the_same() -> Result<()> {
+    let mistaken = format!("{CONFIGURATION}watch-namespaces: team-b\n");
+    let unknown = "- configuration: not checked: it has mistakes";
+    let ended = explain_with(&mistaken, &pod("https://ghcr.io/a", &[]), &[]).await?;
+    check(&ended, 1, &["✗ watch-namespaces: ", unknown, "✗ image https://ghcr.io/a: begins with a scheme"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_context_that_does_not_exist_is_an_error_and_not_the_namespace_default() -> Result<()> {
+    for (more, problem) in
+        [(["--context", "typo"], "there is no context typo"), (["--kubeconfig", "absent"], "absent: ")]
+    {
+        let ended = explain(&pod(PRIVATE, &[]), &more).await?;
+        assert_eq!(ended.code, Some(2), "{}", ended.stdout);
+        assert!(ended.stderr.contains(problem), "{}", ended.stderr);
+    }
     Ok(())
 }
 

@@ -33,7 +33,7 @@ fn script(name: &str) -> Command {
 }
 
 /// Size that the image's binary must not reach, in MiB.
-const LIMIT: u64 = 12;
+const LIMIT: u64 = 13;
 
 #[tokio::test]
 async fn the_binary_of_the_image_is_static_small_and_mints() -> Result<()> {
@@ -93,7 +93,9 @@ fn every_file_names_the_same_version() -> Result<()> {
         assert!(module.ends_with(&format!(":v{version}")), "deploy/{file}.yaml: {module}");
     }
     let image = format!("acr-credential-sidecar:v{version}\n");
-    assert!(text("deploy/sidecar.yaml")?.contains(&image), "deploy/sidecar.yaml lacks {image}");
+    for file in ["deploy/sidecar.yaml", "charts/acr-credential-helper/Chart.yaml"] {
+        assert!(text(file)?.contains(&image), "{file} lacks {image}");
+    }
     Ok(())
 }
 

@@ -24,7 +24,7 @@ use super::setup::{self, CommandError};
 #[derive(Debug, Args)]
 #[command(after_help = CLEANUP_HELP)]
 pub struct CleanupArgs {
-    /// Say what would be removed, and remove nothing.
+    /// Show what would be removed, and remove nothing.
     #[arg(long)]
     pub dry_run: bool,
     /// Do not ask. Needed where there is no terminal.
@@ -42,9 +42,11 @@ pub struct CleanupArgs {
 }
 
 pub(super) const CLEANUP_HELP: &str = "\
-For uninstalling: stop the sidecar first (--stop), or it writes everything again. This removes Secrets with the \
-pull secret's name and the label app.kubernetes.io/managed-by=acr-credential-sidecar, the sidecar's own state and Lease, and \
-the pull secret's entries in the lists of service accounts. Running Pods are not touched; they cannot pull private images again.
+For uninstalling: stop the sidecar first (--stop), or it writes everything again. This command removes Secrets that have the pull \
+secret's name, the label app.kubernetes.io/managed-by=acr-credential-sidecar and the sidecar's entry in managedFields; Secrets \
+of that name with only the label or only the entry are named and left alone. It also removes the sidecar's own state and \
+Lease, and the pull secret's entries in the lists of service accounts. Running Pods are not touched; they cannot pull private \
+images again.
 
 Needs the rights to list, get and delete secrets with the pull secret's name; to list, get and patch serviceaccounts; for \
 --policies, to get and delete clusteradmissionpolicies; and in the sidecar's namespace to get and delete secrets, to get and \

@@ -123,10 +123,22 @@ pub(super) async fn list<T>(
     client: &Client,
     collection: &Collection,
     action: &str,
-    mut reduce: impl FnMut(&str) -> Result<Option<T>, serde_json::Error>,
+    reduce: impl FnMut(&str) -> Result<Option<T>, serde_json::Error>,
 ) -> Result<Vec<T>, CommandError> {
+    let (all, unreadable) = read_all(client, collection, action, reduce).await?;
+    unreadable.iter().for_each(report::line_to_stderr);
+    Ok(all)
+}
+
+/// Like [`list`], but returns the lines about objects that cannot be read.
+pub(super) async fn read_all<T>(
+    client: &Client,
+    collection: &Collection,
+    action: &str,
+    mut reduce: impl FnMut(&str) -> Result<Option<T>, serde_json::Error>,
+) -> Result<(Vec<T>, Vec<Line>), CommandError> {
     let mut listing = collection.list(client);
-    let mut all = Vec::new();
+    let (mut all, mut unreadable) = (Vec::new(), Vec::new());
     while let Some(object) = listing.next().await.map_err(|error| failed(action, &error))? {
         match reduce(object) {
             Ok(kept) => all.extend(kept),
@@ -134,11 +146,11 @@ pub(super) async fn list<T>(
                 let Place { namespace, name } = Place::parse(object);
                 let problem = format!("cannot be read, and is left out: {error}");
                 let place = format_args!("{namespace}/{name}");
-                report::line_to_stderr(&Line::new(Mark::Warning, place, problem));
+                unreadable.push(Line::new(Mark::Warning, place, problem));
             }
         }
     }
-    Ok(all)
+    Ok((all, unreadable))
 }
 
 /// Returns one object as text; `None` if it does not exist.
@@ -183,10 +195,14 @@ pub(super) fn unexpected(action: &str, error: &serde_json::Error) -> CommandErro
     CommandError::Cluster { action: action.to_owned(), problem: format!("unexpected response: {error}") }
 }
 
-/// Lists all Secrets with the pull secret's name. Because of the field selector, a right to only this name is enough.
-pub(super) async fn pull_secrets(client: &Client, name: &str) -> Result<Vec<FoundSecret>, CommandError> {
+/// Lists all Secrets with the pull secret's name, and returns a line for each one that cannot be read. Because of the field
+/// selector, a right to only this name is enough.
+pub(super) async fn pull_secrets(
+    client: &Client,
+    name: &str,
+) -> Result<(Vec<FoundSecret>, Vec<Line>), CommandError> {
     let by_name = Collection::metadata::<Secret>(None).named(name);
-    list(client, &by_name, &format!("list secrets named {name} in all namespaces"), |object| {
+    read_all(client, &by_name, &format!("list secrets named {name} in all namespaces"), |object| {
         FoundSecret::parse(object).map(Some)
     })
     .await

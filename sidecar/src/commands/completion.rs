@@ -16,11 +16,15 @@ pub struct CompletionArgs {
 }
 
 const COMPLETION_HELP: &str = "\
-It completes the name of the file that was called, such as acr-credential-sidecar or kubectl-acr. Asks no cluster.
+It completes the name of the file that was called, such as acr-credential-sidecar or kubectl-acr. kubectl completes the \
+arguments of the plugin only through an executable kubectl_complete-acr, which this program does not install. Asks no cluster.
 
 Examples:
-  In bash or zsh, until you close it; add the line to ~/.bashrc or ~/.zshrc to keep it:
+  In bash, until you close it; add the line to ~/.bashrc to keep it:
     source <(acr-credential-sidecar completion bash)
+
+  In zsh; add the line to ~/.zshrc, after compinit, to keep it:
+    source <(acr-credential-sidecar completion zsh)
 
   In fish:
     acr-credential-sidecar completion fish | source

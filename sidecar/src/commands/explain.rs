@@ -19,7 +19,6 @@ use self::gather::manifest::{self, Manifest};
 use self::gather::{Cluster, KINDS, Kind};
 use self::render::{Explained, Explanation};
 use super::cluster::{self, Seen, call};
-use super::report::remark::skipped;
 use super::report::{Line, Mark};
 use super::setup::{self, CommandError};
 use super::{Exit, manifests};
@@ -74,10 +73,10 @@ Examples:
   And when a CI runner creates it?
     acr-credential-sidecar explain -f pod.yaml -c config.yaml --as system:serviceaccount:ci:runner
 
-Needs only the right to get the Pod or workload, as the role view of its namespace gives it. What you may not read is
+Needs only the right to get the Pod or workload, as the role view of its namespace gives it. What you may not read is \
 marked with -, and the line names the right. The role edit adds the pull secret: its metadata, and with --read-secret its hosts.
 
-Exit codes: 0 no error was found (warnings, marked with !, and what was not checked, marked with -, do not count), 1 an
+Exit codes: 0 no error was found (warnings, marked with !, and what was not checked, marked with -, do not count), 1 an \
 error or a refusal, marked with ✗, 2 wrong usage, or the cluster did not answer.";
 
 pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
@@ -112,11 +111,12 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
             (None, Some(client)) => Seen::of(cluster::configuration(client, &cluster).await)?,
             (None, None) => Seen::default(),
         };
-        let of_context = || match &client {
-            Some(client) => Some(client.default_namespace().to_owned()),
-            None => cluster::namespace_of_context(&cluster),
+        let namespace = match (namespace, &client) {
+            (Some(namespace), _) => Some(namespace),
+            (None, Some(client)) => Some(client.default_namespace().to_owned()),
+            (None, None) => cluster::namespace_of_context(&cluster)?,
         };
-        let namespace = namespace.or_else(of_context).unwrap_or_else(|| "default".to_owned());
+        let namespace = namespace.unwrap_or_else(|| "default".to_owned());
         let Manifest { subjects, passed_over } = match (&file, &client, named) {
             (Some((path, objects)), _, _) => manifest::read_objects(path, objects, &namespace)?,
             (None, Some(client), Some(named)) => {
@@ -126,25 +126,20 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
             // Without a file, there is always a client and a name.
             (None, _, _) => Manifest::default(),
         };
-        // Mistakes in the configuration are findings, not wrong usage.
-        let configuration = match outcome {
-            Seen::Found(Ok(configuration)) => Ok(Ok(configuration)),
-            Seen::Unknown(why) => Ok(Err(why)),
-            Seen::Found(Err(Mistakes(mistakes))) => Err(mistakes),
+        // Mistakes are findings, and the rest is judged all the same: the sidecar keeps its last good configuration.
+        let (configuration, mistakes) = match outcome {
+            Seen::Found(Ok(configuration)) => (Ok(configuration), Vec::new()),
+            Seen::Unknown(why) => (Err(why), Vec::new()),
+            Seen::Found(Err(Mistakes(mistakes))) => (Err("it has mistakes".to_owned()), mistakes),
             Seen::Absent => {
                 let ClusterArgs { sidecar_namespace, config_map, .. } = &cluster;
                 let problem = format!("there is no ConfigMap {config_map} in {sidecar_namespace}");
-                Err(vec![Finding { place: "configuration".to_owned(), problem, fix: "create it".to_owned() }])
+                let finding =
+                    Finding { place: "configuration".to_owned(), problem, fix: "create it".to_owned() };
+                (Err("it does not exist".to_owned()), vec![finding])
             }
         };
-        let configuration = match configuration {
-            Ok(configuration) => {
-                let known = configuration.as_ref().ok();
-                let policies = judges(policies, known, client.as_ref(), &cluster).await?;
-                Ok((configuration, policies))
-            }
-            Err(mistakes) => Err(mistakes),
-        };
+        let policies = judges(policies, configuration.as_ref().ok(), client.as_ref(), &cluster).await;
         let mut explained = Vec::new();
         for subject in subjects {
             let surroundings = match &client {
@@ -153,25 +148,17 @@ pub(super) fn run(args: ExplainArgs) -> Result<Exit, CommandError> {
                 }
                 None => Cluster::default(),
             };
-            let findings = match &configuration {
-                Ok((configuration, policies)) => {
-                    let case = Case {
-                        subject: &subject,
-                        configuration: configuration.as_ref().map_err(String::as_str),
-                        pull_secret: &cluster.pull_secret,
-                        policies,
-                        user: user.as_deref().unwrap_or_default(),
-                        cluster: &surroundings,
-                        now: Timestamp::now(),
-                    };
-                    case.diagnose()
-                }
-                Err(mistakes) => {
-                    let mistakes = mistakes.iter().map(|mistake| Line::finding(Mark::Error, mistake));
-                    let rest = skipped("not checked without a configuration");
-                    mistakes.chain([Line::at("the rest", rest)]).collect()
-                }
+            let case = Case {
+                subject: &subject,
+                configuration: configuration.as_ref().map_err(String::as_str),
+                pull_secret: &cluster.pull_secret,
+                policies: &policies,
+                user: user.as_deref().unwrap_or_default(),
+                cluster: &surroundings,
+                now: Timestamp::now(),
             };
+            let mistakes = mistakes.iter().map(|mistake| Line::finding(Mark::Error, mistake));
+            let findings = mistakes.chain(case.diagnose()).collect();
             explained.push(Explained::new(subject.title, findings));
         }
         Ok::<_, CommandError>(Explanation::new(explained, passed_over))
@@ -192,13 +179,14 @@ fn policies_of(path: PathBuf) -> Result<(PathBuf, Judges), CommandError> {
     Ok((path, read))
 }
 
-/// Returns the policies that judge: those of the file, of the cluster, or those that `manifests` prints.
+/// Returns the policies that judge: those of the file, of the cluster, or those that `manifests` prints. If they cannot be read, the
+/// other steps are still worth knowing.
 async fn judges(
     file: Option<(PathBuf, Judges)>,
     configuration: Option<&Configuration>,
     client: Option<&Client>,
     args: &ClusterArgs,
-) -> Result<Policies, CommandError> {
+) -> Policies {
     let ClusterArgs { pull_secret, sidecar_namespace, .. } = args;
     let (read, assumed) = match (file, client, configuration) {
         (Some((path, read)), _, _) => (read, Some(format!("assumed to be those in {}", path.display()))),
@@ -206,25 +194,24 @@ async fn judges(
             let mut read = Vec::new();
             for name in POLICIES {
                 let action = format!("get clusteradmissionpolicies named {name}");
-                match Seen::of(call(action, policies::read_one(client, name)).await)? {
-                    Seen::Found(policy) => read.push((name, Some(policy))),
-                    Seen::Absent => read.push((name, None)),
-                    Seen::Unknown(why) => return Ok(Err(format!("{why}; {VIEW} gives this right"))),
+                match Seen::of(call(action, policies::read_one(client, name)).await) {
+                    Ok(Seen::Found(policy)) => read.push((name, Some(policy))),
+                    Ok(Seen::Absent) => read.push((name, None)),
+                    Ok(Seen::Unknown(why)) => return Err(format!("{why}; {VIEW} gives this right")),
+                    Err(error) => return Err(error.to_string()),
                 }
             }
             (read, None)
         }
-        // Without a cluster, there is always a configuration.
-        (None, None, None) => return Ok(Err("no cluster was queried".to_owned())),
+        (None, None, None) => return Err("no cluster was queried".to_owned()),
         (None, None, Some(configuration)) => {
             let documents = manifests::documents(configuration, false, pull_secret, sidecar_namespace);
-            let objects =
-                manifest::objects(documents.join("---\n").as_bytes()).map_err(CommandError::Refused)?;
+            let objects = manifest::objects(documents.join("---\n").as_bytes())?;
             let assumed = "assumed to be those that `manifests` prints for this configuration (for others, use --policies)";
             (manifest::policies_in(&objects), Some(assumed.to_owned()))
         }
     };
-    Ok(Ok(Installed::new(&read, configuration, pull_secret, assumed)))
+    Ok(Installed::new(&read, configuration, pull_secret, assumed))
 }
 
 /// The role that lets people read the policies. They are not in a namespace, so a binding in a namespace is not enough.
@@ -268,6 +255,26 @@ pub(super) fn fuzz(text: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::testing::{api_server, refusal};
+
+    #[tokio::test]
+    async fn policies_that_cannot_be_read_are_not_checked_whatever_the_reason() {
+        let args = ClusterArgs {
+            kubeconfig: None,
+            context: None,
+            sidecar_namespace: "kube-system".to_owned(),
+            config_map: "acr-configuration".to_owned(),
+            pull_secret: "ours".to_owned(),
+        };
+        let action = "get clusteradmissionpolicies named acr-credential-helper-inject";
+        for (code, expected) in
+            [(403, format!("you may not {action}; {VIEW}")), (410, format!("failed to {action}: "))]
+        {
+            let client = api_server(move |_, _, _| refusal(code));
+            let why = judges(None, None, Some(&client), &args).await.unwrap_err();
+            assert!(why.starts_with(&expected), "{why}");
+        }
+    }
 
     #[test]
     fn objects_are_named_as_kubectl_names_them() {

@@ -34,8 +34,8 @@ pub struct MintArgs {
     /// What to write. Only docker-config holds secrets [default: docker-config, but table on a terminal].
     #[arg(long, short, value_enum)]
     pub output: Option<MintOutput>,
-    /// Write to this file (mode 0600) instead of standard output, which is "-"; then docker-config is the default. A docker
-    /// config that is there keeps everything except the logins of our hosts.
+    /// Write to this file instead of standard output, which is "-"; then docker-config is the default. A docker config that is
+    /// there keeps its owner, its mode and everything except the logins of our hosts; a new file has the mode 0600.
     #[arg(long, value_name = "FILE")]
     pub to: Option<PathBuf>,
     /// The connection to the cloud.
@@ -85,7 +85,9 @@ pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
     let destination = to.map(Destination::find).transpose()?;
     match (&destination, output) {
         (Some(file), MintOutput::DockerConfig) => drop(file.with_logins(file::NO_LOGINS)?),
-        (Some(file), MintOutput::Table | MintOutput::Json | MintOutput::Yaml) => file.refuse_docker_config()?,
+        (Some(file), MintOutput::Table | MintOutput::Json | MintOutput::Yaml) => {
+            file.refuse_docker_config()?;
+        }
         (None, _) => {}
     }
     let cloud = setup::cloud(cloud)?;

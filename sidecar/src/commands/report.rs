@@ -122,11 +122,9 @@ pub(super) fn to_stdout(text: impl fmt::Display) -> io::Result<()> {
     writeln!(stdout(), "{}", visible(&text.to_string()))
 }
 
-/// Clears the terminal that standard output is.
+/// Clears the terminal that standard output is, even where `NO_COLOR` makes `anstream` remove all escapes.
 pub(super) fn clear() -> io::Result<()> {
-    let mut terminal = anstream::stdout();
-    terminal.write_all(b"\x1b[2J\x1b[H")?;
-    terminal.flush()
+    bytes_to_stdout(b"\x1b[2J\x1b[H")
 }
 
 /// Writes a line to standard output, with colours where a terminal shows them.

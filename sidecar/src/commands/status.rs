@@ -89,13 +89,17 @@ pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
         StatusOutput::Common(output) => (output, false),
         StatusOutput::Wide => (Output::Text, true),
     };
-    let repaints = watch && output == Output::Text && io::stdout().is_terminal();
+    // A dumb terminal cannot be cleared: like a pipe, it gets each state that differs from the one before.
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let repaints = watch && output == Output::Text && io::stdout().is_terminal() && !is_dumb;
     setup::runtime()?.block_on(async {
         let client = cluster::connect(&cluster)?;
         let mut shown: Option<Status> = None;
         loop {
             let (now, started) = (Timestamp::now(), Instant::now());
-            match Status::read(&client, &cluster, namespace.as_deref(), is_wide, now).await {
+            let read = Status::read(&client, &cluster, namespace.as_deref(), is_wide, now).await;
+            let pause = pause(&read, started.elapsed());
+            match read {
                 Ok(status) if repaints || shown.as_ref() != Some(&status) => {
                     if repaints {
                         report::clear()?;
@@ -114,9 +118,14 @@ pub(super) fn run(args: StatusArgs) -> Result<Exit, CommandError> {
                 Err(error) if shown.is_some() => report::error(&error),
                 Err(error) => return Err(error),
             }
-            tokio::time::sleep(PAUSE.max(started.elapsed() * 10)).await;
+            tokio::time::sleep(pause).await;
         }
     })
+}
+
+/// Returns the pause after a read that took this long. After a failure it is short, because the time was spent waiting.
+fn pause<T, E>(read: &Result<T, E>, took: Duration) -> Duration {
+    if read.is_ok() { PAUSE.max(took * 10) } else { PAUSE }
 }
 
 /// A namespace: its name, whether it is managed, as far as that is known, and its pull secret.
@@ -226,7 +235,7 @@ impl Status {
         let usable = configuration.found().and_then(|configuration| configuration.as_ref().ok());
         let (namespaces, mut not_checked) = match namespace {
             Some(name) => one(client, name, &args.pull_secret, usable).await?,
-            None => (all(client, &args.pull_secret, usable).await?, Vec::new()),
+            None => all(client, &args.pull_secret, usable).await?,
         };
         let leader = Seen::of(cluster::leader(client, args, now).await)?;
         let warnings = Seen::of(warnings::read(client, args, now).await.map(Some))?;
@@ -321,7 +330,7 @@ impl Status {
             let mut table = report::table(["WARNINGS", ""]);
             for Warning { at, reason, message } in &self.warnings {
                 let ago = format!("{} ago", report::time_left(*at, now));
-                table.add_row([ago, format!("{reason}: {message}")]);
+                table.add_row([ago, format!("{}: {message}", report::one_line(reason))]);
             }
             parts.push(table.trim_fmt());
         }
@@ -355,24 +364,26 @@ async fn one(
     Ok((vec![Known { name, is_managed, secret: secret.map(|secret| secret.facts) }], not_checked))
 }
 
-/// Lists all namespaces and their pull secrets.
+/// Lists all namespaces and their pull secrets, and returns a line for each object that cannot be read.
 async fn all(
     client: &Client,
     pull_secret: &str,
     configuration: Option<&Configuration>,
-) -> Result<Vec<Known>, CommandError> {
+) -> Result<(Vec<Known>, Vec<Line>), CommandError> {
     let namespaces = Collection::metadata::<Namespace>(None);
-    let namespaces = cluster::list(client, &namespaces, "list namespaces", |object| {
+    let namespaces = cluster::read_all(client, &namespaces, "list namespaces", |object| {
         Metadata::parse(object).map(|metadata| known(&metadata, configuration))
     });
-    let namespaces = namespaces.await.map_err(|error| match error {
+    let (namespaces, mut unreadable) = namespaces.await.map_err(|error| match error {
         CommandError::Forbidden { action, problem } => {
             let problem = format!("{problem} (status -n NAMESPACE needs no right outside of that namespace)");
             CommandError::Forbidden { action, problem }
         }
         error => error,
     })?;
-    Ok(with_secrets(namespaces, cluster::pull_secrets(client, pull_secret).await?))
+    let (secrets, unreadable_secrets) = cluster::pull_secrets(client, pull_secret).await?;
+    unreadable.extend(unreadable_secrets);
+    Ok((with_secrets(namespaces, secrets), unreadable))
 }
 
 fn with_secrets(namespaces: Vec<(String, Option<bool>)>, secrets: Vec<FoundSecret>) -> Vec<Known> {
@@ -525,9 +536,11 @@ fn registries(namespaces: &[Known]) -> Vec<Registry> {
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
+    use serde_json::json;
 
     use super::*;
     use crate::configuration;
+    use crate::telemetry::testing::api_server;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -537,9 +550,8 @@ mod tests {
         configuration: Option<&Configuration>,
     ) -> (String, Option<bool>) {
         let labels: BTreeMap<_, _> = labels.iter().copied().collect();
-        let metadata =
-            serde_json::json!({ "name": name, "uid": "u", "resourceVersion": "1", "labels": labels });
-        let object = serde_json::json!({ "metadata": metadata }).to_string();
+        let metadata = json!({ "name": name, "uid": "u", "resourceVersion": "1", "labels": labels });
+        let object = json!({ "metadata": metadata }).to_string();
         known(&Metadata::parse(&object).unwrap(), configuration).unwrap()
     }
 
@@ -597,6 +609,34 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_is_followed_by_a_short_pause() {
+        let check = |read: Result<(), ()>, took, expected| {
+            assert_eq!(pause(&read, Duration::from_secs(took)), Duration::from_secs(expected));
+        };
+        check(Ok(()), 0, 2);
+        check(Ok(()), 3, 30);
+        check(Err(()), 30, 2);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_part_of_the_state() {
+        let client = api_server(|_, path, _| {
+            let good = json!({ "name": "team-a", "namespace": "team-a", "uid": "u", "resourceVersion": "1" });
+            let name = if path.contains("/secrets") { "a-secret" } else { "a-namespace" };
+            (
+                200,
+                json!({ "metadata": {}, "items": [{ "metadata": good }, { "metadata": { "name": name } }] }),
+            )
+        });
+        let (known, unreadable) = all(&client, "acr-pull", None).await.unwrap();
+        assert_eq!(known.len(), 1);
+        let lines: Vec<_> = unreadable.iter().map(Line::to_string).collect();
+        assert!(lines[0].starts_with("! /a-namespace: cannot be read, and is left out: "), "{lines:?}");
+        assert!(lines[1].starts_with("! /a-secret: cannot be read, and is left out: "), "{lines:?}");
+        assert_eq!(lines.len(), 2);
+    }
+
+    #[test]
     fn each_namespace_is_counted_once_and_named_where_something_is_wrong() {
         let status = Status { pull_secrets: Vec::new(), ..example() };
         insta::assert_snapshot!(status.text(false, NOW), @r"
@@ -621,13 +661,13 @@ mod tests {
     fn what_the_sidecar_said_comes_last() {
         let warning = Warning {
             at: NOW - SignedDuration::from_mins(2),
-            reason: "CredentialUnavailable".to_owned(),
+            reason: "Credential\nUnavailable".to_owned(),
             message: "acr-registry-info[1]: GetAuthorizationToken: not authorized".to_owned(),
         };
         let text = Status { pull_secrets: Vec::new(), warnings: vec![warning], ..example() }.text(false, NOW);
         assert!(
             text.ends_with(
-                " leftover    1  team-e\n\n WARNINGS\n 2 min ago  CredentialUnavailable: acr-registry-info[1]: \
+                " leftover    1  team-e\n\n WARNINGS\n 2 min ago  Credential\\nUnavailable: acr-registry-info[1]: \
                  GetAuthorizationToken: not authorized"
             ),
             "{text}"
@@ -690,7 +730,7 @@ mod tests {
         let document = serde_json::to_value(&status).unwrap();
         assert_eq!(
             document["namespaces"],
-            serde_json::json!({
+            json!({
                 "managed": 5, "fresh": 1, "stale": ["team-b"], "missing": ["team-d"], "foreign": ["team-c"],
                 "contested": ["team-f"], "contestedBy": { "team-f": "kubectl-edit" }, "leftover": ["team-e"],
             })

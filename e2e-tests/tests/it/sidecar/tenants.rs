@@ -144,6 +144,18 @@ async fn a_team_learns_that_its_namespace_has_no_pull_secret() -> Result<()> {
     // Whether there should be one is not known.
     let absent = format!("{namespace}  absent");
     check(&stage.run_with(&editor, &["status", "-n", &namespace]).await?, 0, &[&absent]);
+    // A Secret that is not the sidecar's is an error, also if the team reads that its hosts lack this one.
+    let metadata = json!({ "name": stage.name, "namespace": namespace });
+    let data = json!({ ".dockerconfigjson": "{\"auths\":{}}" });
+    let foreign = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "kubernetes.io/dockerconfigjson", "stringData": data,
+    });
+    cluster::apply(&stage.client, &foreign).await?;
+    let foreign = format!("✗ Secret {}: another manager created it", stage.name);
+    for more in [&[][..], &["--read-secret"]] {
+        let arguments = [&["explain", "pod/web", "-n", &namespace][..], more].concat();
+        check(&stage.run_with(&editor, &arguments).await?, 1, &[&foreign]);
+    }
     // Of another namespace, nothing is told.
     let ended = stage.run_with(&editor, &["explain", "pod/web", "-n", &stage.name]).await?;
     check(&ended, 2, &[]);

@@ -104,10 +104,10 @@ impl Leftovers {
     /// Looks for all objects. It reads only metadata, except for the lists of service accounts.
     pub(super) async fn look(client: &Client, args: &ClusterArgs) -> Result<Self, CommandError> {
         let ClusterArgs { sidecar_namespace, pull_secret, .. } = args;
-        let ours = cluster::pull_secrets(client, pull_secret).await?.into_iter();
-        let (mut secrets, others): (Vec<_>, Vec<_>) =
-            ours.filter(|secret| secret.facts.ours).partition(|secret| secret.facts.surely_ours);
-        let mut left_alone: Vec<_> = others.iter().map(one_mark).collect();
+        let (found, mut left_alone) = cluster::pull_secrets(client, pull_secret).await?;
+        let ours = found.into_iter().filter(|secret| secret.facts.ours);
+        let (mut secrets, others): (Vec<_>, Vec<_>) = ours.partition(|secret| secret.facts.surely_ours);
+        left_alone.extend(others.iter().map(one_mark));
         let state = cluster::secret(client, sidecar_namespace, STATE_SECRET).await?;
         secrets.extend(state.filter(|secret| secret.facts.ours));
         let leases: Api<Lease> = Api::namespaced(client.clone(), sidecar_namespace);

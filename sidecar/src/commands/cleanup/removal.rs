@@ -22,6 +22,9 @@ use crate::progress;
 /// Number of objects that are written at the same time.
 const CONCURRENT: usize = 8;
 
+/// Where no progress is shown, a line is written after this many objects.
+const LOGGED: usize = 500;
+
 /// How often a list is read again when another writer writes it at the same time.
 const ATTEMPTS: usize = 5;
 
@@ -72,7 +75,15 @@ impl Leftovers {
                 let why = match removal {
                     Ok(Removal::Done) => {
                         removed += 1;
-                        progress::show(|| format!("{removed} of {all} removed"));
+                        let text = || format!("{removed} of {all} removed");
+                        let mut is_logged = removed % LOGGED == 0;
+                        progress::show(|| {
+                            is_logged = false;
+                            text()
+                        });
+                        if is_logged {
+                            report::to_stderr(text());
+                        }
                         continue;
                     }
                     Ok(Removal::Conflict | Removal::Unanswered(_)) if !deadline.is_over() => {

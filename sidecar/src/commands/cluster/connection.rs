@@ -39,11 +39,19 @@ pub(in crate::commands) fn connect_without_retries(args: &ClusterArgs) -> Result
     client(found).map_err(not_found)
 }
 
-/// Returns the namespace of the kubeconfig's context; `None` if there is no kubeconfig. No cluster is asked.
-pub(in crate::commands) fn namespace_of_context(args: &ClusterArgs) -> Option<String> {
-    let kubeconfig = Files::of_process(args).read().ok()??;
-    let (_, context) = kubeconfig::context(&kubeconfig, args.context.as_deref()).ok()?;
-    kubeconfig::namespace(context)
+/// Returns the namespace of the kubeconfig's context, if it has one; `None` also if neither the flags nor the kubeconfig choose a
+/// context. No cluster is asked.
+pub(in crate::commands) fn namespace_of_context(args: &ClusterArgs) -> Result<Option<String>, CommandError> {
+    let (files, wanted) = (Files::of_process(args), args.context.as_deref());
+    let failed =
+        |problem| CommandError::Cluster { action: "find the namespace of the context".to_owned(), problem };
+    let kubeconfig = files.read().map_err(failed)?.unwrap_or_default();
+    if args.kubeconfig.is_none() && wanted.or(kubeconfig.current_context.as_deref()).is_none() {
+        return Ok(None);
+    }
+    let (_, context) = kubeconfig::context(&kubeconfig, wanted)
+        .map_err(|problem| failed(format!("{}: {problem}", files.shown())))?;
+    Ok(kubeconfig::namespace(context))
 }
 
 fn not_found(problem: String) -> CommandError {

@@ -112,6 +112,7 @@ pub(super) fn find(
     let cluster = named
         .and_then(|cluster| cluster.cluster.as_ref())
         .ok_or_else(|| format!("there is no cluster {name}, which the context {context_name} names"))?;
+    let cluster = &without_empty_values(cluster.clone());
     let of_cluster = |problem: String| format!("cluster {name}: {problem}");
     let server = cluster.server.as_deref().unwrap_or_default();
     let server =
@@ -154,6 +155,15 @@ pub(super) fn find(
         config.default_namespace = namespace;
     }
     Ok(Found { config, proxy, refused, plugin })
+}
+
+/// Removes the empty values, because kubectl treats them as absent.
+fn without_empty_values(mut cluster: Cluster) -> Cluster {
+    cluster.certificate_authority_data.take_if(|data| data.is_empty());
+    // kube has put the directory of the kubeconfig before the empty path.
+    cluster.certificate_authority.take_if(|path| path.is_empty() || path.ends_with(std::path::is_separator));
+    cluster.tls_server_name.take_if(|name| name.is_empty());
+    cluster
 }
 
 /// Returns the namespace of a context.

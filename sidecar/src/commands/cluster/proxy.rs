@@ -79,26 +79,29 @@ impl Proxy {
 }
 
 /// Returns whether the environment's proxy is not for this server, by the rules of Go: loopback is always direct, entries may
-/// have a port, a leading dot means only subdomains, and entries that cannot be understood are ignored.
+/// have a port, a leading dot means only subdomains, names never match an address, and entries that cannot be understood are
+/// ignored.
 /// <https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config>
 fn is_direct(server: &Uri, exceptions: &str) -> bool {
     let host = server.host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
     let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("http") { 80 } else { 443 });
+    let port = port.to_string();
     let ip = host.parse::<IpAddr>().ok().map(|ip| ip.to_canonical());
     let is_named_by = |entry: &str| {
         if let Ok(network) = entry.parse::<IpNet>() {
             return ip.is_some_and(|ip| network.contains(&ip));
         }
         let (name, its_port) = match entry.rsplit_once(':') {
+            Some((name, port)) if name.ends_with(']') => (name.trim_matches(['[', ']']), port),
             // Not the last part of an IPv6 address.
-            Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, Some(port)),
-            _ => (entry, None),
+            Some((name, port)) if !name.contains(':') => (name, port),
+            _ => (entry, ""),
         };
-        if its_port.is_some_and(|its_port| its_port.parse() != Ok(port)) {
+        if !its_port.is_empty() && its_port != port {
             return false;
         }
-        if let Ok(address) = name.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return ip == Some(address.to_canonical());
+        if let Some(ip) = ip {
+            return name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical() == ip);
         }
         let name = name.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(name);
         match host.strip_suffix(name) {
@@ -204,5 +207,13 @@ mod tests {
         check("[fd00::1]:6443", "fd00::1", true);
         check("[fd00::1]:6443", "[fd00::1]:6443", true);
         check("[fd00::1]:6443", "[fd00::1]:443", false);
+        check("[fd00::1]:6443", "[fd00::1]:", true);
+        check("[fd00::1]:6443", "[fd00::1]", false);
+        check("10.1.2.3:6443", "10.1.2.3:", true);
+        check("10.1.2.3:6443", ".3", false);
+        check("10.1.2.3:6443", "*.2.3", false);
+        check("10.1.2.3:6443", "2.3", false);
+        check("api.example.com:6443", "api.example.com:", true);
+        check("api.example.com:6443", ":6443", false);
     }
 }

@@ -73,8 +73,11 @@ impl Case<'_> {
             lines.push(weighed(Line::at("Pod", error(problem))));
             lines.extend(images);
         } else {
-            lines.push(Line::at(format_args!("namespace {}", subject.namespace), self.namespace()));
-            lines.push(Line::at(format_args!("service account {}", subject.service_account), self.account()));
+            let Subject { namespace, service_account, .. } = subject;
+            let remark = self.if_read(&self.cluster.namespace, self.namespace());
+            lines.push(Line::at(format_args!("namespace {namespace}"), remark));
+            let remark = self.if_read(&self.cluster.account, self.account());
+            lines.push(Line::at(format_args!("service account {service_account}"), remark));
             lines.extend(self.policies().into_iter().map(weighed));
             lines.extend(self.verdicts());
             lines.extend(self.later());
@@ -97,6 +100,24 @@ impl Case<'_> {
             lines.push(Line::at("user", ok(format!("judged as created by {user} (change it with --as)"))));
         }
         lines
+    }
+
+    /// Returns why something was not read, although a cluster was queried.
+    fn unread<'s, T>(&self, seen: &'s Seen<T>) -> Option<&'s str> {
+        match seen {
+            Seen::Unknown(why) if self.cluster.is_queried => Some(why),
+            _ => None,
+        }
+    }
+
+    /// Returns the remark about an object. The object is not called good if it was not read.
+    fn if_read<T>(&self, object: &Seen<T>, remark: Remark) -> Remark {
+        match (self.unread(object), remark) {
+            (Some(why), (Mark::Ok, message)) => {
+                skipped(format!("{message}; the rest was not checked: {why}"))
+            }
+            (_, remark) => remark,
+        }
     }
 
     fn namespace(&self) -> Remark {

@@ -50,6 +50,8 @@ pub(super) struct Subject {
 /// The facts about a subject's surroundings in the cluster.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cluster {
+    /// Whether a cluster was queried at all.
+    pub(super) is_queried: bool,
     pub(super) namespace: Seen<ObjectMeta>,
     pub(super) account: Seen<ServiceAccount>,
     /// The Secret with the pull secret's name in the namespace.

@@ -10,6 +10,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::ser::PrettyFormatter;
 use serde_json::value::RawValue;
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use crate::commands::setup::{self, CommandError};
@@ -45,7 +46,8 @@ pub(super) struct Merged {
 }
 
 impl Destination {
-    /// Follows links, and refuses what is no file: a rename would replace the link or the device.
+    /// Follows links, refuses what is no file, because a rename would replace the link or the device, and creates the directory.
+    /// It fails where the file cannot be written.
     pub(super) fn find(named: PathBuf) -> Result<Self, CommandError> {
         let path = match fs::symlink_metadata(&named) {
             Ok(found) if found.is_symlink() => fs::canonicalize(&named),
@@ -60,10 +62,11 @@ impl Destination {
         if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
             return Err(refused(&named, "is not a regular file: write - for standard output"));
         }
-        if !directory(&path).is_dir() {
-            return Err(refused(&named, "is in a directory that does not exist"));
-        }
-        Ok(Self { named, path })
+        create_directory(directory(&path)).map_err(failed)?;
+        let destination = Self { named, path };
+        // One that is kept until then would stay behind if the command is interrupted.
+        drop(destination.temporary()?);
+        Ok(destination)
     }
 
     /// Returns the file's content; empty if there is no file.
@@ -86,23 +89,42 @@ impl Destination {
     /// Refuses a file that must not be replaced by something else than a docker config.
     pub(super) fn refuse_docker_config(&self) -> Result<(), CommandError> {
         let text = self.read()?;
-        if !text.trim_ascii().is_empty() && merge(&text, NO_LOGINS).is_ok() {
+        let has = |key: &str| text.windows(key.len()).any(|part| part == key.as_bytes());
+        // Even a damaged one contains logins.
+        let is_damaged = || [r#""auths""#, "credHelpers", "credsStore"].into_iter().any(has);
+        if !text.trim_ascii().is_empty() && (merge(&text, NO_LOGINS).is_ok() || is_damaged()) {
             return Err(refused(&self.named, "is a docker config: write other output to another file"));
         }
         Ok(())
     }
 
-    /// Writes the file as a whole, readable only by its owner.
+    /// Writes the file as a whole.
     pub(super) fn write(&self, text: &[u8]) -> Result<(), CommandError> {
+        let mut file = self.temporary()?;
         let written = || {
-            // Temporary files have the mode 0600 from the start.
-            let mut file = tempfile::NamedTempFile::new_in(directory(&self.path))?;
             file.write_all(text)?;
             file.as_file().sync_all()?;
             file.persist(&self.path)?;
             Ok(())
         };
         written().map_err(|source| CommandError::WriteFile { path: self.named.clone(), source })
+    }
+
+    /// Creates the file that replaces this one: with owner, group and mode of the existing file, or else only for its owner.
+    fn temporary(&self) -> Result<NamedTempFile, CommandError> {
+        let failed = |source| CommandError::WriteFile { path: self.named.clone(), source };
+        // Temporary files have the mode 0600 from the start.
+        let file = NamedTempFile::new_in(directory(&self.path)).map_err(failed)?;
+        #[cfg(unix)]
+        if let Ok(existing) = fs::metadata(&self.path) {
+            use std::os::unix::fs::{MetadataExt as _, fchown};
+            fchown(file.as_file(), Some(existing.uid()), Some(existing.gid())).map_err(|error| {
+                let problem = format!("cannot keep its owner and group: write to another file ({error})");
+                refused(&self.named, &problem)
+            })?;
+            file.as_file().set_permissions(existing.permissions()).map_err(failed)?;
+        }
+        Ok(file)
     }
 }
 
@@ -117,6 +139,15 @@ fn directory(path: &Path) -> &Path {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     }
+}
+
+/// Creates a directory and its parents for only this user, as `docker login` does.
+fn create_directory(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 fn refused(path: &Path, problem: &str) -> CommandError {
@@ -183,6 +214,15 @@ fn merge(existing: &[u8], minted: &[u8]) -> Result<Merged, String> {
                 .to_owned(),
         );
     }
+    let more_specific = |key: &str| {
+        minted.iter().any(|(host, _)| key.strip_prefix(&**host).is_some_and(|rest| rest.starts_with('/')))
+    };
+    warnings.extend(auths.0.iter().filter(|(key, _)| more_specific(key)).map(|(key, _)| {
+        format!(
+            "auths has an entry for {key}: podman, buildah and skopeo read it instead of this login for images there: remove the \
+             entry, or write to another file"
+        )
+    }));
     for (host, login) in minted {
         auths.put(host, login);
     }

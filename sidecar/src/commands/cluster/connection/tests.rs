@@ -15,6 +15,34 @@ users: [{{ name: dev, user: {{ {user} }} }}]"
     client(kubeconfig::find(&kubeconfig.unwrap(), None, &Environment::default())?)
 }
 
+#[test]
+fn the_namespace_of_the_context_is_that_of_the_context_that_was_chosen() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kubeconfig");
+    let text = "current-context: dev
+contexts: [{ name: dev, context: { cluster: dev, namespace: team-a } }, { name: none, context: { cluster: dev } }]";
+    std::fs::write(&path, text).unwrap();
+    let of = |path: &std::path::Path, context: Option<&str>| {
+        let args = ClusterArgs {
+            kubeconfig: Some(path.to_owned()),
+            context: context.map(str::to_owned),
+            sidecar_namespace: String::new(),
+            config_map: String::new(),
+            pull_secret: String::new(),
+        };
+        namespace_of_context(&args).map_err(|error| error.to_string())
+    };
+    assert_eq!(of(&path, None), Ok(Some("team-a".to_owned())));
+    assert_eq!(of(&path, Some("none")), Ok(None));
+    let error = of(&path, Some("typo")).unwrap_err();
+    let expected =
+        format!("failed to find the namespace of the context: {}: there is no context typo", path.display());
+    assert!(error.starts_with(&expected), "{error}");
+    assert!(of(&directory.path().join("absent"), None).unwrap_err().contains("absent"));
+    std::fs::write(&path, "clusters: [").unwrap();
+    assert!(of(&path, None).unwrap_err().contains("is not a kubeconfig"));
+}
+
 async fn ask(client: &Client) -> Result<String, String> {
     let request = Request::get("/version").body(Vec::new()).unwrap();
     client.request_text(request).await.map_err(|error| describe(&error))

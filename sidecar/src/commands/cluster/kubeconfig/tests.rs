@@ -77,6 +77,14 @@ fn missing_files_of_the_variable_are_ignored_and_the_others_are_merged() {
 }
 
 #[test]
+fn empty_values_of_a_cluster_count_as_absent() {
+    let empty = "certificate-authority-data: '', certificate-authority: '', tls-server-name: ''";
+    let text = KUBECONFIG.replace("tls-server-name: inner.example.com", empty);
+    let config = find(&read(&[Some(&text)]).unwrap().unwrap(), None, &Environment::default()).unwrap().config;
+    assert_eq!((config.root_cert, config.tls_server_name), (None, None));
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named_and_not_shown() {
     for (text, place) in [
         ("users:\n- name: a\n  user: { token: MARKER\n", "/1: is not a kubeconfig: line "),

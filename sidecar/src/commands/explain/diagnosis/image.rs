@@ -8,6 +8,7 @@ use regex::Regex;
 use super::{Case, Need};
 use crate::cluster::fingerprint::instance_name;
 use crate::cluster::observed::PullSecret;
+use crate::commands::report::Mark;
 use crate::commands::report::remark::{Remark, error, ok, skipped, warning};
 use crate::configuration::{Host, Instance, Origin, Registry, without_token_api};
 
@@ -53,18 +54,19 @@ impl Case<'_> {
             return (Need::No, unknown_host(host));
         };
         let place = &registry.place;
+        let is_lacking = self.cluster.secret.found().is_some_and(|it| it.ours && !holds(it, registry));
+        let lacks = "which the pull secret does not contain: see `status`";
         let remark = match (is_certain, is_for_namespace) {
-            (true, true) => match self.cluster.secret.found() {
-                Some(secret) if secret.ours && !holds(secret, registry) => error(format!(
-                    "its host belongs to {place}, which the pull secret does not contain: see `status`"
-                )),
-                _ => ok(format!("its host belongs to {place}")),
-            },
+            (true, true) if is_lacking => error(format!("its host belongs to {place}, {lacks}")),
+            (true, true) => ok(format!("its host belongs to {place}")),
             (true, false) => error(format!(
                 "its host belongs to {place}, which is for other namespaces: add {namespace} to its namespaces"
             )),
+            (false, true) if is_lacking => warning(format!("its host may belong to {place}, {lacks}")),
             // All hosts are known, and this host is not among them.
-            (false, true) if hosts.is_some() => return (Need::No, unknown_host(host)),
+            (false, true) if hosts.is_some() && self.is_good_secret() => {
+                return (Need::No, unknown_host(host));
+            }
             (false, true) => warning(format!(
                 "its host may belong to {place}, whose hosts the cloud names: --read-secret shows whether it does"
             )),
@@ -75,6 +77,11 @@ impl Case<'_> {
         (Need::Yes, remark)
     }
 
+    /// Returns whether the Secret is known to be what the sidecar wrote, and to be valid.
+    fn is_good_secret(&self) -> bool {
+        self.secret().0 == Mark::Ok
+    }
+
     /// Judges a host for which the pull secret is not known to have a login, without a configuration.
     fn image_by_secret(&self, host: &str) -> (Need, Remark) {
         if let Some(problem) = without_token_api(host) {
@@ -83,9 +90,12 @@ impl Case<'_> {
         let none = |what: &str| format!("the pull secret has no {what}; fine if the image is public");
         let origin = Host::parse(host).ok().and_then(|host| host.origin());
         let secret = self.cluster.secret.found().filter(|secret| secret.ours && secret.intact);
+        // A problem of the Secret may be the reason why this host is not in it.
+        let (need_of_acr, need_of_others) =
+            if self.is_good_secret() { (Need::Maybe, Need::No) } else { (Need::Yes, Need::Maybe) };
         match (origin, &self.cluster.hosts, secret) {
-            (None, Some(_), _) => (Need::No, skipped(none("login for its host"))),
-            (Some(_), Some(_), _) => (Need::No, warning(none("login for its host"))),
+            (None, Some(_), _) => (need_of_others, skipped(none("login for its host"))),
+            (Some(_), Some(_), _) => (need_of_acr, warning(none("login for its host"))),
             (None, None, _) => (
                 Need::Maybe,
                 skipped(
@@ -103,7 +113,7 @@ impl Case<'_> {
                             "its host may belong to {name}, which the pull secret contains: --read-secret shows whether it does"
                         )),
                     ),
-                    None => (Need::No, warning(none("registry of this kind and region"))),
+                    None => (need_of_acr, warning(none("registry of this kind and region"))),
                 }
             }
         }

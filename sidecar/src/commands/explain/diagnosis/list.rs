@@ -45,8 +45,15 @@ impl Case<'_> {
         if lines.is_empty() {
             let is = if installed.assumed.is_some() { "is assumed to be installed" } else { "is installed" };
             let what = if self.configuration.is_ok() { "what the configuration selects" } else { "it" };
-            let message = format!("{is}, and selects {what}");
-            lines.push(of_policy(INJECT, ok(message)));
+            lines.push(of_policy(
+                INJECT,
+                match self.unread_labels(rules) {
+                    Some(why) => {
+                        skipped(format!("{is}; whether it selects the namespace was not checked: {why}"))
+                    }
+                    None => ok(format!("{is}, and selects {what}")),
+                },
+            ));
         }
         lines
     }
@@ -84,6 +91,11 @@ impl Case<'_> {
     fn guard(&self) -> Option<(&Rules, Answer)> {
         let guard = self.policies.as_ref().ok()?.guard.as_ref()?;
         Some((guard, guard.guard(self.subject, self.cluster.namespace.found())?))
+    }
+
+    /// Returns why it is not known whether the policy selects the namespace, if it is not known.
+    fn unread_labels(&self, rules: &Rules) -> Option<&str> {
+        self.unread(&self.cluster.namespace).filter(|_| rules.depends_on_labels())
     }
 
     /// Returns the policy that adds the reference; `None` if it is not installed or not known.
@@ -175,8 +187,14 @@ impl Case<'_> {
                 error(format!("{alone}, and the policy {INJECT} does not change such Pods: {add}"))
             }
             (Some(Answer::Added(_)), _) if is_ours => {
-                let has = if names.is_empty() { String::new() } else { format!("has {names}, and ") };
-                ok(format!("{has}the policy adds {ours} when a Pod is created"))
+                match self.inject().and_then(|rules| self.unread_labels(rules)) {
+                    Some(why) => skipped(format!(
+                        "{}: whether the policy adds {ours} when a Pod is created was not checked: {why}",
+                        self.alone()
+                    )),
+                    None if names.is_empty() => ok(format!("the policy adds {ours} when a Pod is created")),
+                    None => ok(format!("has {names}, and the policy adds {ours} when a Pod is created")),
+                }
             }
             _ if self.is_perhaps_copied() => warning(format!(
                 "is empty, and no policy adds {ours}: new Pods get it only if their service account lists it"

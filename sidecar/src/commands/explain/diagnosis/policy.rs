@@ -173,28 +173,28 @@ impl Rules {
     fn misses(&self, subject: &Subject, labels: &Labels, namespace: Option<&ObjectMeta>) -> Vec<String> {
         let mut misses: Vec<String> = self.out_of_force().into_iter().collect();
         let (place, account) = (&subject.namespace, &subject.service_account);
-        if let Some(namespace) = namespace {
-            let mut labels = namespace.labels.clone().unwrap_or_default();
-            // Every namespace has this label.
-            labels.insert(NAMESPACE_NAME.to_owned(), place.clone());
-            let failing = self.namespace_selector.iter().filter(|part| !part.matches(&labels));
-            misses.extend(failing.map(|part| match part {
-                Expression::NotIn(key, _) if key == OPT_OUT => {
-                    format!("leaves out {place}, which has the label {OPT_OUT}=false: remove the label")
-                }
-                Expression::In(key, _) if key == NAMESPACE_NAME => {
-                    format!("leaves out {place}: add it to its namespaceSelector")
-                }
-                Expression::NotIn(key, _) if key == NAMESPACE_NAME => {
-                    format!("leaves out {place}: remove it from its namespaceSelector")
-                }
-                part => {
-                    format!(
-                        "leaves out {place}: its namespaceSelector requires {part}: label {place}, or change it"
-                    )
-                }
-            }));
-        }
+        let mut of_namespace = namespace.and_then(|namespace| namespace.labels.clone()).unwrap_or_default();
+        // Every namespace has this label.
+        of_namespace.insert(NAMESPACE_NAME.to_owned(), place.clone());
+        let is_known = |part: &&Expression| namespace.is_some() || is_on_name(part);
+        let failing =
+            self.namespace_selector.iter().filter(is_known).filter(|part| !part.matches(&of_namespace));
+        misses.extend(failing.map(|part| match part {
+            Expression::NotIn(key, _) if key == OPT_OUT => {
+                format!("leaves out {place}, which has the label {OPT_OUT}=false: remove the label")
+            }
+            Expression::In(key, _) if key == NAMESPACE_NAME => {
+                format!("leaves out {place}: add it to its namespaceSelector")
+            }
+            Expression::NotIn(key, _) if key == NAMESPACE_NAME => {
+                format!("leaves out {place}: remove it from its namespaceSelector")
+            }
+            part => {
+                format!(
+                    "leaves out {place}: its namespaceSelector requires {part}: label {place}, or change it"
+                )
+            }
+        }));
         let failing = self.object_selector.iter().filter(|part| !part.matches(labels));
         misses.extend(failing.map(|part| match part {
             Expression::NotIn(key, _) if key == OPT_OUT => {
@@ -215,6 +215,11 @@ impl Rules {
             misses.push(format!("leaves out the service account {account}: add it to its serviceAccounts"));
         }
         misses
+    }
+
+    /// Returns whether only the labels of a namespace, other than its name, show whether this policy selects the namespace.
+    pub(super) fn depends_on_labels(&self) -> bool {
+        !self.namespace_selector.iter().all(is_on_name)
     }
 
     /// Returns the policy's pull secret, if it is not ours.
@@ -266,6 +271,12 @@ fn pod_at_admission(subject: &Subject, account: &Seen<ServiceAccount>) -> Value 
         spec.insert("imagePullSecrets".to_owned(), copied);
     }
     pod
+}
+
+/// Returns whether this part of a selector is about the name of a namespace, which is always known.
+fn is_on_name(part: &Expression) -> bool {
+    use Expression as E;
+    matches!(part, E::In(key, _) | E::NotIn(key, _) | E::Exists(key) | E::DoesNotExist(key) if key == NAMESPACE_NAME)
 }
 
 /// Returns the parts of a label selector, all of which must match.

@@ -105,6 +105,7 @@ struct World {
 
 fn cluster() -> World {
     let cluster = Cluster {
+        is_queried: true,
         namespace: Seen::Found(kube::api::ObjectMeta::default()),
         account: account(&[]),
         secret: Seen::Found(PullSecret {
@@ -379,6 +380,42 @@ fn a_tenant_finds_what_is_wrong_in_its_namespace() {
     );
     let enforces: fn(&mut World) = |world| world.cluster.account = Seen::Found(service_account(&[], true));
     check(&subject(), enforces, false, "✗ service account default: enforces mountable secrets");
+}
+
+#[test]
+fn a_host_that_the_pull_secret_lacks_does_not_hide_what_is_wrong_with_the_pull_secret() {
+    let with = |change: fn(&mut PullSecret), hosts: Option<&[&str]>| {
+        let mut world = cluster();
+        change(secret_in(&mut world));
+        world.cluster.hosts = hosts.map(names);
+        world
+    };
+    let check = |change: fn(&mut PullSecret), line: &str| {
+        for hosts in [None, Some(&[][..]), Some(&["other.example.com"][..])] {
+            let (is_good, text) = tenant(&subject(), &with(change, hosts));
+            assert!(text.contains(&format!("✗ Secret {OURS}: {line}")) && !is_good, "{text}");
+            // The registry may have a domain of its own, and so may a registry that is public.
+            let custom = Subject { images: vec!["registry.example.com/a".to_owned()], ..subject() };
+            let (is_good, text) = tenant(&custom, &with(change, hosts));
+            assert!(text.contains(&format!("! Secret {OURS}: {line}")) && is_good, "{text}");
+        }
+    };
+    // What the sidecar leaves if it could not renew the only credential.
+    check(|secret| (secret.registries, secret.expires_at) = (Box::default(), None), "contains no credential");
+    check(|secret| secret.expires_at = Some(NOW), "expired at");
+    check(
+        |secret| (secret.ours, secret.intact, secret.registries) = (false, false, Box::default()),
+        "another manager created it",
+    );
+    check(|secret| secret.intact = false, "was changed by an unknown manager");
+    // The image may be public, so a list without a good pull secret is only a warning.
+    let manual = workload(&["regcred"], true);
+    let elsewhere = Subject { images: vec!["a-registry.cn-beijing.cr.aliyuncs.com/a".to_owned()], ..manual };
+    for hosts in [None, Some(&["other.example.com"][..])] {
+        let (is_good, text) = tenant(&elsewhere, &with(|_| (), hosts));
+        assert!(text.contains(&format!("✓ Secret {OURS}")) && is_good, "{text}");
+        assert!(text.contains("! imagePullSecrets: contains only regcred"), "{text}");
+    }
 }
 
 #[test]

@@ -105,6 +105,7 @@ pub(crate) async fn surroundings(
         Seen::Found(_) | Seen::Unknown(_) => Seen::Absent,
     };
     Ok(Cluster {
+        is_queried: true,
         namespace: Seen::of(namespace)?.map(|namespace| namespace.metadata),
         account: Seen::of(account(client, subject).await)?,
         secret: secret.map(|secret| secret.facts),

@@ -1,4 +1,4 @@
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 
 use super::*;
 
@@ -54,6 +54,31 @@ fn logins_that_programs_do_not_read_are_warned_about() {
     assert!(text.starts_with("{\n\t\"credsStore\": \"desktop\",\n\t\"auths\": {"), "{text}");
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].starts_with("credsStore is set: "), "{warnings:?}");
+    let (text, warnings) = merged(
+        r#"{"auths": {"a.example.com/team": {}, "a.example.com.other/team": {}, "a.example.com:5000/team": {}}}"#,
+    );
+    assert!(text.contains(r#""a.example.com/team": {}"#), "{text}");
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].starts_with("auths has an entry for a.example.com/team: "), "{warnings:?}");
+}
+
+#[test]
+fn a_docker_config_is_not_replaced_by_other_output_even_if_it_is_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("config.json");
+    for (text, is_refused) in [
+        (r#"{"auths": {"a.example.com": {"#, true),
+        (r#"{"auths": {}, "auths": {}}"#, true),
+        (r#"{"credHelpers": {}, "#, true),
+        (r#"{"credsStore": "desktop""#, true),
+        ("{}", true),
+        ("", false),
+        (r#"{"registries": []}"#, false),
+    ] {
+        fs::write(&path, text).unwrap();
+        let checked = Destination::find(path.clone()).unwrap().refuse_docker_config();
+        assert_eq!(checked.is_err(), is_refused, "{text}");
+    }
 }
 
 #[test]
@@ -79,6 +104,11 @@ fn links_are_followed_and_what_is_no_file_is_refused() {
     fs::create_dir(at("inner")).unwrap();
     fs::write(at("inner/real.json"), r#"{"auths": {"other": {}}}"#).unwrap();
     symlink("inner/real.json", at("link.json")).unwrap();
+    fs::set_permissions(at("inner/real.json"), fs::Permissions::from_mode(0o640)).unwrap();
+    // Only root may do this.
+    let _ = chown(at("inner/real.json"), Some(1001), Some(1002));
+    let owner = |found: fs::Metadata| (found.uid(), found.gid(), found.mode() & 0o777);
+    let before = owner(fs::metadata(at("inner/real.json")).unwrap());
     symlink("absent.json", at("dangling.json")).unwrap();
 
     let destination = Destination::find(at("link.json")).unwrap();
@@ -86,7 +116,8 @@ fn links_are_followed_and_what_is_no_file_is_refused() {
     assert!(fs::symlink_metadata(at("link.json")).unwrap().is_symlink());
     let text = fs::read_to_string(at("inner/real.json")).unwrap();
     assert!(text.contains(r#""other": {}"#) && text.contains("NEW"), "{text}");
-    assert_eq!(fs::metadata(at("inner/real.json")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(owner(fs::metadata(at("inner/real.json")).unwrap()), before);
+    assert_eq!(before.2, 0o640);
     assert!(destination.refuse_docker_config().is_err());
 
     let check = |name: &str, expected: &str| {
@@ -95,6 +126,18 @@ fn links_are_followed_and_what_is_no_file_is_refused() {
     };
     check("dangling.json", "is a link to a file that does not exist");
     check("inner", "is not a regular file: write - for standard output");
-    check("absent/auth.json", "is in a directory that does not exist");
     check("/dev/null", "is not a regular file: write - for standard output");
+    check("inner/real.json/auth.json", "/inner/real.json/auth.json");
+}
+
+#[test]
+fn a_new_file_and_its_new_directories_are_private() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let destination = Destination::find(at("a/b/auth.json")).unwrap();
+    assert_eq!(fs::read_dir(at("a/b")).unwrap().count(), 0);
+    destination.write(OURS).unwrap();
+    for (name, mode) in [("a", 0o700), ("a/b", 0o700), ("a/b/auth.json", 0o600)] {
+        assert_eq!(fs::metadata(at(name)).unwrap().mode() & 0o777, mode, "{name}");
+    }
 }

@@ -122,17 +122,18 @@ fn pods_that_a_policy_has_not_selected_are_left_out_and_told_why() {
     check(&pod, &by_label, &label("false"), "leaves out team-a, which has the label");
     assert_eq!(by_label.misses(&pod, &plain, Some(&namespace(&label("true")))), Vec::<String>::new());
     let by_name = json!({ "key": NAMESPACE_NAME, "operator": "In", "values": ["team-b"] });
-    check(
-        &pod,
-        &selector("namespaceSelector", by_name),
-        &plain,
-        "leaves out team-a: add it to its namespaceSel",
-    );
+    let by_name = selector("namespaceSelector", by_name);
+    check(&pod, &by_name, &plain, "leaves out team-a: add it to its namespaceSel");
     let not_by_name = json!({ "key": NAMESPACE_NAME, "operator": "NotIn", "values": ["team-a"] });
     check(&pod, &selector("namespaceSelector", not_by_name), &plain, "leaves out team-a: remove it from");
     let own_name = json!({ "key": NAMESPACE_NAME, "operator": "In", "values": ["team-a"] });
-    let own_name = selector("namespaceSelector", own_name).misses(&pod, &plain, Some(&namespace(&plain)));
-    assert_eq!(own_name, Vec::<String>::new());
+    let own_name = selector("namespaceSelector", own_name);
+    assert_eq!(own_name.misses(&pod, &plain, Some(&namespace(&plain))), Vec::<String>::new());
+    // The name is known even if the namespace could not be read. Its other labels are not.
+    assert_eq!(own_name.misses(&pod, &plain, None), Vec::<String>::new());
+    assert_eq!(by_name.misses(&pod, &plain, None), ["leaves out team-a: add it to its namespaceSelector"]);
+    assert_eq!(by_label.misses(&pod, &plain, None), Vec::<String>::new());
+    assert!(by_label.depends_on_labels() && !by_name.depends_on_labels());
     let wanted = json!({ "key": "env", "operator": "In", "values": ["prod"] });
     check(
         &pod,

@@ -52,6 +52,23 @@ fn a_policy_that_never_touches_the_pods_stands_in_their_way_unless_they_have_the
 }
 
 #[test]
+fn a_policy_is_not_called_good_if_the_labels_that_it_requires_were_not_read() {
+    let mut unread = cluster();
+    unread.cluster.namespace = Seen::Unknown("you may not get namespaces".to_owned());
+    let why = "was not checked: you may not get namespaces";
+    let line = format!("- INJECT is installed; whether it selects the namespace {why}");
+    check_policy(&workload(&[], true), &unread, true, &line);
+    for (list, has) in [(&[][..], "is empty"), (&["regcred"][..], "contains only regcred")] {
+        let line =
+            format!("- imagePullSecrets: {has}: whether the policy adds {OURS} when a Pod is created {why}");
+        check_policy(&workload(list, true), &unread, true, &line);
+    }
+    let without_labels = Rules { namespace_selector: Vec::new(), ..rules(json!({})) };
+    unread.policies = Ok(installed(Some(without_labels), None));
+    check_policy(&workload(&[], true), &unread, true, "✓ INJECT is installed, and selects");
+}
+
+#[test]
 fn a_label_of_the_pods_keeps_the_policy_away() {
     let labels: Labels = [("acr-credential-helper.io/inject".to_owned(), "false".to_owned())].into();
     let opted_out = Subject { labels, ..workload(&[], true) };

@@ -18,16 +18,27 @@ fn an_exclusion_and_a_selector_are_told_from_a_name_that_is_not_listed() {
 }
 
 #[test]
+fn a_namespace_that_was_not_read_is_not_called_good() {
+    let mut unread = cluster();
+    unread.cluster.namespace = Seen::Unknown("you may not get namespaces".to_owned());
+    let line = "- namespace team-a: is managed; the rest was not checked: you may not get namespaces";
+    check(&subject(), &configuration(""), Some(&unread), true, line);
+    check(&subject(), &configuration(""), None, true, "✓ namespace team-a: is managed");
+}
+
+#[test]
 fn a_service_account_is_judged_by_what_it_lists() {
     let enforcing = |list: &[&str]| Seen::Found(service_account(list, true));
     let check = |account: Seen<ServiceAccount>, more: &str, mark: char, rest: &str| {
         let cluster = with_account(account, cluster());
         let line = format!("{mark} service account default: {rest}");
-        check(&subject(), &configuration(more), Some(&cluster), mark == '✓', &line);
+        check(&subject(), &configuration(more), Some(&cluster), mark != '✗', &line);
     };
     let by_accounts = "attach: service-account\n";
     check(Seen::Absent, "", '✗', "does not exist");
-    check(Seen::default(), "", '✓', "is selected");
+    let unread = || Seen::Unknown("you may not get serviceaccounts".to_owned());
+    check(unread(), "", '-', "is selected; the rest was not checked: you may not get serviceaccounts");
+    check(unread(), "attach: both\n", '-', "is selected; whether it lists");
     check(account(&[]), "", '✓', "is selected");
     check(enforcing(&[]), "", '✗', "enforces mountable secrets and does not list");
     check(enforcing(&[OURS]), "", '✓', "is selected");
@@ -170,6 +181,17 @@ fn hosts_that_the_cloud_names_are_known_once_the_secret_was_read() {
         true,
         &format!("- {place}demo-registry.cn-hangzhou.cr.aliyuncs.com is not among the configured registries"),
     );
+    // They are not known from a Secret without the registry, or from one that is not the sidecar's.
+    let mut lacking = absent.clone();
+    secret_in(&mut lacking).registries = Box::default();
+    let line = format!(
+        "! {place}its host may belong to acr-registry-info[0], which the pull secret does not contain"
+    );
+    check(&subject(), &configuration, Some(&lacking), true, &line);
+    let mut foreign = absent;
+    secret_in(&mut foreign).ours = false;
+    let line = format!("✗ Secret {OURS}: another manager created it");
+    check(&subject(), &configuration, Some(&foreign), false, &line);
 }
 
 #[test]
