@@ -58,7 +58,12 @@ impl Way {
         let mut review = pod_review(Shape { pull_secrets: listed, ..Shape::SELECTED }, ORDINARY);
         let mut pod = review["request"]["object"].take();
         pod["metadata"]["namespace"] = json!(namespace);
-        // Only the API server writes this one.
+        // A real API server takes no probes of an init container, and only it writes managedFields.
+        for container in pod["spec"]["initContainers"].as_array_mut().into_iter().flatten() {
+            if let Some(fields) = container.as_object_mut() {
+                fields.retain(|name, _| !name.ends_with("Probe"));
+            }
+        }
         pod["metadata"].as_object_mut().map(|metadata| metadata.remove("managedFields"));
         let pod = pod.to_string().into_bytes();
         Self {
@@ -87,11 +92,16 @@ impl Way {
 
     /// Waits until the Pod ends with these pull secrets.
     async fn settle(&self, client: &Client, expected: &[&str]) -> Result<()> {
-        wait_until(self.label, PATIENCE, async || {
+        let mut last = None;
+        let settled = wait_until(self.label, PATIENCE, async || {
             // While a webhook comes or goes, a call of it may fail.
-            Ok(self.outcome(client).await.ok().filter(|names| names == expected).map(|_| ()))
+            let outcome = self.outcome(client).await;
+            let is_settled = outcome.as_ref().is_ok_and(|names| names == expected);
+            last = Some(outcome);
+            Ok(is_settled.then_some(()))
         })
-        .await
+        .await;
+        settled.with_context(|| format!("expected {expected:?}, got {last:?}"))
     }
 
     async fn measure_alone(&mut self, client: &Client) -> Result<()> {

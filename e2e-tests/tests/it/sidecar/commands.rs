@@ -173,7 +173,7 @@ async fn helm_pulls_with_the_login_that_mint_adds_to_its_file() -> Result<()> {
     let (success, _) = run(&pull).await?;
     assert!(!success, "a login for {registry} is none for {ours}");
 
-    let entries = format!("{}  domains: {ours}", INSTANCE);
+    let entries = format!("{INSTANCE}  domains: {ours}");
     let ended = mint::mint(&stage.sidecar, &entries, &["--to", "auth.json"]).await?;
     ended_with(0, &ended);
     for arguments in [&pull[..], &push] {
