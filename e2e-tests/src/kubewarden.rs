@@ -30,8 +30,9 @@ impl Kubewarden {
     pub async fn start(cluster: &Cluster) -> Result<Self> {
         let client = cluster.client().await?;
         cluster::apply(&client, &definition("PolicyServer", "policyserver", "policyservers")).await?;
-        let policy = ("ClusterAdmissionPolicy", "clusteradmissionpolicy", "clusteradmissionpolicies");
-        cluster::apply(&client, &definition(policy.0, policy.1, policy.2)).await?;
+        let policy =
+            definition("ClusterAdmissionPolicy", "clusteradmissionpolicy", "clusteradmissionpolicies");
+        cluster::apply(&client, &policy).await?;
         let api = policies(&client);
         wait_until("the kind of the policies is served", PATIENCE, async || {
             Ok(api.list(&ListParams::default()).await.ok().map(|_| ()))

@@ -14,16 +14,18 @@ static LINE: LazyLock<ProgressBar> = LazyLock::new(|| {
     line
 });
 
-/// Shows what is being waited for, in place of what was shown before. The text is one line that this program wrote.
-pub fn show(text: impl FnOnce() -> String) {
+/// Shows what is being waited for, in place of what was shown before. The text is one line that this program wrote. Returns
+/// whether there is a terminal to show it on.
+pub fn show(text: impl FnOnce() -> String) -> bool {
     if LINE.is_hidden() {
-        return;
+        return false;
     }
     LINE.set_message(text());
     if LINE.is_finished() {
         LINE.reset();
     }
     LINE.tick();
+    true
 }
 
 /// Removes the line, so that other text can be written.

@@ -4,7 +4,7 @@
 //! admission, and no write to etcd. Between the rounds everything is removed, and the bare API server is measured.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use acr_e2e_tests::cluster::{self, Cluster, PATIENCE, User, named_namespace};
@@ -144,11 +144,11 @@ async fn send(client: &Client, request: Request<Body>) -> Result<Vec<u8>> {
     Ok(body.into())
 }
 
-/// A policy of `deploy/inject.yaml` with another module and another namespace.
-fn policy(name: &str, namespace: &str) -> Result<ClusterAdmissionPolicy> {
+/// The policy of `deploy/inject.yaml` for this namespace, with the namespace as its name.
+fn policy(namespace: &str) -> Result<ClusterAdmissionPolicy> {
     let manifests = Manifests::read_file(&paths::repository().join("deploy/inject.yaml"))?;
     let mut policy = manifests.policy("acr-credential-helper-inject")?.clone();
-    name.clone_into(&mut policy.name);
+    namespace.clone_into(&mut policy.name);
     let only = LabelSelectorRequirement {
         key: "kubernetes.io/metadata.name".to_owned(),
         operator: "In".to_owned(),
@@ -190,27 +190,23 @@ fn native(namespace: &str) -> [Value; 2] {
     [policy, binding]
 }
 
-/// Serves these policies, each with its module, and returns what makes the API server call them.
+/// Has a host serve these policies, each with its module, and returns what makes the API server call them.
 async fn serve(
     cluster: &Cluster,
-    in_process: bool,
+    start: impl AsyncFnOnce(HostConfig) -> Result<PolicyHost>,
     served: &[(&'static str, PathBuf)],
 ) -> Result<(PolicyHost, Vec<Value>)> {
-    let policies =
-        served.iter().map(|(namespace, _)| policy(namespace, namespace)).collect::<Result<Vec<_>>>()?;
-    let config = |(policy, (_, module)): (&ClusterAdmissionPolicy, &(_, PathBuf))| {
-        (policy.unique_name(), policy.policy_config(Path::new(module)))
-    };
-    let config = HostConfig {
-        policies: policies.iter().zip(served).map(config).collect::<BTreeMap<_, _>>(),
+    let policies = served.iter().map(|(namespace, _)| policy(namespace)).collect::<Result<Vec<_>>>()?;
+    let configs = policies
+        .iter()
+        .zip(served)
+        .map(|(policy, (_, module))| (policy.unique_name(), policy.policy_config(module)));
+    let host = start(HostConfig {
+        policies: configs.collect(),
         kubeconfig: Some(cluster.kubeconfig_as(&User::policy_server())?),
         ..HostConfig::default()
-    };
-    let host = if in_process {
-        PolicyHost::start_in_process(config).await?
-    } else {
-        PolicyHost::start(config).await?
-    };
+    });
+    let host = host.await?;
     let webhook = |policy: &ClusterAdmissionPolicy| {
         policy.webhook_configuration(&host.url(&policy.unique_name()), host.ca_pem()).to_object()
     };
@@ -238,7 +234,7 @@ pub(crate) async fn measure() -> Result<()> {
         ("ours", paths::policy_wasm()?),
         ("typed", paths::typed_mutator_wasm()?),
     ];
-    let (host, mut objects) = serve(&cluster, true, &in_process).await?;
+    let (host, mut objects) = serve(&cluster, PolicyHost::start_in_process, &in_process).await?;
     objects.extend(native("native"));
     let mut hosts = vec![host];
     if PolicyServer::find()?.is_some() {
@@ -246,7 +242,7 @@ pub(crate) async fn measure() -> Result<()> {
         ways.push(Way::new("policy-server, ours", "ours-real", &[], ADDED));
         let served =
             [("accept-real", paths::accept_everything_wasm()?), ("ours-real", paths::policy_wasm()?)];
-        let (host, webhooks) = serve(&cluster, false, &served).await?;
+        let (host, webhooks) = serve(&cluster, PolicyHost::start, &served).await?;
         objects.extend(webhooks);
         hosts.push(host);
     }

@@ -91,7 +91,7 @@ pub(super) fn run(args: ManifestsArgs) -> Result<Exit, CommandError> {
                 items.extend(read.map_err(|error| CommandError::Refused(error.to_string()))?);
             }
             let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
-            report::to_stdout(report::json(&list)?.trim_end())?;
+            report::bytes_to_stdout(report::json(&list)?.as_bytes())?;
         }
     }
     Ok(Exit::Success)

@@ -120,6 +120,7 @@ pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
             exit = Exit::Findings;
         }
     }
+    let document = BTreeMap::from([("registries", &minted)]);
     let text = match output {
         // An incomplete docker config would replace a complete one.
         MintOutput::DockerConfig if exit != Exit::Success => return Ok(exit),
@@ -128,8 +129,8 @@ pub(super) fn run(args: MintArgs) -> Result<Exit, CommandError> {
             DockerConfig::render(&snapshot, &all, SystemClock.now())?.bytes
         }
         MintOutput::Table => table(&minted, SystemClock.wall()).into_bytes().into(),
-        MintOutput::Json => report::json(&BTreeMap::from([("registries", &minted)]))?.into_bytes().into(),
-        MintOutput::Yaml => report::yaml(&BTreeMap::from([("registries", &minted)]))?.into_bytes().into(),
+        MintOutput::Json => report::json(&document)?.into_bytes().into(),
+        MintOutput::Yaml => report::yaml(&document)?.into_bytes().into(),
     };
     let Some(file) = destination else {
         report::bytes_to_stdout(&text)?;

@@ -134,6 +134,7 @@ pub(super) fn line_to_stdout(indent: &str, line: &Line) -> io::Result<()> {
 
 /// Writes bytes to standard output as they are: texts that only this program wrote, or that a program reads.
 pub(super) fn bytes_to_stdout(bytes: &[u8]) -> io::Result<()> {
+    progress::clear();
     let mut stdout = io::stdout().lock();
     stdout.write_all(bytes)?;
     stdout.flush()
@@ -177,8 +178,8 @@ pub(super) fn finish<D: Serialize>(
 ) -> io::Result<Exit> {
     match output {
         Output::Text => text(document)?,
-        Output::Json => to_stdout(json(document)?.trim_end())?,
-        Output::Yaml => to_stdout(yaml(document)?.trim_end())?,
+        Output::Json => bytes_to_stdout(json(document)?.as_bytes())?,
+        Output::Yaml => bytes_to_stdout(yaml(document)?.as_bytes())?,
     }
     Ok(if ok { Exit::Success } else { Exit::Findings })
 }

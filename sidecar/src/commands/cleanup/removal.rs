@@ -76,12 +76,7 @@ impl Leftovers {
                     Ok(Removal::Done) => {
                         removed += 1;
                         let text = || format!("{removed} of {all} removed");
-                        let mut is_logged = removed % LOGGED == 0;
-                        progress::show(|| {
-                            is_logged = false;
-                            text()
-                        });
-                        if is_logged {
+                        if !progress::show(text) && removed % LOGGED == 0 {
                             report::to_stderr(text());
                         }
                         continue;

@@ -12,7 +12,7 @@ use kube::core::SelectorExt as _;
 use self::policy::Policies;
 use super::gather::{Cluster, Subject};
 use crate::commands::cluster::Seen;
-use crate::commands::report::remark::{Remark, error, ok, skipped, warning};
+use crate::commands::report::remark::{Remark, error, not_checked, ok, skipped, warning};
 use crate::commands::report::{self, Line, Mark};
 use crate::configuration::{Attach, Configuration};
 
@@ -235,10 +235,6 @@ impl Case<'_> {
             )),
         }
     }
-}
-
-fn not_checked(why: &str) -> Remark {
-    skipped(format!("not checked: {why}"))
 }
 
 #[cfg(test)]

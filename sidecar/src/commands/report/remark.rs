@@ -20,3 +20,8 @@ pub(crate) fn error(message: impl Into<String>) -> Remark {
 pub(crate) fn skipped(message: impl Into<String>) -> Remark {
     (Mark::Skipped, message.into())
 }
+
+/// Returns the remark about something that could not be read.
+pub(crate) fn not_checked(why: &str) -> Remark {
+    skipped(format!("not checked: {why}"))
+}

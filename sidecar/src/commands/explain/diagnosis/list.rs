@@ -1,10 +1,10 @@
 //! Judges how the reference gets into the list of a Pod, and what keeps it out.
 
+use super::Case;
 use super::policy::{Answer, Installed, Rules};
-use super::{Case, not_checked};
 use crate::commands::cluster::Seen;
 use crate::commands::explain::gather::Cluster;
-use crate::commands::report::remark::{Remark, error, ok, skipped, warning};
+use crate::commands::report::remark::{Remark, error, not_checked, ok, skipped, warning};
 use crate::commands::report::{Line, Mark};
 use crate::configuration::Attach;
 use crate::telemetry::policies::{GUARD, INJECT};
