@@ -120,6 +120,13 @@ impl Watches {
         });
     }
 
+    /// Stops to watch objects of this kind.
+    pub fn stop(&mut self, kind: Kind) {
+        if let Some(watch) = self.running.get_mut(kind as usize) {
+            *watch = None;
+        }
+    }
+
     /// Returns whether objects of this kind are watched.
     pub fn is_watching(&self, kind: Kind) -> bool {
         self.watch(kind).is_some()

@@ -63,6 +63,10 @@ impl Controller {
                 }
                 None
             }
+            WatchEvent::Failed(Kind::ServiceAccount) if !self.attaches() => {
+                self.stop_watching_accounts();
+                None
+            }
             WatchEvent::Failed(kind) => {
                 self.observer.watch_failed(kind);
                 None
@@ -121,6 +125,20 @@ impl Controller {
             self.accounts_due = None;
             self.watches.service_accounts(service_accounts);
         }
+    }
+
+    fn attaches(&self) -> bool {
+        self.active().is_none_or(|active| active.configuration.attach != Attach::Pod)
+    }
+
+    /// After a change to `attach: pod`, the watch serves to remove our entries, until the right to it is gone, too.
+    fn stop_watching_accounts(&mut self) {
+        tracing::info!("service accounts are not watched any more, because attach is pod");
+        self.watches.stop(Kind::ServiceAccount);
+        self.store.list_begins(Kind::ServiceAccount);
+        self.store.list_ends(Kind::ServiceAccount);
+        self.synced.service_accounts = false;
+        self.observer.watch_works(Kind::ServiceAccount);
     }
 
     /// Handles a namespace that was seen: its service accounts may have been dropped earlier, or may not be needed any more.

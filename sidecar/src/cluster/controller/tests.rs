@@ -295,6 +295,24 @@ async fn what_was_dropped_is_listed_again_when_it_matters() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn service_accounts_are_watched_after_a_change_to_pod_until_the_right_is_gone() {
+    let mut world = World::new();
+    world.configure(ATTACHING, &one());
+    world.namespace("team-a");
+    world.account("team-a", account("default", &["acr-pull"]));
+    world.controller.see_all(WatchEvent::Failed(Kind::ServiceAccount));
+    assert!(world.controller.watches.is_watching(Kind::ServiceAccount), "they matter, so it is tried again");
+    world.configure("watch-namespace: team-*\nattach: pod\n", &one());
+    assert!(world.controller.watches.is_watching(Kind::ServiceAccount), "our entries have to be removed");
+    assert_eq!(world.kept("team-a"), 1);
+    world.controller.see_all(WatchEvent::Failed(Kind::ServiceAccount));
+    assert!(!world.controller.watches.is_watching(Kind::ServiceAccount));
+    assert_eq!(world.kept("team-a"), 0);
+    world.configure(ATTACHING, &one());
+    assert!(world.controller.watches.is_watching(Kind::ServiceAccount));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_namespace_that_comes_to_be_managed_gets_its_accounts_listed() {
     let (mut world, mut last) = (World::new(), None);
     world.configure(&format!("{ATTACHING}watch-namespace-selector: team\n"), &one());
