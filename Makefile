@@ -190,6 +190,7 @@ annotated-policy.wasm: policy.wasm metadata.yml README.md ## Add the metadata to
 
 .PHONY: artifacthub-pkg.yml
 artifacthub-pkg.yml: ## Write Artifact Hub's package out of metadata.yml and questions-ui.yml (needs kwctl)
+	@mkdir -p target
 	kwctl scaffold artifacthub --output target/$@
 	release/artifacthub-pkg.sh < target/$@ > $@
 

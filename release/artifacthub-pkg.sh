@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Reads what `kwctl scaffold artifacthub` generates and prints it with what kwctl cannot know: our name as the provider, where
-# kwctl puts Kubewarden's into every package, the logo, a screenshot, and the chart that installs Kubewarden since 1.37.
+# kwctl puts Kubewarden's into every package, the logo, a screenshot, and the chart that installs Kubewarden since 1.37. Artifact Hub
+# takes a version in again if its digest changes: it may have seen what kwctl generated.
 set -euo pipefail
 
 cat <<'HEADER'
@@ -9,8 +10,8 @@ HEADER
 awk '
   # What this script added before.
   /^[^ -]/ { shots = /^screenshots:/ }
-  /^#/ || /^logoURL:/ || shots { next }
-  /^version: / { version = $2 }
+  /^#/ || /^logoURL:/ || /^digest:/ || shots { next }
+  /^version: / { version = $2; print; print "digest: " version; next }
   /^license: / {
     pictures = "https://raw.githubusercontent.com/acr-credential-helper/acr-credential-helper/v" version "/docs/pictures"
     print "logoURL: " pictures "/logo.svg"
@@ -18,5 +19,10 @@ awk '
   }
   /^provider:/ { provider = 1 }
   provider && $0 == "  name: kubewarden" { print "  name: acr-credential-helper"; provider = 0; next }
-  { sub("/kubewarden/kubewarden-controller$", "/kubewarden/admission-controller"); print }
+  {
+    sub("/kubewarden/kubewarden-controller$", "/kubewarden/admission-controller")
+    # kwctl before 1.36.
+    sub(/\[`kwctl`\]\(https:\/\/github\.com\/kubewarden\/kwctl\)/, "[kwctl](https://docs.kubewarden.io/howtos/install-kwctl)")
+    print
+  }
 '

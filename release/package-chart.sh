@@ -12,10 +12,8 @@ stage="$(mktemp -d)"
 trap 'rm -rf "$stage"' EXIT
 cp -R charts/acr-credential-helper "$stage/"
 
-section=Unreleased
-if grep --quiet --fixed-strings "## [$version]" CHANGELOG.md; then section="$version"; fi
 # One entry for each item: its lines are joined, and Markdown that Artifact Hub does not render is removed.
-awk -v section="## [$section]" '
+release/notes.sh "$version" | awk '
   function flush() {
     if (item == "") return
     # Such as "Not in it": Artifact Hub knows only these.
@@ -30,16 +28,13 @@ awk -v section="## [$section]" '
     print "    - kind: " kind "\n      description: \047" item "\047"
     item = ""
   }
-  index($0, section) == 1 { inside = 1; next }
-  inside && /^## / { exit }
-  !inside { next }
   /^### / { flush(); kind = tolower($2); next }
   /^- / { flush(); item = substr($0, 3); next }
   /^  / && item != "" { sub(/^ +/, " "); item = item $0; next }
   { flush() }
   END { flush() }
-' CHANGELOG.md > "$stage/changes"
-[[ -s "$stage/changes" ]] || { echo "CHANGELOG.md has no changes under [$section]" >&2; exit 1; }
+' > "$stage/changes"
+[[ -s "$stage/changes" ]] || { echo "CHANGELOG.md lists no changes of $version" >&2; exit 1; }
 sed -i -e '/^annotations:$/a\  artifacthub.io/changes: |' "$stage/acr-credential-helper/Chart.yaml"
 sed -i -e "/^  artifacthub.io\/changes: |\$/r $stage/changes" "$stage/acr-credential-helper/Chart.yaml"
 "${HELM:-helm}" package --destination "$1" "$stage/acr-credential-helper"
