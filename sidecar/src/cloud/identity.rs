@@ -129,7 +129,7 @@ fn environment_oidc(environment: &Environment, last: bool) -> Result<FirstKeys, 
     if !(2..=64).contains(&session_name.len()) || !session_name.bytes().all(allowed) {
         return Err(unavailable(
             format!("{ROLE_SESSION_NAME} is not a valid session name"),
-            "write 2 to 32 letters, digits or .@-_",
+            "write 2 to 64 letters, digits or .@-_",
         ));
     }
     let role = OidcRole {

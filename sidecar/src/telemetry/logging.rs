@@ -15,7 +15,8 @@ use crate::progress;
 #[derive(Debug, Clone, Args)]
 pub struct LoggingArgs {
     /// How much is logged to standard error: off, error, warn, info, debug (with each call to the cloud) or trace (with each
-    /// step of it) [default: info for run, off for commands that print everything themselves].
+    /// step of it) [default: info for run, warn for run --once and --dry-run, off for commands that print everything
+    /// themselves].
     #[arg(
         long,
         global = true,

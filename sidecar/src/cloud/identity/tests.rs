@@ -89,7 +89,7 @@ fn what_is_there_but_broken_is_not_passed_over() {
     let name = [&OIDC[..], &[("ALIBABA_CLOUD_ROLE_SESSION_NAME", "a b")]].concat();
     assert_eq!(
         found(&settings(&name, None)),
-        "finding keys: ALIBABA_CLOUD_ROLE_SESSION_NAME is not a valid session name: write 2 to 32 letters, digits or .@-_"
+        "finding keys: ALIBABA_CLOUD_ROLE_SESSION_NAME is not a valid session name: write 2 to 64 letters, digits or .@-_"
     );
 }
 

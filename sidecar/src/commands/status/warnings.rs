@@ -34,7 +34,8 @@ pub(super) async fn read(
 ) -> Result<Vec<Warning>, CommandError> {
     let ClusterArgs { sidecar_namespace, config_map, .. } = args;
     let api: Api<Event> = Api::namespaced(client.clone(), sidecar_namespace);
-    // Events about single pull secrets and service accounts are in the namespaces of these objects.
+    // Events about single pull secrets and service accounts are in the namespaces of these objects; those about namespaces are
+    // in `default`.
     let about = format!(
         "involvedObject.kind=ConfigMap,involvedObject.name={config_map},reportingComponent={FIELD_MANAGER},type=Warning"
     );
