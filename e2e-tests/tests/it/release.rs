@@ -84,7 +84,9 @@ fn the_image_holds_the_static_binary_of_each_architecture_and_pins_its_base() ->
 #[test]
 fn every_file_names_the_same_version() -> Result<()> {
     let version = of_package(&text("Cargo.toml")?)?;
-    assert_eq!(of_package(&text("sidecar/Cargo.toml")?)?, version, "sidecar/Cargo.toml");
+    for manifest in ["sidecar/Cargo.toml", "core/Cargo.toml"] {
+        assert_eq!(of_package(&text(manifest)?)?, version, "{manifest}");
+    }
     let metadata = yaml("metadata.yml")?;
     assert_eq!(metadata["annotations"]["io.kubewarden.policy.version"], version, "metadata.yml");
     for file in ["inject", "guard", "serviceaccounts"] {
@@ -199,6 +201,25 @@ fn the_archives_hold_the_binary_and_the_licence_and_the_krew_manifest_names_them
     run(Command::new("bash").args(["-c", check]).arg(&release))?;
     for file in ["acr.yaml", "hauler-manifest.yaml"] {
         assert!(checksums.contains(&format!("  {file}\n")), "{file}: {checksums}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_workflow_builds_each_platform_of_its_matrix() -> Result<()> {
+    let workflow = yaml(".github/workflows/binaries.yml")?;
+    let job = &workflow["jobs"]["binary"];
+    let steps = job["steps"].as_array().context("no steps")?;
+    let build = steps.iter().find(|step| step["name"] == "Build").context("no step builds")?;
+    let line = build["run"].as_str().context("it runs nothing")?;
+    let platforms = job["strategy"]["matrix"]["include"].as_array().context("no matrix")?;
+    assert!(platforms.len() > 1);
+    for platform in platforms {
+        let target = platform["target"].as_str().context("no target")?;
+        // With this flag, make only prints what it would do.
+        let mut make = Command::new("bash");
+        let printed = run(make.args(["-c", line]).env("TARGET", target).env("MAKEFLAGS", "n"))?;
+        assert!(printed.contains(&format!("--target {target} ")), "{target}: {printed}");
     }
     Ok(())
 }
