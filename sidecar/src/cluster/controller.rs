@@ -228,12 +228,16 @@ impl Controller {
         self.snapshot.active.as_deref()
     }
 
+    /// Returns whether service accounts matter, which they also may while no configuration is known.
+    fn attaches(&self) -> bool {
+        self.active().is_none_or(|active| active.configuration.attach != Attach::Pod)
+    }
+
     /// Returns whether all requested work is done.
     fn is_finished(&self) -> bool {
-        let attaches = self.active().is_some_and(|active| active.configuration.attach != Attach::Pod);
         !matches!(self.mode, Mode::Forever)
             && self.can_work()
-            && (self.synced.service_accounts || !attaches)
+            && (self.synced.service_accounts || !self.attaches())
             && self.snapshot.version > 0
             && !self.is_pending()
             && self.queue.is_empty()

@@ -127,14 +127,12 @@ impl Controller {
         }
     }
 
-    fn attaches(&self) -> bool {
-        self.active().is_none_or(|active| active.configuration.attach != Attach::Pod)
-    }
-
     /// After a change to `attach: pod`, the watch serves to remove our entries, until the right to it is gone, too.
     fn stop_watching_accounts(&mut self) {
         tracing::info!("service accounts are not watched any more, because attach is pod");
         self.watches.stop(Kind::ServiceAccount);
+        self.accounts_due = None;
+        // A list without any: all that are kept are forgotten.
         self.store.list_begins(Kind::ServiceAccount);
         self.store.list_ends(Kind::ServiceAccount);
         self.synced.service_accounts = false;
