@@ -127,13 +127,15 @@ func (p *process) died() error {
 	return fmt.Errorf("%s died: %w%s", p.part.name, how, p.tail())
 }
 
-// tail is the end of the part's log, as the end of an error message.
+// tail is the end of the part's log, as the end of an error message. What a Go
+// program that panics prints of its goroutines would hide why it did.
 func (p *process) tail() string {
 	text, err := os.ReadFile(p.part.log)
 	if err != nil {
 		return fmt.Sprintf("\n(its log cannot be read: %v)", err)
 	}
-	return fmt.Sprintf("\nThe end of %s:\n%s", p.part.log, lastLines(string(text), tailLines))
+	before, _, _ := strings.Cut(string(text), "\n\ngoroutine ")
+	return fmt.Sprintf("\nThe end of %s:\n%s", p.part.log, lastLines(before, tailLines))
 }
 
 // stop ends the part, kindly at first, and returns when it is gone.

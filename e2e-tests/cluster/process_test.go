@@ -29,7 +29,8 @@ func TestLastLines(t *testing.T) {
 
 func TestAPartThatDiesShowsTheEndOfItsLog(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "etcd.log")
-	if err := os.WriteFile(log, []byte("first\n"+strings.Repeat("more\n", tailLines-1)+"address already in use\n"), 0o600); err != nil {
+	stack := "\ngoroutine 1 [running]:\n" + strings.Repeat("main.main()\n", tailLines)
+	if err := os.WriteFile(log, []byte("first\n"+strings.Repeat("more\n", tailLines-1)+"panic: no space left on device\n"+stack), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	exited := make(chan struct{})
@@ -48,7 +49,7 @@ func TestAPartThatDiesShowsTheEndOfItsLog(t *testing.T) {
 		t.Fatal("a dead part became ready")
 	}
 	message := err.Error()
-	if !strings.HasPrefix(message, "etcd died: exit status 1\n") || !strings.HasSuffix(message, "\naddress already in use") || strings.Contains(message, "first") {
+	if !strings.HasPrefix(message, "etcd died: exit status 1\n") || !strings.HasSuffix(message, "\npanic: no space left on device") || strings.Contains(message, "first") {
 		t.Errorf("the message is:\n%s", message)
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
+	"go.etcd.io/etcd/server/v3/storage/wal"
 	"k8s.io/component-base/cli"
 	"k8s.io/component-base/logs"
 	kubectl "k8s.io/kubectl/pkg/cmd"
@@ -31,6 +32,9 @@ const (
 func programCommands() []*cobra.Command {
 	return []*cobra.Command{
 		programCommand(etcd, "The key-value store", func() error {
+			// etcd takes up two of these (of 64 MB) before anything is stored, which fills
+			// a disk when many clusters run at once.
+			wal.SegmentSizeBytes = 8 << 20
 			etcdmain.Main(os.Args)
 			return nil
 		}),
