@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -95,7 +94,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
     };
     let cloud = setup::cloud(cloud)?;
     let replica = replica.unwrap_or_else(|| format!("{FIELD_MANAGER}-{:08x}", fastrand::u32(..)));
-    runtime()?.block_on(async {
+    setup::runtime()?.block_on(async {
         let client = cluster::connect_without_retries(&cluster)?;
         let parts = Wiring::new(client, cloud, &cluster)?;
         match (dry_run, once) {
@@ -113,12 +112,6 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
             (false, false) => parts.serve(settings, listen, replica).await,
         }
     })
-}
-
-/// Creates a runtime with two threads: one plans while the other reads and writes. More threads would cost memory, and
-/// the API server is slower than they are.
-fn runtime() -> Result<Runtime, CommandError> {
-    Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(CommandError::StartRuntime)
 }
 
 /// The parts that every mode needs.
