@@ -18,13 +18,16 @@ use serde_json::{Value, json};
 
 use crate::each;
 use crate::observer::Observer;
-use crate::process::{self, Counter};
+use crate::process::{self, CLOUD, Counter, SIDECAR};
 
 /// How long anything may take before the benchmark gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(15);
 
 /// Setting the stage is nobody's achievement, so it is done with many requests at a time.
 pub(crate) const SETTING_UP: usize = 32;
+
+/// How long credentials live where nothing is to be renewed, in seconds.
+pub(crate) const LONG_LIFE: i64 = 3600;
 
 /// The control plane rests when it uses less than this share of a core: its parts look after each other all the time.
 const REST: f64 = 0.12;
@@ -56,12 +59,12 @@ pub(crate) struct Party {
 }
 
 impl Bed {
-    /// Starts everything but the sidecar. Credentials live so many seconds.
-    pub(crate) async fn start(credential_seconds: i64) -> Result<Self> {
+    /// Starts everything but the sidecar. Credentials live for [`LONG_LIFE`].
+    pub(crate) async fn start() -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let state = directory.path().join("state.yaml");
         let minimal = std::fs::read_to_string(paths::cloud_state("minimal"))?;
-        std::fs::write(&state, format!("{minimal}credentialSeconds: {credential_seconds}\n"))?;
+        std::fs::write(&state, format!("{minimal}credentialSeconds: {LONG_LIFE}\n"))?;
         let cloud = CloudProcess::start(&state)?;
         let cluster = Cluster::start().await?;
         let admin = cluster.client().await?;
@@ -130,8 +133,10 @@ impl Bed {
 
     /// Counts CPU time from now on: of the control plane, the cloud, the sidecar where it is measured, and this process.
     pub(crate) fn counter(&self, sidecar: Option<u32>) -> Result<Counter> {
-        let ours = self.cluster.processes().values().copied();
-        Counter::begin(ours.chain([self.cloud.id()]).chain(sidecar))
+        let ours = self.cluster.processes().iter().map(|(name, &id)| (name.clone(), id));
+        let others = [(CLOUD, Some(self.cloud.id())), (SIDECAR, sidecar)];
+        let others = others.into_iter().filter_map(|(name, id)| Some((name.to_owned(), id?)));
+        Counter::begin(ours.chain(others))
     }
 
     /// Writes the configuration, which asks for one credential, with these keys besides.
@@ -200,6 +205,11 @@ impl Bed {
             party.observer.until("the Secrets are gone", 0, |_| true).await?;
         }
         self.rest().await
+    }
+
+    /// Has the next credentials live for so many seconds.
+    pub(crate) async fn live_for(&self, seconds: i64) -> Result<()> {
+        self.cloud.patch(&json!({ "credentialSeconds": seconds })).await
     }
 
     /// How often a credential was asked for.

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::bed::{Bed, PATIENCE, SETTING_UP};
 use crate::each;
-use crate::process;
+use crate::process::SIDECAR;
 use crate::rest::{self, Rest, Restart};
 use crate::written::{self, Asked, until_filled};
 
@@ -42,8 +42,7 @@ pub(crate) async fn measure(bed: &mut Bed) -> Result<()> {
     eprintln!("{} namespaces are there after {:.0} s", bed.namespaces.len(), began.elapsed().as_secs_f64());
 
     let mut sidecar = bed.start_sidecar().await?;
-    let id = sidecar.id()?;
-    let (used, counter) = (process::cpu(id)?, bed.counter(Some(id))?);
+    let counter = bed.counter(Some(sidecar.id()?))?;
     let began = Instant::now();
     bed.configure(&json!({ "attach": "both", "service-account": "*" })).await?;
     let namespaces = bed.namespaces.len();
@@ -53,7 +52,7 @@ pub(crate) async fn measure(bed: &mut Bed) -> Result<()> {
         Ok((metric(&page, "writes_total", &["success"]) >= writes).then_some(()))
     })
     .await?;
-    let (took, cpu, elsewhere) = (began.elapsed(), process::cpu(id)? - used, counter.end()?.elsewhere);
+    let (took, used) = (began.elapsed(), counter.end()?);
     until_filled(bed).await?;
     written::check(bed).await?;
     let attached = attached(&bed.admin, &bed.ours.name).await?;
@@ -69,8 +68,8 @@ pub(crate) async fn measure(bed: &mut Bed) -> Result<()> {
             "everything is written".to_owned(),
             format!("{:.0}", took.as_secs_f64()),
             asked.writes.to_string(),
-            format!("{cpu:.1}"),
-            format!("{elsewhere:.0} %"),
+            format!("{:.1}", used.of(SIDECAR)),
+            format!("{:.0} %", used.elsewhere),
         ]],
     )?;
     println!("  (Goals: 64 MiB at rest, 128 MiB at most.)");

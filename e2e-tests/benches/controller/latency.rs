@@ -30,12 +30,8 @@ const ROTATIONS: usize = 3;
 /// More than can be made while one rotation lasts.
 const PREPARED: usize = 2000;
 
-/// Long enough that nothing is renewed meanwhile.
-const LONG_LIFE: i64 = 3600;
-
 pub(crate) async fn measure(bed: &mut Bed) -> Result<()> {
     bed.clear(&[&bed.ours, &bed.bare]).await?;
-    bed.cloud.patch(&json!({ "credentialSeconds": LONG_LIFE })).await?;
     let mut sidecar = bed.start_sidecar().await?;
     bed.configure(&json!({})).await?;
     let load = Load::like(&bed.admin, &bed.ours, &until_filled(bed).await?).await?;

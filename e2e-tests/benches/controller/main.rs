@@ -7,8 +7,7 @@
 //! sidecar are processes of their own. The limit is a bare client in this process, with the same rights, that sends the
 //! same requests: same verb, same bytes, as many at a time, over the same HTTP client, but made beforehand, from no watch and
 //! no plan. Both write to the same namespaces, Secrets of two names, in turns; the control plane rests before each of
-//! them, and has served a fill that does not count. The limit of a fill or a rotation is measured before and after it, and
-//! the better of the two counts. The clock of the sidecar ends when a watch of ours has seen the last
+//! them, and has served a fill that does not count. The clock of the sidecar ends when a watch of ours has seen the last
 //! Secret; that of the limit, when the last answer has been read. The watch sees both. What was written is read back and
 //! compared before a figure counts.
 //!
@@ -34,9 +33,6 @@ use crate::bed::Bed;
 /// Namespaces of all parts but the last.
 const NAMESPACES: usize = 2000;
 
-/// Short enough for a rotation some 70 seconds after each mint: a third of the life, less a little that is left to chance.
-const SHORT_LIFE: i64 = 240;
-
 fn main() -> Result<()> {
     // Cargo adds `--bench`.
     let chosen: Vec<String> =
@@ -51,7 +47,7 @@ fn main() -> Result<()> {
 
 async fn measure(wanted: impl Fn(&str) -> bool) -> Result<()> {
     let began = Instant::now();
-    let mut bed = Bed::start(SHORT_LIFE).await?;
+    let mut bed = Bed::start().await?;
     bed.add_namespaces(NAMESPACES).await?;
     eprintln!("{NAMESPACES} namespaces are there after {:.0} s", began.elapsed().as_secs_f64());
     if wanted("fill") {

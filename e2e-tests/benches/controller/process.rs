@@ -7,6 +7,11 @@ use anyhow::{Context as _, Result};
 /// Linux counts CPU time in hundredths of a second, whatever the kernel's own clock is.
 const TICKS: f64 = 100.0;
 
+/// The names of the sidecar, of the fake cloud, and of this process.
+pub(crate) const SIDECAR: &str = "sidecar";
+pub(crate) const CLOUD: &str = "fake cloud";
+pub(crate) const BENCHMARK: &str = "benchmark";
+
 /// Memory of a process, in MiB.
 pub(crate) struct Memory {
     /// What is in RAM, with the pages of the binary.
@@ -59,36 +64,46 @@ impl Machine {
 
 /// How the machine's CPU time was used while something was measured.
 pub(crate) struct Used {
-    /// By the processes that were measured, in seconds.
-    pub(crate) ours: f64,
+    /// By each process that was measured, in seconds, with its name.
+    pub(crate) by: Vec<(String, f64)>,
     /// By others, in per cent of what the machine has.
     pub(crate) elsewhere: f64,
 }
 
+impl Used {
+    /// By the process with this name, in seconds.
+    pub(crate) fn of(&self, name: &str) -> f64 {
+        self.by.iter().find(|(of, _)| of == name).map_or(0.0, |(_, used)| *used)
+    }
+
+    /// By all that were measured, in seconds.
+    pub(crate) fn total(&self) -> f64 {
+        self.by.iter().map(|(_, used)| used).sum()
+    }
+}
+
 /// Counts the CPU time of what is measured, and of all else.
 pub(crate) struct Counter {
-    ours: Vec<u32>,
+    /// Names, processes, and what they had used before.
+    ours: Vec<(String, u32, f64)>,
     began: Machine,
-    used: f64,
 }
 
 impl Counter {
     /// Begins, beside these processes and this one.
-    pub(crate) fn begin(processes: impl IntoIterator<Item = u32>) -> Result<Self> {
-        let ours: Vec<u32> = processes.into_iter().chain([std::process::id()]).collect();
-        let used = total(&ours)?;
-        Ok(Self { ours, began: Machine::now()?, used })
+    pub(crate) fn begin(processes: impl IntoIterator<Item = (String, u32)>) -> Result<Self> {
+        let ours = processes.into_iter().chain([(BENCHMARK.to_owned(), std::process::id())]);
+        let ours = ours.map(|(name, id)| Ok((name, id, cpu(id)?))).collect::<Result<_>>()?;
+        Ok(Self { ours, began: Machine::now()? })
     }
 
     /// What was used since.
     pub(crate) fn end(self) -> Result<Used> {
         let now = Machine::now()?;
+        let by = self.ours.into_iter().map(|(name, id, before)| Ok((name, cpu(id)? - before)));
+        let mut used = Used { by: by.collect::<Result<_>>()?, elsewhere: 0.0 };
         let (busy, idle) = (now.busy - self.began.busy, now.idle - self.began.idle);
-        let ours = total(&self.ours)? - self.used;
-        Ok(Used { ours, elsewhere: ((busy - ours) / (busy + idle) * 100.0).max(0.0) })
+        used.elsewhere = ((busy - used.total()) / (busy + idle) * 100.0).max(0.0);
+        Ok(used)
     }
-}
-
-fn total(processes: &[u32]) -> Result<f64> {
-    processes.iter().map(|&process| cpu(process)).sum()
 }
