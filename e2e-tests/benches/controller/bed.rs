@@ -184,17 +184,6 @@ impl Bed {
         let config_maps: Api<ConfigMap> = Api::namespaced(self.admin.clone(), &self.ours.name);
         ignore_missing(config_maps.delete("acr-configuration", &DeleteParams::default()).await)?;
         self.forget_credentials().await?;
-        self.clear_secrets(parties).await
-    }
-
-    /// Deletes the state, so that the next sidecar mints.
-    pub(crate) async fn forget_credentials(&self) -> Result<()> {
-        let secrets: Api<Secret> = Api::namespaced(self.admin.clone(), &self.ours.name);
-        ignore_missing(secrets.delete("acr-credential-sidecar-state", &DeleteParams::default()).await)
-    }
-
-    /// Deletes all Secrets of these.
-    pub(crate) async fn clear_secrets(&self, parties: &[&Party]) -> Result<()> {
         for party in parties {
             each(SETTING_UP, party.observer.all().into_keys(), |namespace| {
                 let secrets: Api<Secret> = Api::namespaced(self.admin.clone(), &namespace);
@@ -205,6 +194,12 @@ impl Bed {
             party.observer.until("the Secrets are gone", 0, |_| true).await?;
         }
         self.rest().await
+    }
+
+    /// Deletes the state, so that the next sidecar mints.
+    pub(crate) async fn forget_credentials(&self) -> Result<()> {
+        let secrets: Api<Secret> = Api::namespaced(self.admin.clone(), &self.ours.name);
+        ignore_missing(secrets.delete("acr-credential-sidecar-state", &DeleteParams::default()).await)
     }
 
     /// Has the next credentials live for so many seconds.

@@ -21,7 +21,7 @@ use crate::written::{self, Asked, until_filled};
 
 const ROUNDS: usize = 5;
 
-/// Short enough for a rotation some 35 seconds after each mint: a third of the life, less a little that is left to chance.
+/// Short enough for a rotation one minute after each mint, in seconds: the sidecar does not mint more often.
 const SHORT_LIFE: i64 = 120;
 
 /// How long so many writes took.
@@ -130,19 +130,24 @@ async fn rotation(bed: &Bed, sidecar: &mut Running, there: &HashMap<String, Sigh
 
 fn print(rows: &[(&str, Rounds)]) -> Result<()> {
     let speed = rows.iter().map(|(what, rounds)| {
-        let mut cells = vec![(*what).to_owned()];
-        for (of_one, decimals) in [(Pace::rate as fn(&Pace) -> f64, 0), (Pace::cpu_of_one, 2)] {
-            let [ours, limits] = rounds.paces().map(|paces| median(paces.into_iter().map(of_one)));
-            cells.extend([format!("{ours:.decimals$}"), format!("{limits:.decimals$}")]);
-        }
         let [ours, limits] = rounds.paces();
+        let medians = |of_one: fn(&Pace) -> f64| {
+            [&ours, &limits].map(|paces| median(paces.iter().map(|pace| of_one(pace))))
+        };
+        let ([rate, rate_limit], [cpu, cpu_limit]) = (medians(Pace::rate), medians(Pace::cpu_of_one));
         let shares = ours.iter().zip(&limits).map(|(ours, limit)| limit.in_etcds() / ours.in_etcds() * 100.0);
         let shares: Vec<f64> = shares.collect();
         let elsewhere = ours.iter().chain(&limits).map(|pace| pace.used.elsewhere).fold(0.0, f64::max);
-        cells.push(format!("{:.0} %", median(shares.iter().copied())));
-        cells.push(shares.iter().map(|share| format!("{share:.0}")).collect::<Vec<_>>().join(" "));
-        cells.push(format!("{elsewhere:.0} %"));
-        cells
+        vec![
+            (*what).to_owned(),
+            format!("{rate:.0}"),
+            format!("{rate_limit:.0}"),
+            format!("{cpu:.2}"),
+            format!("{cpu_limit:.2}"),
+            format!("{:.0} %", median(shares.iter().copied())),
+            shares.iter().map(|share| format!("{share:.0}")).collect::<Vec<_>>().join(" "),
+            format!("{elsewhere:.0} %"),
+        ]
     });
     table::print(
         &format!(

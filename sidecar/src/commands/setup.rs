@@ -83,7 +83,8 @@ pub(super) fn read_just_beyond(most: usize, path: &Path) -> io::Result<Vec<u8>> 
     Ok(text)
 }
 
-/// Creates a runtime with one thread: the cloud and the API server are slower than it, and threads that wake each other cost CPU time.
+/// Creates a runtime with one thread: the cloud and the API server are slower than one, and threads that wake each other cost CPU
+/// time.
 pub(super) fn runtime() -> Result<Runtime, CommandError> {
     Builder::new_current_thread().enable_all().build().map_err(CommandError::StartRuntime)
 }
